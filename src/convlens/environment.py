@@ -1,0 +1,55 @@
+"""How ConvLens treats the process it runs in: quiet dependencies, no telemetry. Called by entry points only."""
+
+import os
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+DEFAULTS = {
+    # Nobody is told what is trained here, unless the user asks for it.
+    "MLFLOW_DISABLE_TELEMETRY": "true",
+    "DO_NOT_TRACK": "1",
+    "DVC_NO_ANALYTICS": "1",
+    # TensorFlow's start-up remarks, and Git's advice through MLflow, are no news to our users.
+    "TF_CPP_MIN_LOG_LEVEL": "3",
+    "GIT_PYTHON_REFRESH": "quiet",
+    "MPLBACKEND": "agg",
+}
+
+
+def prepare_environment() -> None:
+    """Set the environment variables that keep dependencies quiet; what the user has set stays."""
+    for name, value in DEFAULTS.items():
+        os.environ.setdefault(name, value)
+
+
+def repository_root() -> str:
+    """The folder that holds the tracking store and the checkpoints.
+
+    DVC runs `--temp` and `--queue` experiments in a copy and names the real repository in `DVC_ROOT`.
+    """
+    return os.environ.get("DVC_ROOT", os.getcwd())
+
+
+@contextmanager
+def hold_stderr() -> Iterator[None]:
+    """Keep back what libraries print while they start; shown only if the block fails.
+
+    TensorFlow writes remarks from C++ that no setting silences.
+    """
+    sys.stderr.flush()
+    kept = os.dup(2)
+    with tempfile.TemporaryFile() as file:
+        os.dup2(file.fileno(), 2)
+        try:
+            yield
+        except BaseException:
+            sys.stderr.flush()
+            file.seek(0)
+            os.write(kept, file.read())
+            raise
+        finally:
+            sys.stderr.flush()
+            os.dup2(kept, 2)
+            os.close(kept)

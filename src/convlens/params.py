@@ -1,0 +1,247 @@
+"""The schema of `params.yaml`: typed, frozen, strict; every field documented.
+
+Each class is one group of the file. A stage asks for a group by naming a parameter of its function after it.
+Values outside their range, of another type, or with an unknown name are refused with one line that says what was
+expected and what came.
+"""
+
+import json
+from pathlib import Path
+from typing import Annotated, Any, Literal, TypeVar
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from convlens.errors import ConvLensError
+
+Fraction = Annotated[float, Field(ge=0, le=1)]
+PositiveInt = Annotated[int, Field(ge=1)]
+
+
+class Group(BaseModel):
+    """A group of parameters: frozen, strict about types, closed to unknown names."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
+
+
+G = TypeVar("G", bound=Group)
+
+
+class DataParams(Group):
+    """Where the photos come from."""
+
+    source: str = Field(min_length=1, description="A folder of class folders, a zip or tar archive, or a card.")
+
+
+class ValidateParams(Group):
+    """What the photos must be like. `critical` expectations stop the pipeline, `warning` ones are reported."""
+
+    formats: tuple[str, ...] = Field(min_length=1, description="File formats taken, by Pillow's names.")
+    min_side: PositiveInt = Field(description="Shorter side in pixels below which a photo is quarantined.")
+    max_aspect: float = Field(ge=1, description="Longer side over shorter side that photos should not exceed.")
+    max_megapixels: float = Field(gt=0, description="Millions of pixels above which a photo is quarantined unread.")
+    min_photos_per_class: PositiveInt = Field(description="Usable photos every class must have (critical).")
+    max_class_ratio: float = Field(ge=1, description="Largest class over smallest class (warning).")
+    max_unreadable_fraction: Fraction = Field(description="Share of photos that may not decode (critical).")
+    max_quarantined_fraction: Fraction = Field(description="Share of photos that may be left out in all (critical).")
+    max_dark_fraction: Fraction = Field(description="Share of photos darker than `dark_brightness` (warning).")
+    dark_brightness: Fraction = Field(description="Mean brightness in 0..1 below which a photo counts as dark.")
+
+
+class PreprocessParams(Group):
+    """How photos become arrays, and which photo goes into which split."""
+
+    image_size: int = Field(ge=16, le=1024, description="Side in pixels of the square the loader gives.")
+    keep_aspect: bool = Field(description="True pads to a square with grey; false squashes.")
+    resampling: Literal["bilinear", "bicubic", "lanczos"] = Field(description="Pillow's filter for resizing.")
+    validation_fraction: float = Field(gt=0, lt=1, description="Share of photos for choosing the best weights.")
+    test_fraction: float = Field(gt=0, lt=1, description="Share of photos that training never touches.")
+    seed: int = Field(ge=0, description="Seed of the split.")
+    photos_per_shard: PositiveInt = Field(description="Photos in one array file.")
+    num_workers: int = Field(ge=0, description="Processes that decode; 0 takes one per core.")
+
+    @model_validator(mode="after")
+    def _leave_photos_for_training(self) -> "PreprocessParams":
+        if self.validation_fraction + self.test_fraction >= 1:
+            raise ValueError("validation_fraction + test_fraction < 1, so that photos are left for training")
+        return self
+
+
+class ClassicParams(Group):
+    """The lecture's Sequential network: blocks of convolution and pooling, flatten, dense."""
+
+    input_size: int = Field(ge=8, description="Side in pixels at which the network looks at photos.")
+    num_blocks: PositiveInt = Field(description="Blocks of one convolution, ReLU and one pooling.")
+    filters: PositiveInt = Field(description="Filters of the first block; each block doubles them.")
+    kernel_size: PositiveInt = Field(description="Side of the kernels, f in the size formula.")
+    stride: PositiveInt = Field(description="Step of the convolutions, s in the size formula.")
+    padding: Literal["valid", "same"] = Field(description="valid: p = 0; same: as much as keeps the size at stride 1.")
+    pooling: Literal["max", "average"] = Field(description="What a 2x2 pooling keeps.")
+    dense_units: PositiveInt = Field(description="Units of the dense layer after flattening.")
+    dropout: float = Field(ge=0, lt=1, description="Share of flattened values dropped in training.")
+
+
+class DenseParams(Group):
+    """The fully connected counterexample."""
+
+    input_size: int = Field(ge=8, description="Side in pixels at which the network looks at photos.")
+    units: tuple[PositiveInt, ...] = Field(min_length=1, description="Units of each hidden layer.")
+
+
+class TrainingSize(Group):
+    """One step of progressive resizing."""
+
+    until: float = Field(gt=0, le=1, description="Share of the epochs at which this size ends.")
+    size: int = Field(ge=16, description="Side in pixels.")
+
+
+class ResidualParams(Group):
+    """A small ResNet-9 that takes any size, trained at growing sizes."""
+
+    input_size: int = Field(ge=32, description="Side in pixels at which the trained network looks at photos.")
+    width: int = Field(ge=4, description="Filters of the first layer; the last has eight times as many.")
+    training_sizes: tuple[TrainingSize, ...] = Field(min_length=1, description="Sizes of the training pictures.")
+
+    @model_validator(mode="after")
+    def _cover_all_epochs(self) -> "ResidualParams":
+        ends = [step.until for step in self.training_sizes]
+        if ends != sorted(set(ends)) or ends[-1] != 1:
+            raise ValueError(f"training_sizes with rising `until` that ends at 1.0. Received: {ends}")
+        return self
+
+
+class ModelParams(Group):
+    """Which network. Only the group of the chosen architecture matters."""
+
+    architecture: Literal["residual", "classic", "dense"] = Field(description="Name of the architecture.")
+    residual: ResidualParams
+    classic: ClassicParams
+    dense: DenseParams
+
+
+class AugmentParams(Group):
+    """Random changes to training photos; the values are the widest change either way."""
+
+    min_crop_area: float = Field(gt=0, le=1, description="Smallest share of the photo a random crop keeps.")
+    max_crop_aspect: float = Field(ge=1, description="Widest stretch of a crop (4/3: from 3:4 to 4:3).")
+    flip: bool = Field(description="Mirror left and right half of the time.")
+    rotation: float = Field(ge=0, le=180, description="Degrees.")
+    brightness: Fraction = Field(description="Shift, in shares of the full range.")
+    contrast: float = Field(ge=0, lt=1, description="Factor from 1 - x to 1 + x.")
+    saturation: float = Field(ge=0, lt=1, description="Factor from 1 - x to 1 + x.")
+
+
+class TrainParams(Group):
+    """How the network is trained."""
+
+    seed: int = Field(ge=0, description="Seed of weights, data order and augmentation.")
+    device: Literal["auto", "cpu", "gpu"] = Field(description="auto takes a GPU if there is one.")
+    num_threads: int = Field(ge=0, description="Threads TensorFlow computes with; 0 takes one per core.")
+    precision: Literal["auto", "float32", "bfloat16"] = Field(description="auto: bfloat16 where the CPU has it.")
+    epochs: PositiveInt = Field(description="Passes over the training photos.")
+    batch_size: PositiveInt = Field(description="Photos per step.")
+    optimizer: Literal["conv_muon", "adam", "adamw", "sgd"] = Field(description="Name of the optimizer.")
+    learning_rate: float = Field(gt=0, description="Peak of the schedule.")
+    weight_decay: float = Field(ge=0, description="Decoupled weight decay (adamw and sgd).")
+    schedule: Literal["cosine", "constant"] = Field(description="cosine falls to 0 at the last step.")
+    warmup_fraction: float = Field(ge=0, lt=1, description="Share of the steps in which the rate rises.")
+    label_smoothing: float = Field(ge=0, lt=1, description="Share of certainty taken from the targets.")
+    keep: Literal["best", "last"] = Field(description="Weights of the lowest validation loss, or of the last epoch.")
+    patience: int = Field(ge=0, description="Epochs without a lower validation loss before stopping; 0 never stops.")
+
+
+class EvaluateParams(Group):
+    """How the numbers are made."""
+
+    num_resamples: int = Field(ge=100, description="Bootstrap resamples behind every interval.")
+    confidence: float = Field(gt=0.5, lt=1, description="Coverage of the intervals.")
+    seed: int = Field(ge=0, description="Seed of the bootstrap.")
+
+
+class ReportParams(Group):
+    """What the pages show."""
+
+    num_correct: int = Field(ge=0, description="Rightly answered test photos on the feature-map page.")
+    num_mistakes: int = Field(ge=0, description="Most confident mistakes on the feature-map page.")
+    max_filters: PositiveInt = Field(description="Filters shown per layer; the page says how many there are.")
+
+
+class RegisterParams(Group):
+    """When a model becomes the champion."""
+
+    model_name: str = Field(pattern=r"^[^/:]+$", description="Name in the model registry.")
+    experiment: str = Field(min_length=1, description="Name of the MLflow experiment.")
+    min_accuracy: Fraction = Field(description="Test accuracy a champion must reach.")
+
+
+class Params(Group):
+    """All of `params.yaml`."""
+
+    data: DataParams
+    validate_: ValidateParams = Field(alias="validate")
+    preprocess: PreprocessParams
+    model: ModelParams
+    augment: AugmentParams
+    train: TrainParams
+    evaluate: EvaluateParams
+    report: ReportParams
+    register_: RegisterParams = Field(alias="register")
+
+    def group(self, name: str) -> Group:
+        """A group by its name in the file."""
+        fields = {field.alias or attribute: attribute for attribute, field in type(self).model_fields.items()}
+        group: Group = getattr(self, fields[name])
+        return group
+
+
+def load_params(path: Path = Path("params.yaml")) -> Params:
+    """Read and check the whole file.
+
+    Raises:
+        ConvLensError: the file is missing, is not YAML, or a value is unknown, of the wrong type or out of range.
+    """
+    return parse_group(Params, read_yaml(path), where=str(path))
+
+
+def read_yaml(path: Path) -> Any:
+    """The plain content of a YAML 1.2 file, read as DVC reads it (`1e-3` is a number)."""
+    from ruamel.yaml import YAML
+    from ruamel.yaml.error import YAMLError
+
+    if not path.is_file():
+        raise ConvLensError(f"Expected a YAML file at {path}. Received: nothing there. Run from the repository's root.")
+    try:
+        return YAML(typ="safe").load(path.read_text(encoding="utf-8"))
+    except (YAMLError, UnicodeDecodeError) as error:
+        raise ConvLensError(f"Expected valid YAML in {path}. Received: {' '.join(str(error).split())}") from error
+
+
+def parse_group(group: type[G], values: Any, *, where: str) -> G:
+    """Check plain values against a group; `where` names their file in errors."""
+    try:
+        # JSON mode: strict about types, yet a list is fine for a tuple.
+        return group.model_validate_json(json.dumps(values))
+    except (TypeError, ValueError) as error:
+        raise ConvLensError(_explain(error, where)) from error
+
+
+def _explain(error: Exception, where: str) -> str:
+    if not isinstance(error, ValidationError):
+        return f"Expected plain values in {where}. Received: {error}"
+    lines = [_explain_one(detail, where) for detail in error.errors()]
+    return "\n".join(lines)
+
+
+def _explain_one(detail: Any, where: str) -> str:
+    name = ".".join(str(part) for part in detail["loc"]) or "the file"
+    if detail["type"] == "extra_forbidden":
+        return f"{where}: unknown parameter '{name}'. Remove it, or correct its spelling."
+    if detail["type"] == "missing":
+        return f"{where}: parameter '{name}' is missing. Add it; src/convlens/params.py describes it."
+    expected = detail["msg"].removeprefix("Input should be ").removeprefix("Value error, ")
+    received = "" if "Received:" in expected else f" Received: {_show(detail['input'])}."
+    return f"{where}: expected {name} to be {expected}.{received}"
+
+
+def _show(value: Any) -> str:
+    text = json.dumps(value)
+    return text if len(text) <= 80 else text[:77] + "..."
