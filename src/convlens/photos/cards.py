@@ -1,0 +1,53 @@
+"""Data-set cards: small YAML files that say how to obtain photos."""
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import Field, model_validator
+
+from convlens.errors import ConvLensError
+from convlens.params import Group, parse_group, read_yaml
+from convlens.photos.painting import PaintingRecipe
+
+
+class PaintedCard(Group):
+    """A data set that the painter draws."""
+
+    kind: Literal["painted"]
+    name: str
+    licence: str = Field(description="Under which terms the pictures may be used.")
+    recipe: PaintingRecipe
+
+
+class UrlCard(Group):
+    """A data set to be downloaded: an archive of class folders."""
+
+    kind: Literal["url"]
+    name: str
+    licence: str
+    url: str = Field(pattern=r"^https?://")
+    sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")] | None = Field(
+        default=None, description="Digest of the archive; without it only its size is checked, and the digest shown."
+    )
+    bytes: int | None = Field(default=None, ge=1, description="Size of the archive.")
+    homepage: str | None = None
+
+    @model_validator(mode="after")
+    def _be_checkable(self) -> "UrlCard":
+        if self.sha256 is None and self.bytes is None:
+            raise ValueError("sha256 or bytes, so that the download can be checked")
+        return self
+
+
+def read_card(path: Path) -> PaintedCard | UrlCard:
+    """Read a card.
+
+    Raises:
+        ConvLensError: not a card, or a field is unknown, missing or out of range.
+    """
+    values = read_yaml(path)
+    kinds: dict[str, type[PaintedCard] | type[UrlCard]] = {"painted": PaintedCard, "url": UrlCard}
+    kind = values.get("kind") if isinstance(values, dict) else None
+    if kind not in kinds:
+        raise ConvLensError(f"Expected a card with kind: painted or kind: url in {path}. Received: {kind!r}.")
+    return parse_group(kinds[kind], values, where=str(path))

@@ -1,0 +1,165 @@
+"""Which photos a folder of class folders holds. The folder is listed, never copied or changed."""
+
+import hashlib
+import os
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+
+from convlens.errors import ConvLensError
+
+SPLIT_FOLDERS = {
+    "train": "train",
+    "training": "train",
+    "validation": "validation",
+    "valid": "validation",
+    "val": "validation",
+    "test": "test",
+    "testing": "test",
+}
+JUNK = {"thumbs.db", "desktop.ini", "__macosx"}
+REGIONS_FILE = "regions.csv"
+REGION_COLUMNS = ["path", "region", "left", "top", "right", "bottom"]
+
+
+@dataclass(frozen=True)
+class ListedPhoto:
+    """A photo as the source has it.
+
+    Attributes:
+        path: where it is, with forward slashes, relative to the repository or absolute as the source was named.
+        label: name of its class folder.
+        split: `train`, `validation` or `test` where the source has its own split, else empty.
+    """
+
+    path: str
+    label: str
+    split: str
+
+
+def list_folder(folder: Path) -> list[ListedPhoto]:
+    """List a folder of class folders, or of `train`/`validation`/`test` folders of class folders.
+
+    Raises:
+        ConvLensError: missing or empty folder, fewer than two classes, a class without files, a link that leads out.
+    """
+    if not folder.is_dir():
+        raise ConvLensError(f"Expected a folder of class folders. Received: {folder}, which is no folder.")
+    root = _descend(folder)
+    photos = [photo for top in _folders(root) for photo in _list_top(top, folder)]
+    _check_classes(photos, root)
+    return sorted(photos, key=lambda photo: photo.path)
+
+
+def read_regions(folder: Path) -> dict[str, list[dict[str, float | str]]]:
+    """Read `regions.csv` beside the class folders: named boxes in pixels of the upright photo.
+
+    Returns:
+        For each photo's path (as `list_folder` gives it) its boxes: name, left, top, right, bottom.
+
+    Raises:
+        ConvLensError: a column is missing, or a box is empty or not made of numbers.
+    """
+    found = next((base / REGIONS_FILE for base in (folder, _descend(folder)) if (base / REGIONS_FILE).is_file()), None)
+    if found is None:
+        return {}
+    table = pd.read_csv(found)
+    missing = [name for name in REGION_COLUMNS if name not in table.columns]
+    if missing:
+        raise ConvLensError(f"Expected the columns {', '.join(REGION_COLUMNS)} in {found}. Missing: {missing}.")
+    return _group_regions(table, found)
+
+
+def describe_photos(photos: list[ListedPhoto], regions: dict[str, list[dict[str, float | str]]]) -> pd.DataFrame:
+    """One row per photo: path, label, bytes, sha256, split, regions. A file that cannot be read gets digest ''."""
+    with ThreadPoolExecutor() as pool:
+        digests = list(pool.map(_digest_file, (photo.path for photo in photos)))
+    return pd.DataFrame(
+        {
+            "path": [photo.path for photo in photos],
+            "label": [photo.label for photo in photos],
+            "bytes": [size for size, _ in digests],
+            "sha256": [digest for _, digest in digests],
+            "split": [photo.split for photo in photos],
+            "regions": [regions.get(photo.path, []) for photo in photos],
+        }
+    )
+
+
+def _descend(folder: Path) -> Path:
+    """Archives often wrap everything in one folder: step into it."""
+    inside = _folders(folder)
+    while len(inside) == 1 and inside[0].name.lower() not in SPLIT_FOLDERS and _folders(inside[0]):
+        folder, inside = inside[0], _folders(inside[0])
+    return folder
+
+
+def _list_top(top: Path, source: Path) -> Iterator[ListedPhoto]:
+    split = SPLIT_FOLDERS.get(top.name.lower(), "") if _folders(top) else ""
+    for class_folder in _folders(top) if split else [top]:
+        files = list(_files(class_folder, source))
+        if not files:
+            raise ConvLensError(f"Expected photos in every class folder. Received: {class_folder}, which has none.")
+        yield from (ListedPhoto(file.as_posix(), class_folder.name, split) for file in files)
+
+
+def _folders(folder: Path) -> list[Path]:
+    return sorted(path for path in folder.iterdir() if path.is_dir() and _wanted(path.name))
+
+
+def _files(folder: Path, source: Path) -> Iterator[Path]:
+    _refuse_outside(folder, source)
+    for path in sorted(folder.iterdir()):
+        if not _wanted(path.name):
+            continue
+        _refuse_outside(path, source)
+        if path.is_dir():
+            yield from () if path.is_symlink() else _files(path, source)
+        else:
+            yield path
+
+
+def _refuse_outside(path: Path, source: Path) -> None:
+    if path.is_symlink() and not path.resolve().is_relative_to(source.resolve()):
+        raise ConvLensError(
+            f"Expected photos inside {source}. Received: the link {path}, which leads out to {path.resolve()}. "
+            "Move the photos there, or name their own folder as data.source."
+        )
+
+
+def _wanted(name: str) -> bool:
+    return not name.startswith(".") and name.lower() not in JUNK
+
+
+def _check_classes(photos: list[ListedPhoto], root: Path) -> None:
+    classes = sorted({photo.label for photo in photos})
+    if len(classes) < 2:
+        received = f"one class only ('{classes[0]}')" if classes else "no class folder"
+        raise ConvLensError(
+            f"Expected a folder with one folder of photos for each of at least two classes. Received: {root} with "
+            f"{received}. Example: photos/cats/1.jpg and photos/dogs/1.jpg."
+        )
+
+
+def _digest_file(path: str) -> tuple[int, str]:
+    try:
+        with open(path, "rb") as file:
+            return os.fstat(file.fileno()).st_size, hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError:
+        return 0, ""
+
+
+def _group_regions(table: pd.DataFrame, found: Path) -> dict[str, list[dict[str, float | str]]]:
+    sides = table[["left", "top", "right", "bottom"]].apply(pd.to_numeric, errors="coerce")
+    broken = sides.isna().any(axis=1) | (sides["right"] <= sides["left"]) | (sides["bottom"] <= sides["top"])
+    if broken.any():
+        line = int(broken.to_numpy().argmax()) + 2
+        raise ConvLensError(f"Expected boxes with left < right and top < bottom. Received: line {line} of {found}.")
+    boxes: dict[str, list[dict[str, float | str]]] = {}
+    for row, box in zip(table.itertuples(), sides.itertuples(index=False), strict=True):
+        path = (found.parent / str(row.path)).as_posix()
+        boxes.setdefault(path, []).append({"name": str(row.region), **{k: float(v) for k, v in box._asdict().items()}})
+    return boxes

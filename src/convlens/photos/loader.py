@@ -1,0 +1,132 @@
+"""The one loader: how a photo becomes pixels, everywhere in the project and inside the registered model.
+
+EXIF orientation is applied, colour modes become RGB, transparency is flattened on white, and only the first frame of
+an animation counts. What the network got is exactly what the report shows.
+"""
+
+import io
+import warnings
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from PIL import Image, ImageOps, UnidentifiedImageError
+
+from convlens.errors import ConvLensError
+
+FILTERS = {
+    "bilinear": Image.Resampling.BILINEAR,
+    "bicubic": Image.Resampling.BICUBIC,
+    "lanczos": Image.Resampling.LANCZOS,
+}
+PADDING_GREY = (128, 128, 128)
+
+
+class PhotoError(ConvLensError):
+    """A photo that cannot be read; the message says why."""
+
+
+@dataclass(frozen=True)
+class LoaderSettings:
+    """How photos are brought to one size.
+
+    Attributes:
+        image_size: side of the square in pixels.
+        keep_aspect: pad to a square with mid grey instead of squashing.
+        resampling: `bilinear`, `bicubic` or `lanczos`, as Pillow names them.
+    """
+
+    image_size: int
+    keep_aspect: bool = False
+    resampling: str = "bicubic"
+
+
+def load_photo(photo: Path | bytes, settings: LoaderSettings) -> np.ndarray:
+    """Decode a photo to the array the network gets.
+
+    Args:
+        photo: a path, or the bytes of an image file.
+        settings: size, aspect and resampling.
+
+    Returns:
+        uint8 array of shape (image_size, image_size, 3), RGB, 0..255.
+
+    Raises:
+        PhotoError: the photo cannot be read whole.
+    """
+    with open_photo(photo) as image:
+        _draft(image, settings)
+        return resize_photo(decode_photo(image), settings)
+
+
+def open_photo(photo: Path | bytes) -> Image.Image:
+    """Read the header of a photo; pixels are decoded later.
+
+    Raises:
+        PhotoError: no such file, a folder, not an image, or too many pixels.
+    """
+    name = "the photo" if isinstance(photo, bytes) else str(photo)
+    if isinstance(photo, Path) and photo.is_dir():
+        raise PhotoError(f"Expected a photo file. Received: the folder {name}. Name the files in it.")
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            return Image.open(io.BytesIO(photo) if isinstance(photo, bytes) else photo)
+    except FileNotFoundError:
+        raise PhotoError(f"Expected a photo file. Received: {name}, which does not exist.") from None
+    except Image.DecompressionBombError as error:
+        raise PhotoError(f"Expected a photo of ordinary size. Received: {name}: {error}") from error
+    except UnidentifiedImageError:
+        raise PhotoError(f"Expected an image that Pillow can read. Received: {name}, which is none.") from None
+    except Exception as error:  # Pillow's plugins raise whatever a broken header leads them to
+        raise PhotoError(f"Expected a readable photo. Received: {name}: {error}") from error
+
+
+def decode_photo(image: Image.Image) -> Image.Image:
+    """Decode the whole first frame of an opened photo: upright, RGB, without transparency.
+
+    Raises:
+        PhotoError: the file ends early or its content is broken.
+    """
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            image.load()
+            return _flatten(ImageOps.exif_transpose(image))
+    except Exception as error:  # see open_photo
+        name = getattr(image, "filename", "") or "the photo"
+        raise PhotoError(f"Expected a whole photo. Received: {name}: {error}") from error
+
+
+def resize_photo(image: Image.Image, settings: LoaderSettings) -> np.ndarray:
+    """Bring an upright RGB picture to the square the network gets; uint8 (image_size, image_size, 3)."""
+    side = (settings.image_size, settings.image_size)
+    method = FILTERS[settings.resampling]
+    if settings.keep_aspect:
+        image = ImageOps.pad(image, side, method=method, color=PADDING_GREY)
+    elif image.size != side:
+        image = image.resize(side, method)
+    return np.asarray(image, dtype=np.uint8)
+
+
+def _draft(image: Image.Image, settings: LoaderSettings) -> None:
+    """Let the JPEG decoder skip detail that the small picture cannot hold: 1.5 times as fast."""
+    if image.format in ("JPEG", "MPO"):
+        image.draft(None, (2 * settings.image_size, 2 * settings.image_size))
+
+
+def _flatten(image: Image.Image) -> Image.Image:
+    if image.mode.startswith(("I", "F")):
+        image = _to_eight_bits(image)
+    if image.mode in ("RGBA", "LA", "PA", "RGBa", "La") or "transparency" in image.info:
+        layer = image.convert("RGBA")
+        image = Image.alpha_composite(Image.new("RGBA", layer.size, (255, 255, 255, 255)), layer)
+    return image.convert("RGB")
+
+
+def _to_eight_bits(image: Image.Image) -> Image.Image:
+    """Integer modes hold 16-bit samples; float mode is taken as 0..255. Pillow's own conversion would clip."""
+    values = np.asarray(image, dtype=np.float64)
+    if image.mode.startswith("I"):
+        values = values / 257
+    return Image.fromarray(np.clip(np.round(values), 0, 255).astype(np.uint8))

@@ -1,0 +1,61 @@
+"""The same work on many photos, in several processes."""
+
+import os
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ProcessPoolExecutor
+from multiprocessing import get_context
+from typing import TypeVar
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+
+SMALL_JOB = 48  # below this, starting processes costs more than they save
+
+
+def count_workers(num_workers: int) -> int:
+    """How many processes to use: as asked, or one per core this process may run on when 0."""
+    if num_workers:
+        return num_workers
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def map_in_processes(
+    function: Callable[[Item], Result], items: Sequence[Item], *, num_workers: int = 0, chunk: int = 16
+) -> Iterator[Result]:
+    """Yield `function(item)` for every item, in order; results do not depend on the number of processes.
+
+    Args:
+        function: a picklable function (module level, or a `functools.partial` of one).
+        items: picklable items.
+        num_workers: processes; 0 takes one per core.
+        chunk: items handed over at a time.
+    """
+    workers = count_workers(num_workers)
+    if workers == 1 or len(items) < SMALL_JOB:
+        yield from map(function, items)
+        return
+    # Fresh processes, not forks: a fork copies the locks of libraries' threads but not the threads.
+    with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
+        try:
+            yield from _map_in_window(pool, function, items, chunk=chunk, window=4 * workers)
+        except BaseException:
+            pool.shutdown(cancel_futures=True)
+            raise
+
+
+def _map_in_window(
+    pool: ProcessPoolExecutor, function: Callable[[Item], Result], items: Sequence[Item], *, chunk: int, window: int
+) -> Iterator[Result]:
+    """Like `pool.map`, with at most `window` chunks under way, so that memory does not grow with the job."""
+    pending: deque[Future[list[Result]]] = deque()
+    for start in range(0, len(items), chunk):
+        pending.append(pool.submit(_map_chunk, function, items[start : start + chunk]))
+        if len(pending) >= window:
+            yield from pending.popleft().result()
+    while pending:
+        yield from pending.popleft().result()
+
+
+def _map_chunk(function: Callable[[Item], Result], items: Sequence[Item]) -> list[Result]:
+    return [function(item) for item in items]
