@@ -1,0 +1,131 @@
+"""The networks by name: `residual`, the lecture's `classic`, and `dense`, its fully connected counterexample.
+
+Every model takes uint8 photos and answers with probabilities: resizing to the size the network looks at, and scaling
+of the values, are its first layers, so whoever holds the file needs to know nothing else. Between them and the answer
+lies the *body*, which is what is trained; it can be built alone, for floats in 0..255.
+"""
+
+import keras
+from keras import layers
+
+from convlens.errors import ConvLensError
+from convlens.network.residual import apply_residual
+from convlens.params import ClassicParams, DenseParams, ModelParams
+
+
+def count_outputs(num_classes: int) -> int:
+    """One logit for two classes, else one per class."""
+    return 1 if num_classes == 2 else num_classes
+
+
+def input_size(params: ModelParams) -> int:
+    """Side in pixels at which the chosen network looks at photos."""
+    size: int = getattr(params, params.architecture).input_size
+    return size
+
+
+def build_body(params: ModelParams, *, num_classes: int, dtype: str = "float32") -> keras.Model:
+    """The trainable part: float pictures (N, size, size, 3) in 0..255 to float32 logits (N, num_outputs).
+
+    Args:
+        params: the group `model`.
+        num_classes: at least 2.
+        dtype: Keras dtype policy of the layers, such as `mixed_bfloat16`.
+    """
+    size = None if params.architecture == "residual" else input_size(params)
+    pictures = keras.Input((size, size, 3), name="pictures")
+    if params.architecture == "residual":
+        return keras.Model(pictures, _apply_residual(pictures, params, num_classes, dtype), name="body")
+    return keras.Sequential([pictures, *_stack(params, num_classes, dtype)], name="body")
+
+
+def build_model(params: ModelParams, *, num_classes: int, image_size: int) -> keras.Model:
+    """The whole network: uint8 photos (N, image_size, image_size, 3) to float32 probabilities.
+
+    Two classes have one sigmoid output of shape (N, 1), the probability of the second class; more classes have a
+    softmax over all, of shape (N, num_classes).
+    """
+    photos = keras.Input((image_size, image_size, 3), dtype="uint8", name="photos")
+    size = input_size(params)
+    entry: list[keras.Layer] = [] if size == image_size else [resize_layer(size)]
+    answer = layers.Activation("sigmoid" if num_classes == 2 else "softmax", name="probabilities")
+    if params.architecture != "residual":
+        stack = [photos, *entry, *_stack(params, num_classes, "float32"), answer]
+        return keras.Sequential(stack, name=params.architecture)
+    pictures = entry[0](photos) if entry else photos
+    return keras.Model(photos, answer(_apply_residual(pictures, params, num_classes, "float32")), name="residual")
+
+
+def resize_layer(size: int) -> keras.Layer:
+    """How a network brings photos to the size it looks at."""
+    return layers.Resizing(size, size, interpolation="bilinear", antialias=True, name="resize")
+
+
+def _apply_residual(
+    pictures: keras.KerasTensor, params: ModelParams, num_classes: int, dtype: str
+) -> keras.KerasTensor:
+    features = apply_residual(pictures, width=params.residual.width, dtype=dtype)
+    return _logits(num_classes)(features)
+
+
+def _stack(params: ModelParams, num_classes: int, dtype: str) -> list[keras.Layer]:
+    rescale = layers.Rescaling(1 / 255, name="rescale", dtype=dtype)
+    if params.architecture == "classic":
+        return [rescale, *_classic(params.classic, dtype), _logits(num_classes)]
+    return [rescale, *_dense(params.dense, dtype), _logits(num_classes)]
+
+
+def _logits(num_classes: int) -> keras.Layer:
+    return layers.Dense(count_outputs(num_classes), name="logits", dtype="float32")
+
+
+def _classic(params: ClassicParams, dtype: str) -> list[keras.Layer]:
+    _check_classic_size(params)
+    pooling = layers.MaxPooling2D if params.pooling == "max" else layers.AveragePooling2D
+    blocks: list[keras.Layer] = []
+    for block in range(1, params.num_blocks + 1):
+        filters = params.filters * 2 ** (block - 1)
+        blocks += [
+            layers.Conv2D(
+                filters,
+                params.kernel_size,
+                strides=params.stride,
+                padding=params.padding,
+                kernel_initializer="he_uniform",
+                name=f"conv_{block}",
+                dtype=dtype,
+            ),
+            layers.ReLU(name=f"relu_{block}", dtype=dtype),
+            pooling(2, name=f"pool_{block}", dtype=dtype),
+        ]
+    return [*blocks, layers.Flatten(name="flatten", dtype=dtype), *_head(params, dtype)]
+
+
+def _head(params: ClassicParams, dtype: str) -> list[keras.Layer]:
+    drop = [layers.Dropout(params.dropout, name="dropout", dtype=dtype)] if params.dropout else []
+    return [*drop, layers.Dense(params.dense_units, activation="relu", name="dense_1", dtype=dtype)]
+
+
+def _dense(params: DenseParams, dtype: str) -> list[keras.Layer]:
+    hidden = [
+        layers.Dense(units, activation="relu", name=f"dense_{number}", dtype=dtype)
+        for number, units in enumerate(params.units, start=1)
+    ]
+    return [layers.Flatten(name="flatten", dtype=dtype), *hidden]
+
+
+def _check_classic_size(params: ClassicParams) -> None:
+    """Follow the size formula through the blocks, so that a network that shrinks to nothing is named before Keras."""
+    size = params.input_size
+    for block in range(1, params.num_blocks + 1):
+        if params.padding == "same":
+            size = -(-size // params.stride)
+        else:
+            size = (size - params.kernel_size) // params.stride + 1
+        size //= 2
+        if size < 1:
+            raise ConvLensError(
+                f"Expected a picture left after every block of model.classic. Received: none after block {block} of "
+                f"{params.num_blocks}, from input_size {params.input_size} with kernel_size {params.kernel_size}, "
+                f"stride {params.stride}, padding {params.padding}. Use fewer blocks or a larger input_size."
+            )

@@ -1,0 +1,159 @@
+"""Stage `train`: fit the network, live in MLflow, and write its file and its history."""
+
+from pathlib import Path
+from typing import Any
+
+import keras
+import pandas as pd
+
+from convlens.environment import repository_root
+from convlens.network.architectures import input_size
+from convlens.network.checkpoints import Checkpoint
+from convlens.network.fit import EpochReport, FitResult, Photos, Recipe, fit
+from convlens.network.model_files import FILE, encode_model, finish_model
+from convlens.network.runtime import Runtime, prepare_runtime
+from convlens.params import AugmentParams, ModelParams, TrainParams, load_params
+from convlens.photos.prepared import Prepared, open_prepared
+from convlens.progress import say
+from convlens.report.figures_style import to_png
+from convlens.report.figures_training import plot_training_curves
+from convlens.stages.keys import training_key
+from convlens.stages.outputs import new_folder, write_bytes, write_csv, write_json
+from convlens.tracking.live import LiveRun, open_live_run
+from convlens.tracking.values import flatten_params
+
+
+def train(
+    *,
+    prepared: Path,
+    model_folder: Path,
+    history: Path,
+    curves: Path,
+    timing: Path,
+    checkpoints: Path,
+    model: ModelParams,
+    augment: AugmentParams,
+    train: TrainParams,
+) -> None:
+    """Train, from the last finished epoch if the same training was cut off before.
+
+    Args:
+        prepared: folder of arrays per split.
+        model_folder: folder to write: `model.keras` and `card.json`.
+        history: one row per epoch (CSV).
+        curves: the same as a picture (PNG).
+        timing: seconds and photos per second of each epoch; not a result, differs from run to run (CSV).
+        checkpoints: folder, below the repository's root, for the state of unfinished trainings.
+        model: the group `model`.
+        augment: the group `augment`.
+        train: the group `train`.
+
+    Raises:
+        ConvLensError: a GPU is asked for and there is none, or the loss is not finite any more.
+    """
+    photos = open_prepared(prepared)
+    runtime = prepare_runtime(train)
+    recipe = Recipe(model, augment, train, len(photos.classes))
+    key = training_key(photos.card, model=model, augment=augment, train=train)
+    checkpoint = Checkpoint(Path(repository_root()) / checkpoints / key)
+    _announce(recipe, photos, runtime)
+    # What is recorded besides the result is no input of this stage: it reads the whole file without depending on it.
+    everything = load_params()
+    flat = flatten_params(everything.model_dump(mode="json", by_alias=True))
+    with open_live_run(key=key, experiment=everything.register_.experiment, params=flat) as live:
+        watch = _Watch(timing, live)
+        result = fit(
+            recipe,
+            _split(photos, "train"),
+            validation=_split(photos, "validation"),
+            runtime=runtime,
+            checkpoint=checkpoint,
+            on_epoch=watch.tell,
+        )
+        network = _finish(result, recipe, photos)
+        _write(
+            network, _describe(network, result, key=key, recipe=recipe, photos=photos, runtime=runtime), model_folder
+        )
+    _write_history(result, history, curves)
+    checkpoint.remove()
+
+
+class _Watch:
+    """Tells the person, MLflow and `timing.csv` of every epoch."""
+
+    def __init__(self, timing: Path, live: LiveRun) -> None:
+        self._timing, self._live = timing, live
+        self._rows: list[dict[str, float]] = []
+
+    def tell(self, report: EpochReport) -> None:
+        epoch = int(report.values["epoch"])
+        speed = {"seconds": round(report.seconds, 3), "photos_per_second": round(report.photos_per_second, 1)}
+        self._rows.append({"epoch": epoch, **speed})
+        self._timing.parent.mkdir(parents=True, exist_ok=True)
+        write_csv(self._timing, pd.DataFrame(self._rows))
+        self._live.log_epoch(epoch, {**{k: v for k, v in report.values.items() if k != "epoch"}, **speed})
+        say(_line(report))
+
+
+def _line(report: EpochReport) -> str:
+    values = report.values
+    minutes, seconds = divmod(round(report.seconds_left), 60)
+    return (
+        f"train: epoch {int(values['epoch']):>3}/{report.num_epochs}  {int(values['image_size'])} px  "
+        f"loss {values['train_loss']:.3f}  accuracy {values['train_accuracy']:.1%}  "
+        f"validation {values['validation_loss']:.3f} {values['validation_accuracy']:.1%}  "
+        f"{report.photos_per_second:,.0f} photos/s  {minutes}:{seconds:02d} left"
+    )
+
+
+def _announce(recipe: Recipe, photos: Prepared, runtime: Runtime) -> None:
+    counts = {split: sum(photos.card["counts"][split].values()) for split in ("train", "validation")}
+    say(
+        f"train: {recipe.model.architecture}, {recipe.train.epochs} epochs over {counts['train']:,} photos, "
+        f"{counts['validation']:,} to validate, {runtime.device}, {runtime.precision}."
+    )
+
+
+def _split(photos: Prepared, split: str) -> Photos:
+    return Photos(photos.images(split), photos.labels(split))
+
+
+def _finish(result: FitResult, recipe: Recipe, photos: Prepared) -> keras.Model:
+    size = photos.card["image_size"]
+    return finish_model(result.body, recipe.model, num_classes=recipe.num_classes, image_size=size)
+
+
+def _describe(
+    network: keras.Model, result: FitResult, *, key: str, recipe: Recipe, photos: Prepared, runtime: Runtime
+) -> dict[str, Any]:
+    kept = result.history[result.best_epoch - 1]
+    return {
+        "key": key,
+        "architecture": recipe.model.architecture,
+        "classes": list(photos.classes),
+        "image_size": photos.card["image_size"],
+        "keep_aspect": photos.card["keep_aspect"],
+        "resampling": photos.card["resampling"],
+        "input_size": input_size(recipe.model),
+        "num_parameters": network.count_params(),
+        "precision": runtime.precision,
+        "num_threads": runtime.num_threads,
+        "device": runtime.device,
+        "epochs": len(result.history),
+        "best_epoch": result.best_epoch,
+        "data_digest": photos.card["digest"],
+        "validation_loss": kept["validation_loss"],
+        "validation_accuracy": kept["validation_accuracy"],
+    }
+
+
+def _write(network: keras.Model, card: dict[str, Any], folder: Path) -> None:
+    with new_folder(folder) as fresh:
+        write_bytes(fresh / FILE, encode_model(network, fresh))
+        write_json(fresh / "card.json", card)
+
+
+def _write_history(result: FitResult, history: Path, curves: Path) -> None:
+    table = pd.DataFrame(result.history).astype({"epoch": int, "image_size": int})
+    write_csv(history, table)
+    write_bytes(curves, to_png(plot_training_curves(table)))
