@@ -1,0 +1,77 @@
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from convlens.errors import ConvLensError
+from convlens.network import runtime
+from convlens.network.architectures import build_model
+from convlens.network.inference import predict_probabilities, spread_sigmoid
+from convlens.network.losses import batch_loss, count_hits
+from convlens.network.model_files import encode_model, load_trained_model
+from convlens.params import load_params
+
+
+def test_the_same_weights_give_the_same_bytes(tmp_path):
+    model = build_model(load_params().model, num_classes=2, image_size=48)
+    first = encode_model(model, tmp_path)
+    assert first == encode_model(model, tmp_path)
+    assert list(tmp_path.iterdir()) == []
+    (tmp_path / "model.keras").write_bytes(first)
+    photos = np.random.default_rng(0).integers(0, 256, (3, 48, 48, 3), dtype=np.uint8)
+    again = load_trained_model(tmp_path)
+    assert (predict_probabilities(again, photos) == predict_probabilities(model, photos)).all()
+
+
+def test_a_missing_or_broken_model_is_told(tmp_path):
+    with pytest.raises(ConvLensError, match=r"Expected a trained network at .*model\.keras\. Received: nothing"):
+        load_trained_model(tmp_path)
+    (tmp_path / "model.keras").write_bytes(b"no model")
+    with pytest.raises(ConvLensError, match="Expected a Keras model"):
+        load_trained_model(tmp_path)
+
+
+def test_a_sigmoid_becomes_two_columns():
+    assert spread_sigmoid(np.float32([[0.25]])).tolist() == [[0.75, 0.25]]
+    assert spread_sigmoid(np.float32([[0.2, 0.3, 0.5]])).shape == (1, 3)
+
+
+def test_no_photos_no_answers():
+    model = build_model(load_params().model, num_classes=2, image_size=48)
+    assert predict_probabilities(model, np.zeros((0, 48, 48, 3), np.uint8)).shape == (0, 2)
+
+
+def test_losses_by_hand():
+    binary = batch_loss(tf.constant([[0.0], [2.0]]), tf.constant([0, 1], tf.int64), smoothing=0.0)
+    assert float(binary) == pytest.approx((np.log(2) + np.log1p(np.exp(-2))) / 2)
+    smooth = batch_loss(tf.constant([[0.0]]), tf.constant([1], tf.int64), smoothing=0.2)
+    assert float(smooth) == pytest.approx(np.log(2))
+    softmax = batch_loss(tf.constant([[0.0, 0.0, 0.0]]), tf.constant([2], tf.int64), smoothing=0.1)
+    assert float(softmax) == pytest.approx(np.log(3))
+    assert int(count_hits(tf.constant([[1.0], [-1.0], [1.0]]), tf.constant([1, 1, 1], tf.int64))) == 2
+    assert int(count_hits(tf.constant([[0.0, 1.0, 0.0]]), tf.constant([1], tf.int64))) == 1
+
+
+def train_params(**changes):
+    return load_params().train.model_copy(update=changes)
+
+
+def test_a_gpu_that_is_not_there_is_an_error():
+    if tf.config.list_physical_devices("GPU"):
+        pytest.skip("this machine has a GPU")
+    with pytest.raises(ConvLensError, match=r"Expected a GPU \(train.device: gpu\). Received: none"):
+        runtime.prepare_runtime(train_params(device="gpu"))
+
+
+@pytest.mark.parametrize(("flags", "expected"), [("sse avx512_bf16", "bfloat16"), ("sse avx512f", "float32")])
+def test_precision_follows_the_processor(monkeypatch, tmp_path, flags, expected):
+    (tmp_path / "cpuinfo").write_text(f"model\t: x\nflags\t\t: {flags}\n")
+    monkeypatch.setattr(runtime, "CPU_INFO", tmp_path / "cpuinfo")
+    found = runtime.prepare_runtime(train_params(device="cpu", precision="auto"))
+    assert (found.device, found.precision) == ("cpu", expected)
+    assert found.dtype_policy == ("mixed_bfloat16" if expected == "bfloat16" else "float32")
+
+
+def test_precision_can_be_fixed(monkeypatch, tmp_path):
+    monkeypatch.setattr(runtime, "CPU_INFO", tmp_path / "missing")
+    assert runtime.prepare_runtime(train_params(precision="auto")).precision == "float32"
+    assert runtime.prepare_runtime(train_params(precision="bfloat16")).precision == "bfloat16"

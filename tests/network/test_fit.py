@@ -1,0 +1,144 @@
+import json
+
+import numpy as np
+import pytest
+
+from convlens.errors import ConvLensError
+from convlens.network.batches import iterate_batches, order_photos
+from convlens.network.checkpoints import Checkpoint, State
+from convlens.network.fit import Photos, Recipe, fit
+from convlens.network.runtime import Runtime
+from convlens.params import ModelParams, TrainParams, load_params
+
+CPU = Runtime("cpu", "float32", 0)
+
+
+def photos(count=32, side=40, seed=0):
+    rng = np.random.default_rng(seed)
+    labels = np.arange(count) % 2
+    images = rng.integers(0, 128, (count, side, side, 3), dtype=np.uint8)
+    images[labels == 1, :, :, 0] += 100
+    return Photos(images, labels)
+
+
+def recipe(architecture="residual", **changes):
+    params = load_params()
+    values = params.model.model_dump(mode="json")
+    values["architecture"] = architecture
+    values["residual"] |= {"width": 4, "input_size": 32}
+    values["residual"]["training_sizes"] = [{"until": 0.5, "size": 32}, {"until": 1.0, "size": 40}]
+    values["classic"] |= {"input_size": 24, "num_blocks": 1, "filters": 4, "dense_units": 4, "dropout": 0.3}
+    train = {**params.train.model_dump(mode="json"), "epochs": 4, "batch_size": 8, **changes}
+    return Recipe(
+        ModelParams.model_validate_json(json.dumps(values)),
+        params.augment,
+        TrainParams.model_validate_json(json.dumps(train)),
+        2,
+    )
+
+
+def run(recipe, folder, *, stop_after=None, train=None):
+    told = []
+
+    def on_epoch(report):
+        told.append(report)
+        if stop_after and len(told) >= stop_after:
+            raise KeyboardInterrupt
+
+    result = fit(
+        recipe,
+        train or photos(),
+        validation=photos(16, seed=1),
+        runtime=CPU,
+        checkpoint=Checkpoint(folder),
+        on_epoch=on_epoch,
+    )
+    return result, told
+
+
+def test_it_learns_and_tells_of_every_epoch(tmp_path):
+    result, told = run(recipe(epochs=6), tmp_path / "state")
+    assert result.history[-1]["validation_accuracy"] > 0.9
+    assert [report.values["epoch"] for report in told] == [1, 2, 3, 4, 5, 6]
+    assert [report.values["image_size"] for report in told] == [32, 32, 32, 40, 40, 40]
+    assert list(result.history[0]) == [
+        *("epoch", "image_size", "learning_rate", "train_loss", "train_accuracy"),
+        *("validation_loss", "validation_accuracy"),
+    ]
+    assert told[-1].seconds_left == 0
+    assert all(report.photos_per_second > 0 for report in told)
+
+
+@pytest.mark.parametrize(
+    ("architecture", "optimizer", "keep"), [("residual", "conv_muon", "best"), ("classic", "adam", "last")]
+)
+def test_a_run_that_was_cut_off_ends_bit_by_bit_the_same(tmp_path, architecture, optimizer, keep):
+    this = recipe(architecture, optimizer=optimizer, learning_rate=0.01, keep=keep)
+    whole, _ = run(this, tmp_path / "whole")
+    for cut in (1, 3):
+        folder = tmp_path / f"cut{cut}"
+        with pytest.raises(KeyboardInterrupt):
+            run(this, folder, stop_after=cut)
+        resumed, told = run(this, folder)
+        assert [report.values["epoch"] for report in told] == list(range(cut, 5))  # the last one was not saved
+        assert resumed.history == whole.history
+        for found, expected in zip(resumed.body.get_weights(), whole.body.get_weights(), strict=True):
+            assert (found == expected).all()
+
+
+def test_the_seed_decides(tmp_path):
+    first, _ = run(recipe(), tmp_path / "a")
+    again, _ = run(recipe(), tmp_path / "b")
+    other, _ = run(recipe(seed=1), tmp_path / "c")
+    assert first.history == again.history
+    assert first.history != other.history
+
+
+def test_best_keeps_the_epoch_of_the_lowest_validation_loss(tmp_path):
+    result, _ = run(recipe(keep="best", learning_rate=1.0, optimizer="sgd", schedule="constant"), tmp_path / "state")
+    losses = [row["validation_loss"] for row in result.history]
+    assert result.best_epoch == 1 + int(np.argmin(losses))
+
+
+def test_patience_stops_early(tmp_path):
+    result, _ = run(recipe(epochs=50, patience=2, learning_rate=1e-9, optimizer="sgd"), tmp_path / "state")
+    best = int(np.argmin([row["validation_loss"] for row in result.history]))
+    assert len(result.history) == best + 1 + 2
+    assert len(result.history) < 50
+
+
+def test_a_loss_that_is_not_finite_stops(tmp_path):
+    with pytest.raises(ConvLensError, match=r"Expected a finite loss. Received: (nan|inf) in epoch \d+, step \d+"):
+        run(recipe("classic", learning_rate=1e30, optimizer="sgd"), tmp_path / "state")
+
+
+def test_fewer_photos_than_a_batch(tmp_path):
+    result, _ = run(recipe(epochs=1, batch_size=64), tmp_path / "state", train=photos(6))
+    assert len(result.history) == 1
+
+
+def test_every_photo_is_in_the_order_once():
+    orders = [order_photos(20, seed=3, epoch=epoch) for epoch in range(3)]
+    assert all(sorted(order) == list(range(20)) for order in orders)
+    assert not (orders[0] == orders[1]).all()
+
+
+def test_batches_follow_the_order():
+    images, labels = np.arange(10), np.arange(10) % 2
+    batches = list(iterate_batches(images, labels, batch_size=4, order=np.arange(10)[::-1]))
+    assert [list(batch) for batch, _ in batches] == [[9, 8, 7, 6], [5, 4, 3, 2]]
+    assert [list(answers) for _, answers in batches] == [[1, 0, 1, 0], [1, 0, 1, 0]]
+
+
+def test_a_checkpoint_comes_back_as_it_was(tmp_path):
+    checkpoint = Checkpoint(tmp_path / "key")
+    assert checkpoint.load() is None
+    state = State([{"epoch": 1, "train_loss": 0.1}], [np.float32([1.5]), np.int64(3)], [np.ones((2, 2))], 1)
+    checkpoint.save(state)
+    again = checkpoint.load()
+    assert again.history == state.history
+    assert again.best_epoch == 1
+    assert [value.tolist() for value in again.variables] == [[1.5], 3]
+    assert again.best[0].tolist() == [[1, 1], [1, 1]]
+    checkpoint.remove()
+    assert not (tmp_path / "key").exists()
