@@ -1,0 +1,1 @@
+"""Numbers from predictions: classification, calibration, intervals, comparison; NumPy only."""

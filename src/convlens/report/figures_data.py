@@ -1,0 +1,108 @@
+"""Figures of a data set: photos per class and split, sizes, brightness."""
+
+from collections.abc import Mapping
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator, StrMethodFormatter
+
+from convlens.report.figures_style import COLOURS, INK, PAPER, SERIES, WIDTH, new_axes, styled
+from convlens.report.wording import shorten
+
+SPLIT_COLOURS = {"train": COLOURS["blue"], "validation": COLOURS["sky"], "test": COLOURS["orange"]}
+MARKERS = "osD^vP"
+MAX_POINTS = 500
+
+
+@styled
+def plot_class_balance(counts: Mapping[str, Mapping[str, int]]) -> Figure:
+    """Photos of each class, split by split, as one bar per class.
+
+    Args:
+        counts: photos by split, then by class.
+    """
+    classes = list(next(iter(counts.values())))
+    figure, axes = new_axes(WIDTH, max(2.0, 1.1 + 0.45 * len(classes)))
+    lefts = np.zeros(len(classes))
+    for split, colour in SPLIT_COLOURS.items():
+        widths = np.array([counts.get(split, {}).get(name, 0) for name in classes])
+        axes.barh(range(len(classes)), widths, left=lefts, height=0.62, color=colour, label=split,
+                  edgecolor=PAPER, linewidth=1)  # fmt: skip
+        _label_bars(axes, lefts, widths, split, largest=_largest(counts))
+        lefts += widths
+    axes.set_yticks(range(len(classes)), [shorten(name, 18) for name in classes], color=INK)
+    axes.invert_yaxis()
+    axes.grid(axis="y", visible=False)
+    axes.xaxis.set_major_formatter(StrMethodFormatter("{x:,.0f}"))
+    axes.set(xlabel="photos", title="Splits")
+    figure.legend(loc="outside lower left", ncols=3)
+    return figure
+
+
+def _label_bars(axes: Axes, lefts: np.ndarray, widths: np.ndarray, split: str, *, largest: int) -> None:
+    ink = PAPER if split == "train" else COLOURS["ink"]
+    for row, (left, width) in enumerate(zip(lefts, widths, strict=True)):
+        if width >= 0.07 * largest:
+            axes.text(left + width / 2, row, f"{width:,}", ha="center", va="center", color=ink, fontsize=8.5)
+
+
+def _largest(counts: Mapping[str, Mapping[str, int]]) -> int:
+    classes = next(iter(counts.values()))
+    return max(sum(split.get(name, 0) for split in counts.values()) for name in classes)
+
+
+@styled
+def plot_sizes(manifest: pd.DataFrame) -> Figure:
+    """Width against height: each size once per class, and of very many sizes an even choice.
+
+    Args:
+        manifest: columns label, width, height (pixels).
+    """
+    figure, axes = new_axes()
+    for index, (label, photos) in enumerate(_thin_out(manifest).groupby("label", sort=True)):
+        axes.scatter(
+            photos["width"], photos["height"], s=12, alpha=0.5, linewidths=0, color=SERIES[index % len(SERIES)],
+            marker=MARKERS[index % len(MARKERS)], label=shorten(str(label), 18),
+        )  # fmt: skip
+    axes.set(xlabel="width in pixels", ylabel="height in pixels", title="Sizes")
+    axes.set_xlim(left=0)
+    axes.set_ylim(bottom=0)
+    _add_legend(axes)
+    return figure
+
+
+def _thin_out(manifest: pd.DataFrame) -> pd.DataFrame:
+    sizes = manifest[["label", "width", "height"]].drop_duplicates().sort_values(["width", "height", "label"])
+    if len(sizes) <= MAX_POINTS:
+        return sizes
+    return sizes.iloc[np.linspace(0, len(sizes) - 1, MAX_POINTS).round().astype(int)]
+
+
+@styled
+def plot_brightness(manifest: pd.DataFrame) -> Figure:
+    """Histogram of mean brightness per class.
+
+    Args:
+        manifest: columns label, brightness (0..1).
+    """
+    figure, axes = new_axes()
+    bins = np.linspace(0, 1, 26).tolist()
+    for index, (label, photos) in enumerate(manifest.groupby("label", sort=True)):
+        colour = SERIES[index % len(SERIES)]
+        style = ("-", "--", ":", "-.")[index % 4]
+        values = photos["brightness"].dropna()
+        axes.hist(values, bins=bins, histtype="step", color=colour, linewidth=1.8, linestyle=style,
+                  label=shorten(str(label), 18))  # fmt: skip
+        axes.hist(values, bins=bins, color=colour, alpha=0.08)
+    axes.set(xlabel="mean brightness (0 black, 1 white)", ylabel="photos", title="Brightness", xlim=(0, 1))
+    axes.yaxis.set_major_locator(MaxNLocator(5, integer=True))
+    _add_legend(axes)
+    return figure
+
+
+def _add_legend(axes: Axes) -> None:
+    _, labels = axes.get_legend_handles_labels()
+    if 1 < len(labels) <= len(SERIES):
+        axes.legend(loc="best")

@@ -1,0 +1,128 @@
+"""Inputs of the overview page as a pipeline run would give them, small and without a network."""
+
+import hashlib
+import io
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from PIL import Image
+
+from convlens.params import load_params
+from convlens.report.overview import ReportInputs, photos_needed
+from convlens.stages.evaluate_tables import Answers, Evaluation, measure_answers, round_array
+
+PARAMS = load_params(Path(__file__).parents[1] / "params.yaml")
+SPLITS = ("train", "train", "train", "validation", "test", "test")
+
+
+def make_inputs(
+    classes: Sequence[str] = ("cats", "dogs"), *, per_class: int = 24, skill: float = 1.5, source: str = "photos"
+) -> ReportInputs:
+    """A data set, a training and an evaluation that fit together; one photo is quarantined."""
+    manifest = make_manifest(classes, per_class)
+    usable = manifest[manifest["usable"]]
+    splits = usable[["path", "label", "split", "width", "height", "sha256"]].reset_index(drop=True)
+    splits["row"] = splits.groupby("split").cumcount()
+    found = make_evaluation(splits[splits["split"] == "test"], classes, skill)
+    card = make_prepared_card(splits, classes, source)
+    return ReportInputs(
+        manifest=manifest,
+        validation_result=make_validation(manifest),
+        quarantine=manifest.loc[~manifest["usable"], ["path", "label", "reason"]],
+        prepared_card=card,
+        splits=splits,
+        history=make_history(),
+        metrics=found.metrics,
+        predictions=found.predictions,
+        class_scores=found.class_scores,
+        roc=found.roc,
+        reliability=found.reliability,
+        model_card=make_model_card(card),
+        params=PARAMS.model_dump(mode="json", by_alias=True),
+        thumbnails={path: paint(path) for path in photos_needed(found.predictions, manifest)},
+    )
+
+
+def make_manifest(classes: Sequence[str], per_class: int) -> pd.DataFrame:
+    """The manifest; the first photo of the first class does not decode."""
+    generator = np.random.default_rng(0)
+    rows = []
+    for label in classes:
+        for index in range(per_class):
+            path = f"data/raw/{label}/{index:04d}.jpg"
+            width, height = generator.integers(80, 500, 2).tolist()
+            rows.append({
+                "path": path, "label": label, "bytes": 9000 + index, "sha256": digest(path), "format": "JPEG",
+                "mode": "RGB", "width": width, "height": height, "decodes": True, "usable": True, "reason": "",
+                "brightness": generator.uniform(), "split": SPLITS[index % len(SPLITS)],
+            })  # fmt: skip
+    table = pd.DataFrame(rows)
+    table.loc[0, ["decodes", "usable", "reason", "format"]] = [False, False, "the file ends early", ""]
+    return table
+
+
+def make_evaluation(test: pd.DataFrame, classes: Sequence[str], skill: float) -> Evaluation:
+    """Answers of a simulated network to the test photos."""
+    labels = np.array([list(classes).index(label) for label in test["label"]])
+    scores = np.random.default_rng(1).normal(size=(len(labels), len(classes)))
+    scores[np.arange(len(labels)), labels] += skill
+    probabilities = np.exp(scores) / np.exp(scores).sum(axis=1, keepdims=True)
+    answers = Answers(list(test["path"]), list(classes), labels, round_array(probabilities))
+    return measure_answers(answers, PARAMS.evaluate.model_copy(update={"num_resamples": 100}))
+
+
+def make_prepared_card(splits: pd.DataFrame, classes: Sequence[str], source: str) -> dict[str, Any]:
+    """`data/prepared/card.json`."""
+    counts = {
+        split: {name: int(((splits["split"] == split) & (splits["label"] == name)).sum()) for name in classes}
+        for split in ("train", "validation", "test")
+    }
+    shape = {"image_size": 160, "keep_aspect": False, "resampling": "bicubic"}
+    return {"classes": list(classes), **shape, "counts": counts, "digest": digest("data"), "source": source}
+
+
+def make_model_card(prepared: dict[str, Any]) -> dict[str, Any]:
+    """`data/model/card.json`."""
+    return {
+        "key": digest("key"), "architecture": "residual", "classes": prepared["classes"], "image_size": 160,
+        "input_size": 128, "num_parameters": 971_329, "precision": "float32", "num_threads": 2, "device": "cpu",
+        "epochs": 6, "best_epoch": 5, "data_digest": prepared["digest"], "validation_loss": 0.21,
+        "validation_accuracy": 0.93,
+    }  # fmt: skip
+
+
+def make_validation(manifest: pd.DataFrame) -> dict[str, Any]:
+    """`reports/validation/result.json` with one warning."""
+    met = {"expectation": "at least 10 usable photos in every class", "severity": "critical", "success": True,
+           "observed": "all 2 classes meet it", "parameter": "validate.min_photos_per_class", "worst": []}  # fmt: skip
+    missed = {"expectation": "no photo twice", "severity": "warning", "success": False, "observed": "2 photos do not",
+              "parameter": "data.source", "worst": ["data/raw/a.jpg", "data/raw/b.jpg"]}  # fmt: skip
+    usable = int(manifest["usable"].sum())
+    counts = {"num_photos": len(manifest), "num_usable": usable}
+    return {"success": True, **counts, "expectations": [met, missed]}
+
+
+def make_history(num_epochs: int = 6) -> pd.DataFrame:
+    """`reports/training/history.csv` with one step of image size."""
+    epochs = np.arange(1, num_epochs + 1)
+    return pd.DataFrame({
+        "epoch": epochs, "image_size": np.where(epochs <= num_epochs / 2, 64, 96), "learning_rate": 0.1 / epochs,
+        "train_loss": 0.7 / epochs, "train_accuracy": 1 - 0.5 / epochs, "validation_loss": 0.8 / epochs,
+        "validation_accuracy": 1 - 0.6 / epochs,
+    })  # fmt: skip
+
+
+def paint(path: str) -> bytes:
+    """A small JPEG in a colour of its own."""
+    colour = tuple(hashlib.sha256(path.encode()).digest()[:3])
+    buffer = io.BytesIO()
+    Image.new("RGB", (16, 16), colour).save(buffer, "JPEG")
+    return buffer.getvalue()
+
+
+def digest(text: str) -> str:
+    """A digest as the stages write them."""
+    return hashlib.sha256(text.encode()).hexdigest()
