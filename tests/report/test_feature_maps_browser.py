@@ -21,9 +21,9 @@ def test_page_opens_from_disk_and_draws_every_filter(tmp_path: Path) -> None:
     address = f"{page.as_uri()}#photo=1&view=before&block=conv_2&filter={page_inputs().encoded_blocks[1]['shown'][0]}"
     command = [str(BROWSER), *FLAGS, f"--user-data-dir={tmp_path / 'profile'}", "--dump-dom", address]
     done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
-    assert 'data-ready="true"' in done.stdout, done.stderr
+    assert 'data-drawn="true"' in done.stdout, done.stderr
     assert "CONSOLE" not in done.stderr
     num_shown = sum(len(block["shown"]) for block in page_inputs().encoded_blocks)
-    tiles = re.findall(r'role="option"[^>]*aria-label="(\w+) (\d+) of ([\w/]+), normalisation', done.stdout)
+    tiles = re.findall(r'role="option"[^>]*aria-label="Filter \d+ of \w+, normalisation', done.stdout)
     assert len(tiles) == num_shown
     assert "The network says cats, 90&nbsp;%, but it is dogs." in done.stdout

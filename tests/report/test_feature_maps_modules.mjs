@@ -85,7 +85,7 @@ test("the address keeps the state, and forgives nonsense", () => {
 });
 
 test("words come from the numbers", () => {
-  assert.equal(countWords(block), "3 of 4 filters shown, 1 dead, 1 fires on fewer than 1\u00a0% of photos");
+  assert.equal(countWords(block), "3 of 4 filters shown (the strongest by their mean), 1 dead, 1 fires on fewer than 1\u00a0% of photos");
   assert.equal(number(-0.12345), "\u22120.123");
   assert.equal(number(12345.6), "12,346");
   assert.equal(number(0.00001234), "1.2e-5");

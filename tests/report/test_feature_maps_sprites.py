@@ -70,7 +70,7 @@ def test_photos_are_lossless() -> None:
 def test_zero_is_white_when_signed_and_the_dark_end_otherwise() -> None:
     zero = colour_index(np.zeros(1), 5.0, signed=True)[0]
     assert colour_table("PuOr_r")[zero].min() > 235
-    assert colour_index(np.array([0.0, 5.0, 9.0]), 5.0, signed=False).tolist() == [0, 255, 255]
+    assert colour_index(np.array([0.0, 1.25, 5.0, 9.0]), 5.0, signed=False).tolist() == [0, 128, 255, 255]
 
 
 @pytest.mark.parametrize(("count", "rows"), [(1, 1), (8, 1), (16, 1), (17, 2)])
@@ -83,7 +83,7 @@ def test_lecture_picture_has_sixteen_tiles_a_row_for_any_count(count: int, rows:
 
 def test_lecture_picture_shares_one_scale() -> None:
     maps = np.zeros((1, 1, 2), np.float32)
-    maps[0, 0] = [1.0, 0.5]
+    maps[0, 0] = [1.0, 0.25]
     image = np.asarray(draw_tiles(maps, title="", subtitle="", rectified=True))
     table, top = colour_table("viridis"), MARGIN + 52
     assert image[top, MARGIN].tolist() == table[255].tolist()

@@ -47,7 +47,7 @@ def _list_facts(history: pd.DataFrame, card: Mapping[str, Any]) -> list[tuple[st
         ("Architecture", str(card["architecture"])),
         ("Parameters", f"{card['num_parameters']:,}"),
         ("Epochs", f"{len(history):,}; weights of epoch {card['best_epoch']:,} kept"),
-        ("Looks at", f"{card['input_size']} × {card['input_size']} pixels"),
+        ("Looks at", f"{card['image_size']} × {card['image_size']} pixels"),
         ("Computed on", f"{card['device']}, {card['precision']}, {show_count(int(card['num_threads']), 'thread')}"),
         ("Training", f"loss {show_number(last['train_loss'])}, accuracy {show_share(last['train_accuracy'])}"),
         ("Validation", f"loss {show_number(card['validation_loss'])}, "

@@ -105,7 +105,7 @@ def _say_checks(result: Mapping[str, Any]) -> str:
 
 
 def _say_network(card: Mapping[str, Any]) -> str:
-    size = f"{card['input_size']} × {card['input_size']}"
+    size = f"{card['image_size']} × {card['image_size']}"
     return (
         f"{_escape(card['architecture'])}, {card['num_parameters']:,} parameters, looks at {size} pixels; "
         f"{show_count(card['epochs'], 'epoch')}, weights of epoch {card['best_epoch']} kept; key `{card['key'][:12]}`, "

@@ -1,0 +1,32 @@
+/** The colour scale of a block: the very pixels its tiles are painted with, and their numbers. */
+import { make } from "./controls.js";
+import { colourPixels } from "./views.js";
+import { number } from "./words.js";
+
+/**
+ * @param {HTMLElement} host
+ * @param {import("./types.js").Colours} colours
+ * @param {string} words what the scale is shared by
+ * @param {boolean} [own] every tile has its own scale, so the ends have no number
+ */
+export function drawLegend(host, colours, words, own = false) {
+  const { limit, signed } = colours;
+  const canvas = make("canvas", "legend-bar");
+  [canvas.width, canvas.height] = [256, 1];
+  canvas.setAttribute("aria-hidden", "true");
+  const ramp = Float32Array.from({ length: 256 }, (_, i) => (signed ? (i / 255) * 2 - 1 : i / 255));
+  canvas.getContext("2d")?.putImageData(new ImageData(colourPixels(ramp, { ...colours, limit: 1 }), 256, 1), 0, 0);
+  const ticks = make("div", "legend-ticks");
+  for (const text of tickTexts(own ? null : limit, signed)) ticks.append(make("span", "", text));
+  host.replaceChildren(make("span", "legend-words", words), canvas, ticks);
+}
+
+/**
+ * @param {number | null} limit
+ * @param {boolean} signed
+ * @returns {string[]}
+ */
+function tickTexts(limit, signed) {
+  if (limit === null) return signed ? ["\u2212 its largest", "0", "+ its largest"] : ["0", "its highest"];
+  return signed ? [number(-limit), "0", number(limit)] : ["0", number(limit / 2), number(limit)];
+}

@@ -1,0 +1,117 @@
+/** From the stored sprites back to the values of every feature map. */
+import { decodeGreyPng } from "./png.js";
+
+const TILES_PER_ROW = 16;
+
+/**
+ * @param {string} text
+ * @returns {Uint8Array}
+ */
+export function bytesFrom(text) {
+  return Uint8Array.from(atob(text), (letter) => letter.charCodeAt(0));
+}
+
+/**
+ * @param {string} text little-endian float32
+ * @returns {Float32Array}
+ */
+export function floatsFrom(text) {
+  return new Float32Array(bytesFrom(text).buffer);
+}
+
+/**
+ * The maps of all steps of all blocks for one photo: read where they are stored, worked out where they follow.
+ * @param {import("./types.js").Block[]} blocks
+ * @param {import("./types.js").Payload} payload
+ * @returns {Promise<Map<string, import("./types.js").Maps>>}
+ */
+export async function readMaps(blocks, payload) {
+  const chains = await Promise.all(blocks.map((block) => readBlock(block, payload)));
+  return new Map(chains.flat());
+}
+
+/**
+ * @param {import("./types.js").Block} block
+ * @param {import("./types.js").Payload} payload
+ * @returns {Promise<[string, import("./types.js").Maps][]>}
+ */
+async function readBlock(block, payload) {
+  /** @type {[string, import("./types.js").Maps][]} */
+  const chain = [];
+  let before = /** @type {Float32Array[]} */ ([]);
+  let shape = /** @type {[number, number]} */ ([0, 0]);
+  for (const step of block.steps) {
+    const tiles = step.stored
+      ? await readTiles(payload.maps[step.name], step.shape, block.shown.length)
+      : derive(step, before, shape);
+    const [height, width] = step.shape;
+    chain.push([step.name, { height, width, rectified: step.rectified, limits: payload.limits[step.name], tiles }]);
+    [before, shape] = [tiles, step.shape];
+  }
+  return chain;
+}
+
+/**
+ * @param {import("./types.js").StoredMaps} stored
+ * @param {[number, number]} shape
+ * @param {number} count
+ * @returns {Promise<Float32Array[]>}
+ */
+async function readTiles(stored, [height, width], count) {
+  const [offset, step] = [floatsFrom(stored.offset), floatsFrom(stored.step)];
+  const sprite = await decodeGreyPng(bytesFrom(stored.png));
+  return Array.from({ length: count }, (_, k) => {
+    const corner = Math.floor(k / TILES_PER_ROW) * height * sprite.width + (k % TILES_PER_ROW) * width;
+    const values = new Float32Array(height * width);
+    for (let i = 0; i < values.length; i += 1) {
+      const grey = sprite.pixels[corner + Math.floor(i / width) * sprite.width + (i % width)];
+      values[i] = offset[k] + step[k] * grey;
+    }
+    return values;
+  });
+}
+
+/**
+ * @param {import("./types.js").Step} step
+ * @param {Float32Array[]} tiles of the step before
+ * @param {[number, number]} shape of the step before
+ * @returns {Float32Array[]}
+ */
+export function derive(step, tiles, shape) {
+  if (step.windows) {
+    const windows = step.windows;
+    return tiles.map((values) => pool(values, shape, step.shape, windows, step.label === "average-pooling"));
+  }
+  const [scale, offset] = [floatsFrom(step.scale ?? ""), floatsFrom(step.offset ?? "")];
+  return tiles.map((values, k) => values.map((value) => value * scale[k] + offset[k]));
+}
+
+/**
+ * Pool one map; cells of the padding do not count.
+ * @param {Float32Array} values
+ * @param {[number, number]} shape
+ * @param {[number, number]} result
+ * @param {[import("./types.js").Window, import("./types.js").Window]} windows
+ * @param {boolean} average
+ * @returns {Float32Array}
+ */
+export function pool(values, [height, width], [rows, columns], [down, across], average) {
+  const pooled = new Float32Array(rows * columns);
+  for (let row = 0; row < rows; row += 1) {
+    for (let column = 0; column < columns; column += 1) {
+      const top = row * down.stride - down.before;
+      const left = column * across.stride - across.before;
+      let [highest, sum, count] = [-Infinity, 0, 0];
+      for (let y = Math.max(top, 0); y < Math.min(top + down.size, height); y += 1) {
+        for (let x = Math.max(left, 0); x < Math.min(left + across.size, width); x += 1) {
+          const value = values[y * width + x];
+          if (value > highest) highest = value;
+          sum += value;
+          count += 1;
+        }
+      }
+      pooled[row * columns + column] = average ? sum / count : highest;
+    }
+  }
+  return pooled;
+}

@@ -1,0 +1,113 @@
+/** Numbers and facts in words, for labels, captions and screen readers. */
+import { placeWords } from "./geometry.js";
+
+/**
+ * Three significant digits, with a true minus sign.
+ * @param {number} value
+ * @returns {string}
+ */
+export function number(value) {
+  if (value === 0) return "0";
+  const size = Math.abs(value);
+  const text = size >= 1000 ? Math.round(size).toLocaleString("en") : size < 0.001 ? size.toExponential(1) : digits(size);
+  return value < 0 ? `\u2212${text}` : text;
+}
+
+/**
+ * @param {number} size
+ * @returns {string}
+ */
+function digits(size) {
+  return String(Number(size.toPrecision(3)));
+}
+
+/**
+ * @param {number} share 0..1
+ * @returns {string}
+ */
+export function percent(share) {
+  const value = share * 100;
+  if (value > 0 && value < 1) return "<\u00a01\u00a0%";
+  if (value > 99 && value < 100) return ">\u00a099\u00a0%";
+  return `${Math.round(value)}\u00a0%`;
+}
+
+/**
+ * @param {number} count
+ * @param {string} one
+ * @param {string} [many]
+ * @returns {string}
+ */
+export function plural(count, one, many = `${one}s`) {
+  return `${count.toLocaleString("en")} ${count === 1 ? one : many}`;
+}
+
+/**
+ * "112 of 112 filters shown, 3 dead, 5 fire on fewer than 1 % of photos".
+ * @param {import("./types.js").Block} block
+ * @returns {string}
+ */
+export function countWords(block) {
+  const shown = `${block.shown.length} of ${plural(block.numFilters, block.isConvolution ? "filter" : "channel")} shown`;
+  if (!block.facts) return shown;
+  const chosen = block.shown.length < block.numFilters ? " (the strongest by their mean)" : "";
+  const fires = block.numRare === 1 ? "fires" : "fire";
+  return `${shown}${chosen}, ${block.numDead} dead, ${block.numRare} ${fires} on fewer than 1\u00a0% of photos`;
+}
+
+/**
+ * The text alternative of one tile.
+ * @param {import("./types.js").Block} block
+ * @param {import("./types.js").Step} step
+ * @param {number} tile
+ * @param {ReturnType<typeof import("./views.js").summarise>} facts
+ * @returns {string}
+ */
+export function tileWords(block, step, tile, facts) {
+  const name = `${block.isConvolution ? "Filter" : "Channel"} ${block.shown[tile]} of ${block.name}, ${step.label}`;
+  if (block.facts?.dead[tile]) return `${name}: dead, never above zero on the sample.`;
+  if (facts.highest === facts.lowest) return `${name}: ${number(facts.highest)} everywhere on this photo.`;
+  const place = placeWords(facts.row, facts.column, step.shape);
+  const range = step.rectified ? "" : `, lowest ${number(facts.lowest)}`;
+  const active = `above zero on ${percent(facts.active)} of cells`;
+  return `${name}: highest ${number(facts.highest)} at the ${place}${range}, ${active}${classWords(block, tile)}.`;
+}
+
+/**
+ * @param {import("./types.js").Block} block
+ * @param {number} tile
+ * @returns {string}
+ */
+export function classWords(block, tile) {
+  const facts = block.facts;
+  if (!facts || !facts.prefers[tile]) return "";
+  const auc = facts.auc_mean[tile];
+  return auc < 0.55 ? `; hardly tells the classes apart, AUC ${auc.toFixed(2)}` : `; stronger for ${facts.prefers[tile]}, AUC ${auc.toFixed(2)}`;
+}
+
+/**
+ * What a block does on this photo, in one sentence.
+ * @param {import("./types.js").Block} block
+ * @param {number[]} strengths
+ * @param {number} numResponding tiles with any value above zero
+ * @returns {string}
+ */
+export function blockWords(block, strengths, numResponding) {
+  const order = strengths.map((_, k) => k).sort((a, b) => strengths[b] - strengths[a] || a - b);
+  const top = order.slice(0, 3).filter((k) => strengths[k] > 0).map((k) => block.shown[k]);
+  const unit = block.isConvolution ? "filter" : "channel";
+  const strongest = top.length ? ` Strongest on average: ${top.join(", ")}.` : "";
+  return `On this photo ${numResponding} of ${plural(block.shown.length, unit)} respond.${strongest}`;
+}
+
+/**
+ * @param {import("./types.js").Photo} photo
+ * @param {string[]} classes
+ * @returns {string}
+ */
+export function answerWords(photo, classes) {
+  const sure = percent(photo.probabilities[classes.indexOf(photo.answer)]);
+  if (photo.truth === null) return `The network says ${photo.answer}, ${sure}.`;
+  const verdict = photo.truth === photo.answer ? "rightly" : `but it is ${photo.truth}`;
+  return `The network says ${photo.answer}, ${sure}, ${verdict}.`;
+}

@@ -1,0 +1,193 @@
+"""The feature-map page: one self-contained HTML file with every filter's maps for the chosen photos."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any, Protocol
+
+import jinja2
+import pandas as pd
+
+from convlens.report.feature_maps_bundle import bundle_script, bundle_style
+from convlens.report.feature_maps_colours import POSITIVE, SIGNED, colour_hex
+from convlens.report.feature_maps_encode import RARE, Block, EncodedPhoto, compact_json
+
+TEMPLATES = Path(__file__).parent / "templates"
+GROUPS = (("own", "Your photos"), ("mistake", "Mistakes"), ("correct", "Right answers"))
+
+
+class LayerRow(Protocol):
+    """A row of the table of layers."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def kind(self) -> str: ...
+    @property
+    def kernel_size(self) -> tuple[int, int] | None: ...
+    @property
+    def strides(self) -> tuple[int, int] | None: ...
+    @property
+    def padding(self) -> str: ...
+    @property
+    def input_shape(self) -> tuple[int, ...]: ...
+    @property
+    def output_shape(self) -> tuple[int, ...]: ...
+    @property
+    def num_parameters(self) -> int: ...
+    @property
+    def formula(self) -> str: ...
+    @property
+    def agrees(self) -> bool | None: ...
+    @property
+    def receptive_field(self) -> Any: ...
+
+
+class ComparisonRow(Protocol):
+    """Parameters of a convolution against dense."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def input_shape(self) -> tuple[int, ...]: ...
+    @property
+    def output_shape(self) -> tuple[int, ...]: ...
+    @property
+    def num_convolution(self) -> int: ...
+    @property
+    def num_dense(self) -> int: ...
+    @property
+    def ratio(self) -> float: ...
+
+
+class Note(Protocol):
+    """Something that is not shown, and why."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def reason(self) -> str: ...
+
+
+@dataclass(frozen=True, kw_only=True)
+class FeatureMapInputs:
+    """Everything the page shows, as plain values.
+
+    Attributes:
+        model_name: what to call the network.
+        num_parameters: parameters of the whole network.
+        classes: names of the classes.
+        picture_shape: rows and columns of the picture that receptive fields count in.
+        blocks: convolutions and what follows them.
+        encoded_blocks: the same, by `encode_blocks`.
+        filters: one row per filter, by the lens.
+        num_sample: held-out photos behind the facts about filters.
+        photos: by `encode_photo`, in the order of the page.
+        layers: the table of layers.
+        comparisons: the table of parameters.
+        skipped: layers that are not drawn.
+        unreadable: own photos that could not be read.
+        left_out: names of photos left out to keep the page small.
+    """
+
+    model_name: str
+    num_parameters: int
+    classes: Sequence[str]
+    picture_shape: tuple[int, int]
+    blocks: Sequence[Block]
+    encoded_blocks: Sequence[dict[str, Any]]
+    filters: pd.DataFrame
+    num_sample: int
+    photos: Sequence[EncodedPhoto]
+    layers: Sequence[LayerRow]
+    comparisons: Sequence[ComparisonRow]
+    skipped: Sequence[Note] = ()
+    unreadable: Sequence[Note] = ()
+    left_out: Sequence[str] = ()
+
+
+def render_feature_maps(inputs: FeatureMapInputs) -> str:
+    """The whole page as HTML text; the same inputs give the same bytes."""
+    return _template().render(
+        inputs=inputs,
+        groups=_group_photos(inputs.photos),
+        specs=_specs(inputs),
+        totals=count_filters(inputs.filters, inputs.encoded_blocks),
+        data=compact_json(_page_data(inputs)),
+        script=bundle_script(),
+        style=bundle_style(),
+    )
+
+
+def count_filters(filters: pd.DataFrame, encoded_blocks: Sequence[dict[str, Any]]) -> dict[str, int]:
+    """Filters in all, shown, dead, and rare (they fire on fewer than 1 % of photos)."""
+    convolutions = [block for block in encoded_blocks if block["isConvolution"]]
+    return {
+        "filters": sum(block["numFilters"] for block in convolutions),
+        "shown": sum(len(block["shown"]) for block in convolutions),
+        "dead": int(filters["dead"].sum()) if len(filters) else 0,
+        "rare": int(((filters["firing_rate"] < RARE) & ~filters["dead"].astype(bool)).sum()) if len(filters) else 0,
+    }
+
+
+@cache
+def _template() -> jinja2.Template:
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(TEMPLATES),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+    )
+    environment.filters["shape"] = lambda shape: "×".join(f"{size:,}" for size in shape)
+    environment.filters["thousands"] = lambda number: f"{number:,}"
+    return environment.get_template("feature_maps.html")
+
+
+def _group_photos(photos: Sequence[EncodedPhoto]) -> list[dict[str, Any]]:
+    """Photos under their headings; each keeps its number on the page."""
+    numbered = list(enumerate(photos))
+    groups = [
+        {"title": title, "photos": [(i, photo) for i, photo in numbered if photo.facts["group"] == name]}
+        for name, title in GROUPS
+    ]
+    return [group for group in groups if group["photos"]]
+
+
+def _specs(inputs: FeatureMapInputs) -> dict[str, str]:
+    """The operation of every block in a line: `3×3 kernel, stride 2, same padding · sees 7×7 pixels`."""
+    rows = {row.name: row for row in inputs.layers}
+    return {block.name: _spec(rows[block.name], block) for block in inputs.blocks if block.name in rows}
+
+
+def _spec(row: LayerRow, block: Block) -> str:
+    field = block.response.receptive_field
+    kernel = "×".join(str(size) for size in row.kernel_size or ())
+    stride = " by ".join(str(step) for step in dict.fromkeys(row.strides or ()))
+    sees = "the whole photo" if field is None else f"{field.columns.size}×{field.rows.size} pixels"
+    return f"{row.kind} {kernel}, stride {stride}, {row.padding} padding · a cell sees {sees}"
+
+
+def _page_data(inputs: FeatureMapInputs) -> dict[str, Any]:
+    labels = {step.label for block in inputs.blocks for step in block.steps if step.kind == "activation"}
+    return {
+        "classes": list(inputs.classes),
+        "pictureSize": list(inputs.picture_shape),
+        "numSample": inputs.num_sample,
+        "activation": labels.pop() if len(labels) == 1 else "activation",
+        "blocks": list(inputs.encoded_blocks),
+        "photos": [photo.facts for photo in inputs.photos],
+        "limits": _common_limits(inputs.photos),
+        "colours": {"signed": colour_hex(SIGNED), "positive": colour_hex(POSITIVE)},
+    }
+
+
+def _common_limits(photos: Sequence[EncodedPhoto]) -> dict[str, tuple[float, float]]:
+    """Lowest and highest value of every step over all photos."""
+    names = photos[0].limits if photos else {}
+    return {
+        name: (min(photo.limits[name][0] for photo in photos), max(photo.limits[name][1] for photo in photos))
+        for name in names
+    }

@@ -1,0 +1,243 @@
+"""What the feature-map page holds: blocks, filters and photos as compact JSON.
+
+The page stores the maps of convolutions, activations and sums. It works out normalisations (an affine function per
+filter) and poolings (from the maps before them) by itself, as the network does.
+"""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+import pandas as pd
+
+from convlens.report.feature_maps_sprites import as_base64, encode_png, make_sprite
+
+RARE = 0.01  # a filter that fires on a smaller share of photos is called rare
+MAX_VALUES = 1_500_000  # stored map values per photo: about 1 MB
+
+
+class Span(Protocol):
+    """A receptive field along one axis."""
+
+    @property
+    def size(self) -> int: ...
+    @property
+    def stride(self) -> int: ...
+    @property
+    def start(self) -> int: ...
+
+
+class Field(Protocol):
+    """A receptive field."""
+
+    @property
+    def rows(self) -> Span: ...
+    @property
+    def columns(self) -> Span: ...
+
+
+class Window(Protocol):
+    """A pooling window along one axis."""
+
+    @property
+    def size(self) -> int: ...
+    @property
+    def stride(self) -> int: ...
+    @property
+    def before(self) -> int: ...
+
+
+class Step(Protocol):
+    """One set of feature maps inside a block."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def kind(self) -> str: ...
+    @property
+    def label(self) -> str: ...
+    @property
+    def shape(self) -> tuple[int, int, int]: ...
+    @property
+    def rectified(self) -> bool: ...
+    @property
+    def receptive_field(self) -> Field | None: ...
+    @property
+    def scale(self) -> np.ndarray | None: ...
+    @property
+    def offset(self) -> np.ndarray | None: ...
+    @property
+    def windows(self) -> tuple[Window, Window] | None: ...
+
+
+class Block(Protocol):
+    """A convolution and what follows it."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def steps(self) -> Sequence[Step]: ...
+    @property
+    def num_filters(self) -> int: ...
+    @property
+    def is_convolution(self) -> bool: ...
+    @property
+    def response(self) -> Step: ...
+
+
+@dataclass(frozen=True, kw_only=True)
+class ShownPhoto:
+    """One photo of the page.
+
+    Attributes:
+        name: what to call it.
+        group: `own`, `mistake` or `correct`.
+        truth: its class; None if unknown.
+        answer: the class the network says.
+        probabilities: one per class.
+        stored: the photo as the loader gives it, uint8 (rows, columns, 3).
+        picture: the photo as the network works on it, uint8 (rows, columns, 3).
+        maps: float32 (rows, columns, filters) by step name.
+    """
+
+    name: str
+    group: str
+    truth: str | None
+    answer: str
+    probabilities: Sequence[float]
+    stored: np.ndarray
+    picture: np.ndarray
+    maps: Mapping[str, np.ndarray]
+
+
+@dataclass(frozen=True)
+class EncodedPhoto:
+    """A photo ready for the page: facts, pictures and maps as text, without its arrays."""
+
+    facts: Mapping[str, Any]
+    stored: str
+    payload: str
+    limits: Mapping[str, tuple[float, float]]
+
+    @property
+    def num_bytes(self) -> int:
+        """Size on the page."""
+        return len(self.stored) + len(self.payload)
+
+
+def choose_filters(blocks: Sequence[Block], filters: pd.DataFrame, max_filters: int) -> dict[str, np.ndarray]:
+    """The filters to show of every block: all, or the strongest by their mean over the sample; sorted indices.
+
+    Besides `max_filters` there is a bound on values per photo, which the largest maps meet first.
+    """
+    room = MAX_VALUES
+    chosen: dict[str, np.ndarray] = {}
+    by_size = sorted(blocks, key=lambda block: _values_per_filter(block) * min(block.num_filters, max_filters))
+    for position, block in enumerate(by_size):
+        share = room // (len(by_size) - position)
+        count = max(1, min(block.num_filters, max_filters, share // _values_per_filter(block)))
+        room -= count * _values_per_filter(block)
+        chosen[block.name] = _strongest(block, filters, count)
+    return {block.name: chosen[block.name] for block in blocks}
+
+
+def encode_blocks(
+    blocks: Sequence[Block], filters: pd.DataFrame, chosen: Mapping[str, np.ndarray]
+) -> list[dict[str, Any]]:
+    """The blocks with their steps and the facts about the filters shown."""
+    return [_encode_block(block, filters[filters["layer"] == block.name], chosen[block.name]) for block in blocks]
+
+
+def encode_photo(photo: ShownPhoto, blocks: Sequence[Block], chosen: Mapping[str, np.ndarray]) -> EncodedPhoto:
+    """Turn a photo and its maps into text; the arrays are not kept."""
+    limits: dict[str, tuple[float, float]] = {}
+    maps: dict[str, dict[str, str]] = {}
+    for block in blocks:
+        for index, step in enumerate(block.steps):
+            values = photo.maps[step.name][:, :, chosen[block.name]]
+            finite = np.where(np.isfinite(values), values, 0)
+            limits[step.name] = (_rounded(finite.min()), _rounded(finite.max()))
+            if is_stored(step, index):
+                sprite = make_sprite(values)
+                maps[step.name] = {"png": as_base64(sprite.png), "offset": as_base64(sprite.offset),
+                                   "step": as_base64(sprite.step)}  # fmt: skip
+    facts = {"name": photo.name, "group": photo.group, "truth": photo.truth, "answer": photo.answer,
+             "probabilities": [round(float(p), 6) for p in photo.probabilities],
+             "storedSize": list(photo.stored.shape[:2]), "pictureSize": list(photo.picture.shape[:2])}  # fmt: skip
+    payload = {"picture": as_base64(encode_png(photo.picture)), "limits": limits, "maps": maps}
+    return EncodedPhoto(facts, as_base64(encode_png(photo.stored)), compact_json(payload), limits)
+
+
+def is_stored(step: Step, index: int) -> bool:
+    """Whether the page holds a step's values; the others it works out from the step before."""
+    return index == 0 or (step.scale is None and step.windows is None)
+
+
+def compact_json(value: Any) -> str:
+    """JSON without spaces that may stand inside a script element."""
+    text = json.dumps(value, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+    return text.replace("<", "\\u003c").replace("\u2028", "\\u2028").replace("\u2029", "\\u2029")
+
+
+def _values_per_filter(block: Block) -> int:
+    return sum(step.shape[0] * step.shape[1] for i, step in enumerate(block.steps) if is_stored(step, i))
+
+
+def _strongest(block: Block, filters: pd.DataFrame, count: int) -> np.ndarray:
+    rows = filters[filters["layer"] == block.name]
+    if count >= block.num_filters or rows.empty:
+        return np.arange(min(count, block.num_filters))
+    order = rows.sort_values(["mean", "filter"], ascending=[False, True])["filter"].to_numpy()
+    return np.sort(order[:count])
+
+
+def _encode_block(block: Block, rows: pd.DataFrame, shown: np.ndarray) -> dict[str, Any]:
+    facts = rows.set_index("filter").reindex(shown) if len(rows) else None
+    names = ("mean", "maximum", "firing_rate", "active_share", "auc_mean", "selectivity")
+    return {
+        "name": block.name,
+        "isConvolution": block.is_convolution,
+        "numFilters": block.num_filters,
+        "numDead": int(rows["dead"].sum()) if len(rows) else 0,
+        "numRare": int(((rows["firing_rate"] < RARE) & ~rows["dead"]).sum()) if len(rows) else 0,
+        "response": block.response.name,
+        "shown": shown.tolist(),
+        "steps": [_encode_step(step, i, shown) for i, step in enumerate(block.steps)],
+        "facts": None if facts is None else {
+            "dead": [bool(value) for value in facts["dead"]],
+            "prefers": [str(value) for value in facts["prefers"]],
+            **{name: [_rounded(value) for value in facts[name]] for name in names},
+        },
+    }  # fmt: skip
+
+
+def _encode_step(step: Step, index: int, shown: np.ndarray) -> dict[str, Any]:
+    field = step.receptive_field
+    stored = is_stored(step, index)
+    return {
+        "name": step.name,
+        "kind": step.kind,
+        "label": step.label,
+        "shape": list(step.shape[:2]),
+        "rectified": step.rectified,
+        "stored": stored,
+        "field": None if field is None else {"rows": _span(field.rows), "columns": _span(field.columns)},
+        "scale": None if stored or step.scale is None else as_base64(step.scale[shown]),
+        "offset": None if stored or step.offset is None else as_base64(step.offset[shown]),
+        "windows": None if stored or step.windows is None else [_window(window) for window in step.windows],
+    }
+
+
+def _span(span: Span) -> dict[str, int]:
+    return {"size": span.size, "stride": span.stride, "start": span.start}
+
+
+def _window(window: Window) -> dict[str, int]:
+    return {"size": window.size, "stride": window.stride, "before": window.before}
+
+
+def _rounded(value: Any) -> float:
+    """Six significant digits: more than a screen can show."""
+    return float(f"{float(value):.6g}")

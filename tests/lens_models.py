@@ -1,0 +1,86 @@
+"""Tiny networks of every shape the lens must open, with weights that make most filters answer."""
+
+import keras
+import numpy as np
+
+SIZE = 24
+CLASSES = ("cats", "dogs")
+
+
+def photos(count: int = 4, size: int = SIZE, seed: int = 0) -> np.ndarray:
+    """Random uint8 photos (count, size, size, 3)."""
+    return np.random.default_rng(seed).integers(0, 256, (count, size, size, 3), dtype=np.uint8)
+
+
+def sequential() -> keras.Sequential:
+    """The lecture's kind of network: activations fused into the convolutions, then pooling, flatten, dense."""
+    layers = keras.layers
+    return spread_weights(
+        keras.Sequential(
+            [
+                keras.Input((SIZE, SIZE, 3), dtype="uint8"),
+                layers.Resizing(20, 20, name="resize"),
+                layers.Rescaling(1 / 255, name="rescale"),
+                layers.Conv2D(4, 3, activation="relu", name="conv_1"),
+                layers.MaxPooling2D(name="pool_1"),
+                layers.Conv2D(6, 3, activation="relu", padding="same", name="conv_2"),
+                layers.AveragePooling2D(3, strides=2, padding="same", name="pool_2"),
+                layers.Dropout(0.5),
+                layers.Flatten(name="flatten"),
+                layers.Dense(2, name="logits"),
+                layers.Activation("softmax", name="probabilities"),
+            ],
+            name="classic",
+        )
+    )
+
+
+def residual() -> keras.Model:
+    """Convolution, pooling, normalisation and ReLU as layers of their own, a skip connection, one sigmoid."""
+    layers = keras.layers
+    start = keras.Input((SIZE, SIZE, 3), dtype="uint8")
+    x = layers.Resizing(16, 16, name="resize")(start)
+    x = layers.Rescaling(1 / 127.5, -1, name="rescale")(x)
+    x = _unit(x, 4, name="1", strides=2)
+    x = _unit(x, 8, name="2", pool=True)
+    y = _unit(_unit(x, 8, name="3"), 8, name="4")
+    x = layers.Add(name="add_1")([x, y])
+    x = layers.GlobalAveragePooling2D(name="pool")(x)
+    x = layers.Dense(1, name="logits")(x)
+    return spread_weights(keras.Model(start, layers.Activation("sigmoid", name="probabilities")(x), name="residual"))
+
+
+def nested() -> keras.Model:
+    """A functional backbone, with a Sequential inside it, inside a functional model."""
+    layers = keras.layers
+    shape = (SIZE, SIZE, 3)
+    stem = keras.Sequential([keras.Input(shape), layers.Conv2D(4, 3, name="conv_1"), layers.ReLU()], name="stem")
+    inner = keras.Input(shape)
+    x = layers.Conv2D(6, 3, strides=2, use_bias=False, name="conv_2")(stem(inner))
+    x = layers.BatchNormalization(name="norm_2")(x)
+    backbone = keras.Model(inner, keras.ops.relu(x), name="backbone")
+    start = keras.Input((SIZE, SIZE, 3), dtype="uint8")
+    x = backbone(layers.Rescaling(1 / 255)(start), training=False)
+    x = layers.GlobalMaxPooling2D()(x)
+    return spread_weights(keras.Model(start, layers.Dense(2, activation="softmax")(x), name="transfer"))
+
+
+MODELS = (sequential, residual, nested)
+
+
+def _unit(x: keras.KerasTensor, filters: int, *, name: str, strides: int = 1, pool: bool = False) -> keras.KerasTensor:
+    layers = keras.layers
+    x = layers.Conv2D(filters, 3, strides=strides, padding="same", use_bias=False, name=f"conv_{name}")(x)
+    if pool:
+        x = layers.MaxPooling2D(name=f"pool_{name}")(x)
+    x = layers.BatchNormalization(name=f"norm_{name}")(x)
+    return layers.ReLU(name=f"relu_{name}")(x)
+
+
+def spread_weights(model: keras.Model, seed: int = 0) -> keras.Model:
+    """Random weights everywhere, moving averages and biases included; variances positive."""
+    generator = np.random.default_rng(seed)
+    for weight in model.weights:
+        values = generator.normal(0, 0.4, weight.shape)
+        weight.assign(np.abs(values) + 0.5 if "variance" in weight.path or "gamma" in weight.path else values)
+    return model

@@ -1,0 +1,181 @@
+import hashlib
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from lens_models import SIZE, residual
+from PIL import Image
+
+from convlens.errors import ConvLensError
+from convlens.network.model_files import encode_model
+from convlens.params import Params, load_params
+from convlens.stages.evaluate import evaluate
+from convlens.stages.preprocess import preprocess
+from convlens.stages.report import report
+
+COUNT = 24
+
+
+@pytest.fixture(scope="module")
+def params() -> Params:
+    values = load_params(Path(__file__).parents[2] / "params.yaml")
+    small = {"image_size": SIZE, "num_workers": 1, "validation_fraction": 0.25, "test_fraction": 0.5}
+    return values.model_copy(
+        update={
+            "preprocess": values.preprocess.model_copy(update=small),
+            "report": values.report.model_copy(update={"num_correct": 3, "num_mistakes": 2, "max_filters": 6}),
+        }
+    )
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory: pytest.TempPathFactory, params: Params) -> Path:
+    """Everything the stage reads, made by the stages before it where they are quick."""
+    home = tmp_path_factory.mktemp("report")
+    pd.DataFrame([_write_photo(home, i) for i in range(COUNT)]).to_parquet(home / "manifest.parquet")
+    preprocess(manifest=home / "manifest.parquet", prepared=home / "prepared", data=params.data,
+               preprocess=params.preprocess)  # fmt: skip
+    _write_model(home / "model")
+    expectation = {"expectation": "photos decode", "severity": "critical", "success": True, "observed": "all",
+                   "expected": "all", "parameter": "validate.formats", "worst": []}  # fmt: skip
+    result = {"success": True, "num_photos": COUNT, "num_usable": COUNT, "num_warnings": 0,
+              "expectations": [expectation]}  # fmt: skip
+    (home / "result.json").write_text(json.dumps(result))
+    (home / "quarantine.csv").write_text("path,label,reason\n")
+    (home / "history.csv").write_text(
+        "epoch,image_size,learning_rate,train_loss,train_accuracy,validation_loss,validation_accuracy\n"
+        "1,24,0.1,0.7,0.5,0.7,0.5\n2,24,0.05,0.6,0.6,0.6,0.6\n"
+    )
+    names = ("metrics", "predictions", "class_scores", "confusion", "confusion_table", "confusion_figure", "roc",
+             "roc_figure", "reliability")  # fmt: skip
+    evaluate(prepared=home / "prepared", model_folder=home / "model", evaluate=params.evaluate,
+             **{name: home / name for name in names})  # fmt: skip
+    _write_own(home / "own")
+    return home
+
+
+def _write_photo(home: Path, index: int) -> dict[str, Any]:
+    label = ("cats", "dogs")[index % 2]
+    pixels = np.random.default_rng(index).integers(0, 256, (SIZE, SIZE, 3), dtype=np.uint8)
+    path = home / "photos" / label / f"{index}.png"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(pixels).save(path)
+    content = path.read_bytes()
+    return {
+        "path": str(path), "label": label, "bytes": len(content), "sha256": hashlib.sha256(content).hexdigest(),
+        "split": "", "regions": [], "format": "PNG", "mode": "RGB", "frames": 1, "width": SIZE, "height": SIZE,
+        "aspect": 1.0, "orientation": 1, "suffix_agrees": True, "decodes": True, "error": "", "brightness": 0.5,
+        "contrast": 0.1, "sharpness": 0.1, "reason": "", "usable": True,
+    }  # fmt: skip
+
+
+def _write_model(folder: Path) -> None:
+    folder.mkdir()
+    model = residual()
+    (folder / "model.keras").write_bytes(encode_model(model, folder))
+    card = {"key": "0" * 64, "architecture": "residual", "classes": ["cats", "dogs"], "image_size": SIZE,
+            "keep_aspect": False, "resampling": "bicubic", "input_size": 16, "num_parameters": model.count_params(),
+            "precision": "float32", "num_threads": 2, "device": "cpu", "epochs": 2, "best_epoch": 2,
+            "data_digest": "0" * 64, "validation_loss": 0.6, "validation_accuracy": 0.6}  # fmt: skip
+    (folder / "card.json").write_text(json.dumps(card))
+
+
+def _write_own(folder: Path) -> None:
+    (folder / "dogs").mkdir(parents=True)
+    Image.new("RGB", (50, 30), (200, 30, 30)).save(folder / "red.png")
+    Image.new("RGB", (30, 50), (30, 200, 30)).save(folder / "dogs" / "green.webp")
+    (folder / "broken.jpg").write_bytes(b"no photo")
+    (folder / "README.md").write_text("hello")
+    (folder / ".gitkeep").write_text("")
+    (folder / "regions.csv").write_text("path,name\n")
+
+
+def _run(home: Path, target: Path, params: Params, **changes: Path) -> None:
+    inputs = {"manifest": "manifest.parquet", "validation": "result.json", "quarantine": "quarantine.csv",
+              "prepared": "prepared", "model_folder": "model", "history": "history.csv", "metrics": "metrics",
+              "predictions": "predictions", "class_scores": "class_scores", "roc": "roc",
+              "reliability": "reliability", "own": "own"}  # fmt: skip
+    outputs = {"page": "report.html", "feature_maps": "feature_maps.html", "feature_maps_folder": "feature_maps",
+               "summary": "summary.md"}  # fmt: skip
+    paths = {name: home / path for name, path in inputs.items()} | {n: target / path for n, path in outputs.items()}
+    report(**(paths | changes), preprocess=params.preprocess, model=params.model, augment=params.augment,
+           train=params.train, evaluate=params.evaluate, report=params.report)  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def written(home: Path, params: Params) -> Path:
+    target = home / "out"
+    _run(home, target, params)
+    return target
+
+
+def test_report_writes_exactly_its_files(written: Path) -> None:
+    found = {path.relative_to(written).as_posix() for path in written.rglob("*") if path.is_file()}
+    layers = {f"feature_maps/conv_{i}.png" for i in range(1, 5)}
+    assert found == layers | {"report.html", "feature_maps.html", "summary.md", "feature_maps/filters.csv",
+                              "feature_maps/maps_metrics.json"}  # fmt: skip
+
+
+def test_own_photos_come_first_then_mistakes_then_right_answers(written: Path, home: Path) -> None:
+    text = (written / "feature_maps.html").read_text()
+    data = json.loads(text.split('id="page-data">')[1].split("</script>")[0])
+    photos = [(photo["name"], photo["group"], photo["truth"]) for photo in data["photos"]]
+    assert photos[:2] == [("dogs/green.webp", "own", "dogs"), ("red.png", "own", None)]
+    predictions = pd.read_csv(home / "predictions")
+    confidence = predictions[["probability_cats", "probability_dogs"]].max(axis=1)
+    wrong = predictions[~predictions["correct"]].assign(c=confidence)
+    worst = wrong.sort_values(["c", "path"], ascending=[False, True])
+    assert [name for name, group, _ in photos if group == "mistake"] == worst["path"].head(2).tolist()
+    right = [truth for _, group, truth in photos if group == "correct"]
+    assert len(right) == min(3, int(predictions["correct"].sum()))
+
+
+def test_unreadable_own_photo_is_named_on_the_page(written: Path) -> None:
+    text = (written / "feature_maps.html").read_text()
+    assert "<strong>broken.jpg</strong> could not be read" in text
+    assert "README" not in text
+
+
+def test_metrics_are_those_of_the_table(written: Path) -> None:
+    table = pd.read_csv(written / "feature_maps" / "filters.csv", keep_default_na=False)
+    metrics = json.loads((written / "feature_maps" / "maps_metrics.json").read_text())
+    alive = table[~table["dead"]]
+    assert metrics == {
+        "num_filters": 28,
+        "num_dead_filters": int(table["dead"].sum()),
+        "share_dead_filters": pytest.approx(table["dead"].mean(), abs=1e-6),
+        "num_rare_filters": int((alive["firing_rate"] < 0.01).sum()),
+        "mean_selectivity": pytest.approx(alive["selectivity"].mean(), abs=1e-6),
+        "max_selectivity": pytest.approx(alive["selectivity"].max()),
+    }
+
+
+def test_report_is_the_same_bytes_again_and_says_what_is_left_out(
+    home: Path, params: Params, written: Path, tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
+    _run(home, tmp_path, params)
+    assert "your photo broken.jpg is left out" in capsys.readouterr().err
+    for path in written.rglob("*.*"):
+        assert (tmp_path / path.relative_to(written)).read_bytes() == path.read_bytes(), path.name
+
+
+def test_page_stays_small_whatever_the_user_brings(
+    home: Path, params: Params, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("convlens.stages.report_maps.MAX_PAGE_BYTES", 20_000)
+    _run(home, tmp_path, params)
+    assert "to keep this page below 15 MB: " in (tmp_path / "feature_maps.html").read_text()
+
+
+def test_missing_input_is_one_line_and_nothing_is_written(home: Path, params: Params, tmp_path: Path) -> None:
+    with pytest.raises(ConvLensError, match=r"Expected .*predictions\.csv\. Received: nothing there"):
+        _run(home, tmp_path / "out", params, predictions=tmp_path / "predictions.csv")
+    assert not (tmp_path / "out").exists()
+
+
+def test_without_own_folder_the_test_photos_remain(home: Path, params: Params, tmp_path: Path) -> None:
+    _run(home, tmp_path, params, own=tmp_path / "none")
+    assert '"group":"own"' not in (tmp_path / "feature_maps.html").read_text()
