@@ -4,8 +4,7 @@ import numpy as np
 import pytest
 
 from convlens.errors import ConvLensError
-from convlens.network.architectures import build_body, build_model, input_size
-from convlens.network.augmentation import resize
+from convlens.network.architectures import build_body, build_model
 from convlens.network.inference import predict_probabilities
 from convlens.network.model_files import finish_model
 from convlens.params import ModelParams, load_params
@@ -13,8 +12,7 @@ from convlens.params import ModelParams, load_params
 
 def model_params(architecture, **changes) -> ModelParams:
     values = load_params().model.model_dump(mode="json")
-    small = {"residual": {"width": 4, "input_size": 32}, "classic": {"input_size": 30, "dense_units": 8}}
-    small["dense"] = {"input_size": 24, "units": [8]}
+    small = {"residual": {"width": 4}, "classic": {"dense_units": 8}, "dense": {"units": [8]}}
     for name, group in small.items():
         values[name] |= group
     values["architecture"] = architecture
@@ -39,24 +37,30 @@ def test_uint8_photos_to_probabilities(architecture, num_classes):
 @pytest.mark.parametrize("architecture", ["residual", "classic", "dense"])
 def test_the_finished_model_answers_as_its_body(architecture):
     params = model_params(architecture)
-    body = build_body(params, num_classes=2)
+    body = build_body(params, num_classes=2, image_size=40)
+    for weight in body.weights:
+        weight.assign(weight + 0.1 * np.random.default_rng(1).random(weight.shape))  # normalisation, too
     model = finish_model(body, params, num_classes=2, image_size=40)
-    logits = body(resize(PHOTOS, size=input_size(params)), training=False).numpy()
+    logits = body(PHOTOS.astype(np.float32), training=False).numpy()
     assert np.allclose(predict_probabilities(model, PHOTOS)[:, 1:], 1 / (1 + np.exp(-logits)), atol=1e-6)
 
 
 def test_the_layers_have_the_agreed_names():
     names = [layer.name for layer in build_model(model_params("classic"), num_classes=2, image_size=40).layers]
     assert names == [
-        *("rescale", "resize"),
-        *("conv_1", "relu_1", "pool_1", "conv_2", "relu_2", "pool_2", "conv_3", "relu_3", "pool_3"),
+        *("rescale", "conv_1", "relu_1", "pool_1", "conv_2", "relu_2", "pool_2", "conv_3", "relu_3", "pool_3"),
         *("flatten", "dense_1", "logits", "probabilities"),
     ]
 
 
-def test_no_resizing_where_the_photos_fit():
-    model = build_model(model_params("classic"), num_classes=2, image_size=30)
-    assert model.layers[0].name == "rescale"
+@pytest.mark.parametrize("architecture", ["residual", "classic", "dense"])
+def test_a_plain_call_is_inference(architecture):
+    """`model(photos)` must not normalise by the batch, nor change what the network has learnt."""
+    model = build_model(model_params(architecture), num_classes=2, image_size=40)
+    before = [weight.copy() for weight in model.get_weights()]
+    answers = model(PHOTOS).numpy()
+    assert np.allclose(answers[:1], model(PHOTOS[:1]).numpy(), atol=1e-6)
+    assert all((old == new).all() for old, new in zip(before, model.get_weights(), strict=True))
 
 
 def test_the_lecture_network_has_the_lecture_shapes():
@@ -83,11 +87,11 @@ def test_classic_parameters_change_the_network():
 
 
 def test_a_network_that_shrinks_to_nothing_is_named():
-    with pytest.raises(ConvLensError, match=r"Received: none after block 4 of 6, from input_size 30"):
+    with pytest.raises(ConvLensError, match=r"Received: none after block 4 of 6, from preprocess.image_size 30"):
         build_model(model_params("classic", num_blocks=6), num_classes=2, image_size=30)
 
 
 def test_residual_takes_any_size():
-    body = build_body(model_params("residual"), num_classes=2)
+    body = build_body(model_params("residual"), num_classes=2, image_size=None)
     for size in (32, 48):
         assert body(np.zeros((1, size, size, 3), np.float32)).shape == (1, 1)

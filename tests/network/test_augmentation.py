@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from convlens.network.augmentation import augment, resize
+from convlens.network.augmentation import augment
 from convlens.params import AugmentParams
 
 NOTHING = AugmentParams(
@@ -28,7 +28,7 @@ def test_a_smooth_picture_keeps_its_place_when_resized():
     ramp = np.broadcast_to(np.linspace(0, 255, 64)[None, :, None, None], (64, 64, 1, 3))
     given = np.moveaxis(ramp, 2, 0).astype(np.uint8)
     small = augment(given, SEED, size=32, params=NOTHING).numpy()
-    expected = resize(given, size=32).numpy()
+    expected = given[:, ::2, ::2] / 2 + given[:, 1::2, 1::2] / 2
     assert np.abs(small - expected)[:, 1:-1, 1:-1].max() < 2.5
 
 

@@ -25,9 +25,9 @@ def recipe(architecture="residual", **changes):
     params = load_params()
     values = params.model.model_dump(mode="json")
     values["architecture"] = architecture
-    values["residual"] |= {"width": 4, "input_size": 32}
+    values["residual"] |= {"width": 4}
     values["residual"]["training_sizes"] = [{"until": 0.5, "size": 32}, {"until": 1.0, "size": 40}]
-    values["classic"] |= {"input_size": 24, "num_blocks": 1, "filters": 4, "dense_units": 4, "dropout": 0.3}
+    values["classic"] |= {"num_blocks": 1, "filters": 4, "dense_units": 4, "dropout": 0.3}
     train = {**params.train.model_dump(mode="json"), "epochs": 4, "batch_size": 8, **changes}
     return Recipe(
         ModelParams.model_validate_json(json.dumps(values)),

@@ -87,7 +87,7 @@ def test_keras_muon_leaves_kernels_to_adamw():
 )
 def test_optimizers_by_name(name, kind):
     params = load_params()
-    body = build_body(params.model.model_copy(update={"architecture": "residual"}), num_classes=2)
+    body = build_body(params.model.model_copy(update={"architecture": "residual"}), num_classes=2, image_size=None)
     optimizer = build_optimizer(params.train.model_copy(update={"optimizer": name, "learning_rate": 0.25}), body)
     assert type(optimizer) is kind
     assert float(optimizer.learning_rate.numpy()) == pytest.approx(0.25)
@@ -97,5 +97,5 @@ def test_conv_muon_keeps_norms_only_where_the_network_normalises():
     params = load_params()
     train = params.train.model_copy(update={"optimizer": "conv_muon"})
     for architecture, expected in (("residual", True), ("classic", False)):
-        body = build_body(params.model.model_copy(update={"architecture": architecture}), num_classes=2)
+        body = build_body(params.model.model_copy(update={"architecture": architecture}), num_classes=2, image_size=64)
         assert build_optimizer(train, body).keep_norm is expected

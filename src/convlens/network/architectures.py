@@ -1,8 +1,9 @@
 """The networks by name: `residual`, the lecture's `classic`, and `dense`, its fully connected counterexample.
 
-Every model takes uint8 photos and answers with probabilities: resizing to the size the network looks at, and scaling
-of the values, are its first layers, so whoever holds the file needs to know nothing else. Between them and the answer
-lies the *body*, which is what is trained; it can be built alone, for floats in 0..255.
+Every model takes uint8 photos as the loader gives them and answers with probabilities; scaling of the values is its
+first layer. What lies between photos and answer is the *body*, which is what is trained; it can be built alone, for
+floats in 0..255. No model resizes: `keras.layers.Resizing` puts all layers behind it into training mode when a model
+is called (seen in Keras 3.15), so that normalisation would answer by the batch and forget what it has learnt.
 """
 
 import keras
@@ -18,25 +19,19 @@ def count_outputs(num_classes: int) -> int:
     return 1 if num_classes == 2 else num_classes
 
 
-def input_size(params: ModelParams) -> int:
-    """Side in pixels at which the chosen network looks at photos."""
-    size: int = getattr(params, params.architecture).input_size
-    return size
-
-
-def build_body(params: ModelParams, *, num_classes: int, dtype: str = "float32") -> keras.Model:
-    """The trainable part: float pictures (N, size, size, 3) in 0..255 to float32 logits (N, num_outputs).
+def build_body(params: ModelParams, *, num_classes: int, image_size: int | None, dtype: str = "float32") -> keras.Model:
+    """The trainable part: float pictures (N, image_size, image_size, 3) in 0..255 to float32 logits (N, num_outputs).
 
     Args:
         params: the group `model`.
         num_classes: at least 2.
+        image_size: side in pixels; None takes any, which only `residual` can.
         dtype: Keras dtype policy of the layers, such as `mixed_bfloat16`.
     """
-    size = None if params.architecture == "residual" else input_size(params)
-    pictures = keras.Input((size, size, 3), name="pictures")
+    pictures = keras.Input((image_size, image_size, 3), name="pictures")
     if params.architecture == "residual":
         return keras.Model(pictures, _apply_residual(pictures, params, num_classes, dtype), name="body")
-    return keras.Sequential([pictures, *_stack(params, num_classes, dtype)], name="body")
+    return keras.Sequential([pictures, *_stack(params, num_classes, image_size or 0, dtype)], name="body")
 
 
 def build_model(params: ModelParams, *, num_classes: int, image_size: int) -> keras.Model:
@@ -46,31 +41,23 @@ def build_model(params: ModelParams, *, num_classes: int, image_size: int) -> ke
     softmax over all, of shape (N, num_classes).
     """
     photos = keras.Input((image_size, image_size, 3), dtype="uint8", name="photos")
-    size = input_size(params)
-    entry: list[keras.Layer] = [] if size == image_size else [resize_layer(size)]
     answer = layers.Activation("sigmoid" if num_classes == 2 else "softmax", name="probabilities")
-    if params.architecture != "residual":
-        stack = [photos, *entry, *_stack(params, num_classes, "float32"), answer]
-        return keras.Sequential(stack, name=params.architecture)
-    pictures = entry[0](photos) if entry else photos
-    return keras.Model(photos, answer(_apply_residual(pictures, params, num_classes, "float32")), name="residual")
-
-
-def resize_layer(size: int) -> keras.Layer:
-    """How a network brings photos to the size it looks at."""
-    return layers.Resizing(size, size, interpolation="bilinear", antialias=True, name="resize")
+    if params.architecture == "residual":
+        return keras.Model(photos, answer(_apply_residual(photos, params, num_classes, "float32")), name="residual")
+    stack = _stack(params, num_classes, image_size, "float32")
+    return keras.Sequential([photos, *stack, answer], name=params.architecture)
 
 
 def _apply_residual(
     pictures: keras.KerasTensor, params: ModelParams, num_classes: int, dtype: str
 ) -> keras.KerasTensor:
-    features = apply_residual(pictures, width=params.residual.width, dtype=dtype)
-    return _logits(num_classes)(features)
+    return _logits(num_classes)(apply_residual(pictures, width=params.residual.width, dtype=dtype))
 
 
-def _stack(params: ModelParams, num_classes: int, dtype: str) -> list[keras.Layer]:
+def _stack(params: ModelParams, num_classes: int, image_size: int, dtype: str) -> list[keras.Layer]:
     rescale = layers.Rescaling(1 / 255, name="rescale", dtype=dtype)
     if params.architecture == "classic":
+        _check_classic_size(params.classic, image_size)
         return [rescale, *_classic(params.classic, dtype), _logits(num_classes)]
     return [rescale, *_dense(params.dense, dtype), _logits(num_classes)]
 
@@ -80,7 +67,6 @@ def _logits(num_classes: int) -> keras.Layer:
 
 
 def _classic(params: ClassicParams, dtype: str) -> list[keras.Layer]:
-    _check_classic_size(params)
     pooling = layers.MaxPooling2D if params.pooling == "max" else layers.AveragePooling2D
     blocks: list[keras.Layer] = []
     for block in range(1, params.num_blocks + 1):
@@ -114,9 +100,9 @@ def _dense(params: DenseParams, dtype: str) -> list[keras.Layer]:
     return [layers.Flatten(name="flatten", dtype=dtype), *hidden]
 
 
-def _check_classic_size(params: ClassicParams) -> None:
+def _check_classic_size(params: ClassicParams, image_size: int) -> None:
     """Follow the size formula through the blocks, so that a network that shrinks to nothing is named before Keras."""
-    size = params.input_size
+    size = image_size
     for block in range(1, params.num_blocks + 1):
         if params.padding == "same":
             size = -(-size // params.stride)
@@ -126,6 +112,6 @@ def _check_classic_size(params: ClassicParams) -> None:
         if size < 1:
             raise ConvLensError(
                 f"Expected a picture left after every block of model.classic. Received: none after block {block} of "
-                f"{params.num_blocks}, from input_size {params.input_size} with kernel_size {params.kernel_size}, "
-                f"stride {params.stride}, padding {params.padding}. Use fewer blocks or a larger input_size."
+                f"{params.num_blocks}, from preprocess.image_size {image_size} with kernel_size {params.kernel_size}, "
+                f"stride {params.stride}, padding {params.padding}. Use fewer blocks or larger photos."
             )

@@ -28,14 +28,6 @@ def augment(photos: tf.Tensor, seed: tf.Tensor, *, size: int, params: AugmentPar
     return _change_colours(pictures, seeds[1], params)
 
 
-def resize(photos: tf.Tensor, *, size: int) -> tf.Tensor:
-    """Bring photos to a size unchanged, as the network does on its own: float32 (N, size, size, 3), 0..255."""
-    pictures = tf.cast(photos, tf.float32)
-    if pictures.shape[1] == size and pictures.shape[2] == size:
-        return pictures
-    return tf.image.resize(pictures, (size, size), method="bilinear", antialias=True)
-
-
 def _draw_transforms(photos: tf.Tensor, seed: tf.Tensor, size: int, params: AugmentParams) -> tf.Tensor:
     """One row of eight numbers per photo, as ImageProjectiveTransformV3 takes them (output to input pixels)."""
     count = tf.shape(photos)[0]

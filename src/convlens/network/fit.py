@@ -10,7 +10,7 @@ import numpy as np
 import tensorflow as tf
 
 from convlens.errors import ConvLensError
-from convlens.network.architectures import build_body, input_size
+from convlens.network.architectures import build_body
 from convlens.network.batches import Images, count_steps, iterate_batches, order_photos
 from convlens.network.checkpoints import Checkpoint, State
 from convlens.network.optimizers import build_optimizer
@@ -29,6 +29,11 @@ class Photos:
 
     images: Images
     labels: np.ndarray
+
+    @property
+    def image_size(self) -> int:
+        """Side of the photos in pixels."""
+        return int(self.images[np.arange(1)].shape[1])
 
 
 @dataclass(frozen=True)
@@ -92,7 +97,8 @@ def fit(
         ConvLensError: the loss is not finite any more.
     """
     keras.utils.set_random_seed(recipe.train.seed)
-    body = build_body(recipe.model, num_classes=recipe.num_classes, dtype=runtime.dtype_policy)
+    size = None if recipe.model.architecture == "residual" else train.image_size
+    body = build_body(recipe.model, num_classes=recipe.num_classes, image_size=size, dtype=runtime.dtype_policy)
     run = _Run(recipe, body, train, validation)
     run.restore(checkpoint.load())
     while not run.is_over():
@@ -171,8 +177,8 @@ class _Run:
         sizes: tuple[TrainingSize, ...] = ()
         if self._recipe.model.architecture == "residual":
             sizes = self._recipe.model.residual.training_sizes
-        fixed = input_size(self._recipe.model)
-        return size_at(epoch, num_epochs=self._recipe.train.epochs, sizes=sizes) if sizes else fixed
+        full = self._train.image_size
+        return size_at(epoch, num_epochs=self._recipe.train.epochs, sizes=sizes) if sizes else full
 
     def _seconds_left(self, seconds: float) -> float:
         done, total = len(self._history), self._recipe.train.epochs
@@ -199,13 +205,12 @@ class _Run:
         return float(np.mean(losses)), hits / (self._num_steps * self._batch_size)
 
     def _validate(self) -> tuple[float, float]:
-        """Loss without smoothing, and accuracy, at the size the finished network looks at."""
+        """Loss without smoothing, and accuracy, on photos as they are."""
         rows = np.arange(len(self._validation.labels))
-        size = input_size(self._recipe.model)
         loss, hits = 0.0, 0
         for start in range(0, len(rows), VALIDATION_BATCH):
             batch = rows[start : start + VALIDATION_BATCH]
-            values = self._steps.validate(self._validation.images[batch], self._validation.labels[batch], size=size)
+            values = self._steps.validate(self._validation.images[batch], self._validation.labels[batch])
             loss, hits = loss + float(values[0]) * len(batch), hits + int(values[1])
         return loss / len(rows), hits / len(rows)
 

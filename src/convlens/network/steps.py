@@ -4,7 +4,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from convlens.network.augmentation import augment, resize
+from convlens.network.augmentation import augment
 from convlens.network.losses import batch_loss, count_hits
 from convlens.params import AugmentParams
 
@@ -31,11 +31,9 @@ class Steps:
         )
         return result
 
-    def validate(self, photos: np.ndarray, labels: np.ndarray, *, size: int) -> tuple[tf.Tensor, tf.Tensor]:
+    def validate(self, photos: np.ndarray, labels: np.ndarray) -> tuple[tf.Tensor, tf.Tensor]:
         """Loss (without smoothing) and number of right answers, without a change to weights or photos."""
-        result: tuple[tf.Tensor, tf.Tensor] = self._compiled_validate(
-            tf.constant(photos), tf.constant(labels), size=size
-        )
+        result: tuple[tf.Tensor, tf.Tensor] = self._compiled_validate(tf.constant(photos), tf.constant(labels))
         return result
 
     def _train(
@@ -51,6 +49,6 @@ class Steps:
         self._optimizer.apply_gradients(zip(gradients, variables, strict=True))
         return loss, count_hits(logits, labels)
 
-    def _validate(self, photos: tf.Tensor, labels: tf.Tensor, *, size: int) -> tuple[tf.Tensor, tf.Tensor]:
-        logits = self._body(resize(photos, size=size), training=False)
+    def _validate(self, photos: tf.Tensor, labels: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        logits = self._body(tf.cast(photos, tf.float32), training=False)
         return batch_loss(logits, labels, smoothing=0.0), count_hits(logits, labels)

@@ -7,7 +7,6 @@ import keras
 import pandas as pd
 
 from convlens.environment import repository_root
-from convlens.network.architectures import input_size
 from convlens.network.checkpoints import Checkpoint
 from convlens.network.fit import EpochReport, FitResult, Photos, Recipe, fit
 from convlens.network.model_files import FILE, encode_model, finish_model
@@ -134,7 +133,6 @@ def _describe(
         "image_size": photos.card["image_size"],
         "keep_aspect": photos.card["keep_aspect"],
         "resampling": photos.card["resampling"],
-        "input_size": input_size(recipe.model),
         "num_parameters": network.count_params(),
         "precision": runtime.precision,
         "num_threads": runtime.num_threads,
