@@ -1,4 +1,7 @@
-"""The one error that a user is meant to read."""
+"""The one error that a user is meant to read, and how invalid values are told."""
+
+import json
+from typing import Any
 
 
 class ConvLensError(Exception):
@@ -6,3 +9,35 @@ class ConvLensError(Exception):
 
     The command line and the stage runner print the message and exit with 1; they show no traceback.
     """
+
+
+def explain_invalid(detail: Any, where: str) -> str:
+    """Tell one of pydantic's complaints in one line.
+
+    Args:
+        detail: an item of `ValidationError.errors()`.
+        where: the file that the value stands in.
+    """
+    name = ".".join(str(part) for part in detail["loc"]) or "the file"
+    if detail["type"] == "extra_forbidden":
+        return f"{where}: unknown parameter '{name}'. Remove it, or correct its spelling."
+    if detail["type"] == "missing":
+        return f"{where}: parameter '{name}' is missing. Add it; src/convlens/params.py describes it."
+    if detail["type"] == "value_error":
+        return f"{where}: {name}: {detail['ctx']['error']}."
+    return f"{where}: expected {name} to be {_word(detail)}. Received: {_show(detail['input'])}."
+
+
+def _word(detail: Any) -> str:
+    """What pydantic expected, as an end of "expected … to be"."""
+    if detail["type"] in ("model_type", "model_attributes_type"):
+        return "a group of parameters (name: value)"
+    message = str(detail["msg"]).removeprefix("Input should be ").partition(" after validation")[0]
+    for kind, noun in (("String", "a text"), ("Tuple", "a list"), ("List", "a list")):
+        message = message.replace(f"{kind} should have ", f"{noun} with ").replace(f"{kind} should ", f"{noun} to ")
+    return message.replace("to match pattern", "that matches").replace("a valid array", "a list")
+
+
+def _show(value: Any) -> str:
+    text = json.dumps(value, ensure_ascii=False)
+    return text if len(text) <= 80 else text[:77] + "..."

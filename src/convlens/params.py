@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from convlens.errors import ConvLensError
+from convlens.errors import ConvLensError, explain_invalid
 
 Fraction = Annotated[float, Field(ge=0, le=1)]
 PositiveInt = Annotated[int, Field(ge=1)]
@@ -38,7 +38,9 @@ class ValidateParams(Group):
     formats: tuple[str, ...] = Field(min_length=1, description="File formats taken, by Pillow's names.")
     min_side: PositiveInt = Field(description="Shorter side in pixels below which a photo is quarantined.")
     max_aspect: float = Field(ge=1, description="Longer side over shorter side that photos should not exceed.")
-    max_megapixels: float = Field(gt=0, description="Millions of pixels above which a photo is quarantined unread.")
+    max_megapixels: float = Field(
+        gt=0, le=178, description="Millions of pixels above which a photo is quarantined unread; Pillow reads no more."
+    )
     min_photos_per_class: PositiveInt = Field(description="Usable photos every class must have (critical).")
     max_class_ratio: float = Field(ge=1, description="Largest class over smallest class (warning).")
     max_unreadable_fraction: Fraction = Field(description="Share of photos that may not decode (critical).")
@@ -62,14 +64,16 @@ class PreprocessParams(Group):
     @model_validator(mode="after")
     def _leave_photos_for_training(self) -> "PreprocessParams":
         if self.validation_fraction + self.test_fraction >= 1:
-            raise ValueError("validation_fraction + test_fraction < 1, so that photos are left for training")
+            raise ValueError(
+                "Expected validation_fraction + test_fraction below 1, so that photos are left for training. "
+                f"Received: {self.validation_fraction} + {self.test_fraction}"
+            )
         return self
 
 
 class ClassicParams(Group):
     """The lecture's Sequential network: blocks of convolution and pooling, flatten, dense."""
 
-    input_size: int = Field(ge=8, description="Side in pixels at which the network looks at photos.")
     num_blocks: PositiveInt = Field(description="Blocks of one convolution, ReLU and one pooling.")
     filters: PositiveInt = Field(description="Filters of the first block; each block doubles them.")
     kernel_size: PositiveInt = Field(description="Side of the kernels, f in the size formula.")
@@ -83,7 +87,6 @@ class ClassicParams(Group):
 class DenseParams(Group):
     """The fully connected counterexample."""
 
-    input_size: int = Field(ge=8, description="Side in pixels at which the network looks at photos.")
     units: tuple[PositiveInt, ...] = Field(min_length=1, description="Units of each hidden layer.")
 
 
@@ -91,13 +94,12 @@ class TrainingSize(Group):
     """One step of progressive resizing."""
 
     until: float = Field(gt=0, le=1, description="Share of the epochs at which this size ends.")
-    size: int = Field(ge=16, description="Side in pixels.")
+    size: int = Field(ge=32, description="Side in pixels.")
 
 
 class ResidualParams(Group):
     """A small ResNet-9 that takes any size, trained at growing sizes."""
 
-    input_size: int = Field(ge=32, description="Side in pixels at which the trained network looks at photos.")
     width: int = Field(ge=4, description="Filters of the first layer; the last has eight times as many.")
     training_sizes: tuple[TrainingSize, ...] = Field(min_length=1, description="Sizes of the training pictures.")
 
@@ -105,7 +107,7 @@ class ResidualParams(Group):
     def _cover_all_epochs(self) -> "ResidualParams":
         ends = [step.until for step in self.training_sizes]
         if ends != sorted(set(ends)) or ends[-1] != 1:
-            raise ValueError(f"training_sizes with rising `until` that ends at 1.0. Received: {ends}")
+            raise ValueError(f"Expected training_sizes whose `until` rise and end at 1.0. Received: {ends}")
         return self
 
 
@@ -219,7 +221,7 @@ def parse_group(group: type[G], values: Any, *, where: str) -> G:
     """Check plain values against a group; `where` names their file in errors."""
     try:
         # JSON mode: strict about types, yet a list is fine for a tuple.
-        return group.model_validate_json(json.dumps(values))
+        return group.model_validate_json(json.dumps(values, default=str))
     except (TypeError, ValueError) as error:
         raise ConvLensError(_explain(error, where)) from error
 
@@ -227,21 +229,4 @@ def parse_group(group: type[G], values: Any, *, where: str) -> G:
 def _explain(error: Exception, where: str) -> str:
     if not isinstance(error, ValidationError):
         return f"Expected plain values in {where}. Received: {error}"
-    lines = [_explain_one(detail, where) for detail in error.errors()]
-    return "\n".join(lines)
-
-
-def _explain_one(detail: Any, where: str) -> str:
-    name = ".".join(str(part) for part in detail["loc"]) or "the file"
-    if detail["type"] == "extra_forbidden":
-        return f"{where}: unknown parameter '{name}'. Remove it, or correct its spelling."
-    if detail["type"] == "missing":
-        return f"{where}: parameter '{name}' is missing. Add it; src/convlens/params.py describes it."
-    expected = detail["msg"].removeprefix("Input should be ").removeprefix("Value error, ")
-    received = "" if "Received:" in expected else f" Received: {_show(detail['input'])}."
-    return f"{where}: expected {name} to be {expected}.{received}"
-
-
-def _show(value: Any) -> str:
-    text = json.dumps(value)
-    return text if len(text) <= 80 else text[:77] + "..."
+    return "\n".join(explain_invalid(detail, where) for detail in error.errors())

@@ -2,7 +2,7 @@
 
 import sys
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import TypeVar
 
 T = TypeVar("T")
@@ -10,25 +10,44 @@ T = TypeVar("T")
 LOG_INTERVAL_SECONDS = 10.0
 
 
-def track(items: Iterable[T], *, total: int, task: str, unit: str = "photos") -> Iterator[T]:
+def count_one(_: object) -> int:
+    """Every item is one unit of work."""
+    return 1
+
+
+def track(
+    items: Iterable[T], *, total: int, task: str, unit: str = "photos", weigh: Callable[[T], int] = count_one
+) -> Iterator[T]:
     """Yield `items` unchanged while showing how far the work has come.
 
     A terminal gets a bar; anything else gets a line at most every ten seconds, and one at the end.
+
+    Args:
+        items: what is worked on.
+        total: units of work in all, 0 if unknown.
+        task: what is done.
+        unit: what is counted.
+        weigh: units of work in an item.
     """
-    if sys.stderr.isatty():
-        from tqdm import tqdm
-
-        yield from tqdm(items, total=total, desc=task, unit=f" {unit}", leave=True)
-        return
-    yield from _log_progress(items, total=total, task=task, unit=unit)
+    show = _show_bar if sys.stderr.isatty() else _log_progress
+    yield from show(items, total=total, task=task, unit=unit, weigh=weigh)
 
 
-def _log_progress(items: Iterable[T], *, total: int, task: str, unit: str) -> Iterator[T]:
+def _show_bar(items: Iterable[T], *, total: int, task: str, unit: str, weigh: Callable[[T], int]) -> Iterator[T]:
+    from tqdm import tqdm
+
+    with tqdm(total=total or None, desc=task, unit=f" {unit}") as bar:
+        for item in items:
+            yield item
+            bar.update(weigh(item))
+
+
+def _log_progress(items: Iterable[T], *, total: int, task: str, unit: str, weigh: Callable[[T], int]) -> Iterator[T]:
     started = last = time.monotonic()
     done = 0
     for item in items:
         yield item
-        done += 1
+        done += weigh(item)
         now = time.monotonic()
         if now - last >= LOG_INTERVAL_SECONDS and done < total:
             last = now

@@ -1,8 +1,13 @@
 """Unpacking zip and tar archives that may be hostile: nothing leaves the folder, nothing grows without end."""
 
+import errno
+import lzma
+import re
 import stat
+import struct
 import tarfile
 import zipfile
+import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -13,6 +18,21 @@ from convlens.errors import ConvLensError
 MAX_MEMBERS = 5_000_000
 MAX_RATIO = 200
 ALWAYS_ALLOWED_BYTES = 1 << 30
+DAMAGE = (  # what Python's readers raise on archives that are cut off, changed, encrypted or of unknown make
+    zipfile.BadZipFile,
+    tarfile.TarError,
+    lzma.LZMAError,
+    zlib.error,
+    struct.error,
+    EOFError,
+    NotImplementedError,
+    OSError,
+    RuntimeError,
+    ValueError,
+)
+TAKEN = {errno.EEXIST, errno.ENOTDIR, errno.EISDIR}
+UNWRITABLE = {errno.ENAMETOOLONG, errno.EILSEQ, errno.EINVAL}
+DRIVE = re.compile(r"[A-Za-z]:")
 
 
 @dataclass(frozen=True)
@@ -25,7 +45,10 @@ class Member:
 
 def is_archive(path: Path) -> bool:
     """Whether a file is a zip or tar archive, by its content."""
-    return path.is_file() and (zipfile.is_zipfile(path) or tarfile.is_tarfile(path))
+    try:
+        return path.is_file() and (zipfile.is_zipfile(path) or tarfile.is_tarfile(path))
+    except DAMAGE:
+        return False
 
 
 def unpack_archive(archive: Path, folder: Path) -> int:
@@ -46,8 +69,11 @@ def unpack_archive(archive: Path, folder: Path) -> int:
             if count > MAX_MEMBERS:
                 raise ConvLensError(f"Expected at most {MAX_MEMBERS:,} files in {archive}. Received: more.")
             allowance = _write_member(member, _safe_path(member.name, folder, archive), allowance, archive)
-    except (zipfile.BadZipFile, tarfile.TarError, EOFError, RuntimeError, NotImplementedError) as error:
-        raise ConvLensError(f"Expected a whole zip or tar archive. Received: {archive}: {error}") from error
+    except DAMAGE as error:
+        if isinstance(error, OSError) and error.errno not in (None, errno.EINVAL):
+            raise  # the disk, not the archive
+        words = " ".join(str(error).split()) or type(error).__name__
+        raise ConvLensError(f"Expected a whole zip or tar archive. Received: {archive}: {words}") from error
     return count
 
 
@@ -79,14 +105,26 @@ def _open_tar(archive: Path) -> Iterator[Member]:
 
 def _safe_path(name: str, folder: Path, archive: Path) -> Path:
     pure = PurePosixPath(name.replace("\\", "/"))
-    if pure.is_absolute() or ".." in pure.parts or not pure.parts or ":" in pure.parts[0]:
+    if pure.is_absolute() or ".." in pure.parts or not pure.parts or DRIVE.match(pure.parts[0]):
         raise _refuse(archive, name, "a name that leaves the folder")
     return folder.joinpath(*pure.parts)
 
 
+def _create(target: Path, name: str, archive: Path) -> IO[bytes]:
+    """Open a new file; what is there already came from the same archive."""
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        return open(target, "xb")
+    except OSError as error:
+        if error.errno in TAKEN:
+            raise _refuse(archive, name, "a name held twice, or by a file and a folder") from None
+        if error.errno in UNWRITABLE:
+            raise _refuse(archive, name, "a name that cannot be written here") from None
+        raise
+
+
 def _write_member(member: Member, target: Path, allowance: int, archive: Path) -> int:
-    target.parent.mkdir(parents=True, exist_ok=True)
-    with open(target, "xb") as file:
+    with _create(target, member.name, archive) as file:
         while block := member.content.read(1 << 20):
             allowance -= len(block)
             if allowance < 0:

@@ -9,13 +9,16 @@ from convlens.errors import ConvLensError
 from convlens.params import Group, parse_group, read_yaml
 from convlens.photos.painting import PaintingRecipe
 
+Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", max_length=100, description="Names files too.")]
+Licence = Annotated[str, Field(description="Under which terms the pictures may be used.")]
+
 
 class PaintedCard(Group):
     """A data set that the painter draws."""
 
     kind: Literal["painted"]
-    name: str
-    licence: str = Field(description="Under which terms the pictures may be used.")
+    name: Name
+    licence: Licence
     recipe: PaintingRecipe
 
 
@@ -23,8 +26,8 @@ class UrlCard(Group):
     """A data set to be downloaded: an archive of class folders."""
 
     kind: Literal["url"]
-    name: str
-    licence: str
+    name: Name
+    licence: Licence
     url: str = Field(pattern=r"^https?://")
     sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")] | None = Field(
         default=None, description="Digest of the archive; without it only its size is checked, and the digest shown."
@@ -35,7 +38,7 @@ class UrlCard(Group):
     @model_validator(mode="after")
     def _be_checkable(self) -> "UrlCard":
         if self.sha256 is None and self.bytes is None:
-            raise ValueError("sha256 or bytes, so that the download can be checked")
+            raise ValueError("Expected sha256 or bytes, so that the download can be checked. Received: neither")
         return self
 
 
@@ -48,6 +51,6 @@ def read_card(path: Path) -> PaintedCard | UrlCard:
     values = read_yaml(path)
     kinds: dict[str, type[PaintedCard] | type[UrlCard]] = {"painted": PaintedCard, "url": UrlCard}
     kind = values.get("kind") if isinstance(values, dict) else None
-    if kind not in kinds:
+    if not isinstance(kind, str) or kind not in kinds:
         raise ConvLensError(f"Expected a card with kind: painted or kind: url in {path}. Received: {kind!r}.")
     return parse_group(kinds[kind], values, where=str(path))

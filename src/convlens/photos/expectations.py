@@ -1,5 +1,6 @@
 """What photos must be like, as a Great Expectations 1.x suite written in code. The only home of Great Expectations."""
 
+import html
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -58,14 +59,17 @@ def check_photos(manifest: pd.DataFrame, limits: ValidateParams, *, docs: Path) 
         limits: the group `validate`.
         docs: empty folder for the Data Docs site.
     """
+    # Great Expectations writes names into its pages as they come, so they come escaped.
     context = gx.get_context(mode="ephemeral")
     context.variables.progress_bars = {"globally": False}
     _add_docs_site(context, docs)
     rules = build_rules(limits)
     tables = {"photos": _flatten(manifest), "classes": count_classes(manifest)}
+    tables = {name: table.assign(path=table["path"].map(html.escape)) for name, table in tables.items()}
     results = {name: _run_suite(context, name, table, rules) for name, table in tables.items()}
     context.build_data_docs()
-    settle_data_docs(docs, run_folder=RUN_TIME.strftime("%Y%m%dT%H%M%S.%fZ"))
+    names = "\n".join([*manifest["path"], *manifest["label"].unique()])
+    settle_data_docs(docs, run_folder=RUN_TIME.strftime("%Y%m%dT%H%M%S.%fZ"), names=names)
     return [_judge(rule, results[rule.table].pop(0)) for rule in rules]
 
 
@@ -202,7 +206,7 @@ def _run_suite(context: Any, name: str, table: pd.DataFrame, rules: list[Rule]) 
 
 def _judge(rule: Rule, outcome: Any) -> Verdict:
     details = outcome.result
-    worst = tuple(str(row["path"]) for row in details.get("unexpected_index_list") or [])
+    worst = tuple(html.unescape(str(row["path"])) for row in details.get("unexpected_index_list") or [])
     count, total = details.get("unexpected_count", 0), details.get("element_count", 0)
     what = "classes" if rule.table == "classes" else "photos"
     observed = f"all {total:,} {what} meet it" if not count else f"{count:,} of {total:,} {what} do not"

@@ -1,14 +1,14 @@
 """The facts of one photo, from decoding it once. Light to import: worker processes load it."""
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from PIL import Image
 
-from convlens.photos.loader import PhotoError, decode_photo, open_photo
+from convlens.photos.loader import PhotoError, decode_photo, open_photo, read_orientation
 
-ORIENTATION_TAG = 0x0112
 ROTATED = (5, 6, 7, 8)  # EXIF orientations that swap width and height
 STATISTICS_SIDE = 256
 
@@ -50,24 +50,26 @@ class PhotoFacts:
 
 def scan_photo(path: str, *, max_megapixels: float) -> PhotoFacts:
     """Decode one photo and measure it; what cannot be decoded is told in `error`, never raised."""
+    facts = PhotoFacts()
     try:
         with open_photo(Path(path)) as image:
-            header = _read_header(image, path)
-            if header.width * header.height > max_megapixels * 1e6:
-                return PhotoFacts(**{**asdict(header), "error": f"{image.width}x{image.height} pixels"})
+            facts = _read_header(image, path)
+            if facts.width * facts.height > max_megapixels * 1e6:
+                return replace(facts, error=f"{facts.width}x{facts.height} pixels")
             image.draft(None, (STATISTICS_SIDE, STATISTICS_SIDE))
-            return PhotoFacts(**{**asdict(header), "decodes": True, **_measure(decode_photo(image))})
+            return replace(facts, decodes=True, **_measure(decode_photo(image)))
     except PhotoError as error:
-        return PhotoFacts(error=_cause(error))
+        return replace(facts, error=error.reason)
 
 
 def _read_header(image: Image.Image, path: str) -> PhotoFacts:
     try:
-        orientation = int(image.getexif().get(ORIENTATION_TAG, 1))
         frames = int(getattr(image, "n_frames", 1))
     except Exception as error:  # a broken header shows itself in many ways
-        raise PhotoError(f"Expected a whole photo. Received: {path}: {error}") from error
-    width, height = image.size[::-1] if orientation in ROTATED else image.size
+        raise PhotoError(f"Expected a whole photo. Received: {path}: {error}", str(error)) from error
+    orientation = read_orientation(image)
+    lying = orientation in ROTATED and image.format != "TIFF"  # Pillow gives the upright size of a TIFF
+    width, height = image.size[::-1] if lying else image.size
     kind = image.format or ""
     known = Image.registered_extensions().get(Path(path).suffix.lower())
     return PhotoFacts(
@@ -77,12 +79,12 @@ def _read_header(image: Image.Image, path: str) -> PhotoFacts:
         width=width,
         height=height,
         aspect=round(width / height, 4),
-        orientation=orientation if 1 <= orientation <= 8 else 1,
+        orientation=orientation,
         suffix_agrees=known == kind or {known, kind} == {"JPEG", "MPO"},
     )
 
 
-def _measure(image: Image.Image) -> dict[str, float]:
+def _measure(image: Image.Image) -> dict[str, Any]:
     image.thumbnail((STATISTICS_SIDE, STATISTICS_SIDE), Image.Resampling.BOX)
     light = np.asarray(image.convert("L"), dtype=np.float32) / 255
     inner = light[1:-1, 1:-1]
@@ -93,10 +95,3 @@ def _measure(image: Image.Image) -> dict[str, float]:
         "contrast": round(float(light.std()), 4),
         "sharpness": round(sharpness, 4),
     }
-
-
-def _cause(error: PhotoError) -> str:
-    """The loader's reason without the path, which has a column of its own."""
-    if error.__cause__ is not None:
-        return " ".join(str(error.__cause__).split())[:200] or type(error.__cause__).__name__
-    return "not an image that Pillow can read"

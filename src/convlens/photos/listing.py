@@ -7,6 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 
 from convlens.errors import ConvLensError
@@ -20,9 +21,11 @@ SPLIT_FOLDERS = {
     "test": "test",
     "testing": "test",
 }
-JUNK = {"thumbs.db", "desktop.ini", "__macosx"}
+JUNK = {"thumbs.db", "desktop.ini", "__macosx", "icon\r"}
 REGIONS_FILE = "regions.csv"
 REGION_COLUMNS = ["path", "region", "left", "top", "right", "bottom"]
+
+Regions = dict[str, list[dict[str, float | str]]]
 
 
 @dataclass(frozen=True)
@@ -44,36 +47,43 @@ def list_folder(folder: Path) -> list[ListedPhoto]:
     """List a folder of class folders, or of `train`/`validation`/`test` folders of class folders.
 
     Raises:
-        ConvLensError: missing or empty folder, fewer than two classes, a class without files, a link that leads out.
+        ConvLensError: missing or empty folder, fewer than two classes, a class without files, a link that leads out,
+            class folders beside split folders, a name that is not UTF-8.
     """
     if not folder.is_dir():
         raise ConvLensError(f"Expected a folder of class folders. Received: {folder}, which is no folder.")
     root = _descend(folder)
     photos = [photo for top in _folders(root) for photo in _list_top(top, folder)]
     _check_classes(photos, root)
+    _check_splits(photos, root)
     return sorted(photos, key=lambda photo: photo.path)
 
 
-def read_regions(folder: Path) -> dict[str, list[dict[str, float | str]]]:
+def read_regions(folder: Path) -> Regions:
     """Read `regions.csv` beside the class folders: named boxes in pixels of the upright photo.
 
     Returns:
         For each photo's path (as `list_folder` gives it) its boxes: name, left, top, right, bottom.
 
     Raises:
-        ConvLensError: a column is missing, or a box is empty or not made of numbers.
+        ConvLensError: not a CSV file, a column is missing, or a box is empty or not made of numbers.
     """
     found = next((base / REGIONS_FILE for base in (folder, _descend(folder)) if (base / REGIONS_FILE).is_file()), None)
     if found is None:
         return {}
-    table = pd.read_csv(found)
+    try:
+        table = pd.read_csv(found, dtype=str, keep_default_na=False)
+    except (ValueError, OSError) as error:  # pandas' own errors are values out of place
+        raise ConvLensError(f"Expected a CSV file at {found}. Received: {' '.join(str(error).split())}") from error
     missing = [name for name in REGION_COLUMNS if name not in table.columns]
     if missing:
-        raise ConvLensError(f"Expected the columns {', '.join(REGION_COLUMNS)} in {found}. Missing: {missing}.")
+        raise ConvLensError(
+            f"Expected the columns {', '.join(REGION_COLUMNS)} in {found}. Received: no {', '.join(missing)}."
+        )
     return _group_regions(table, found)
 
 
-def describe_photos(photos: list[ListedPhoto], regions: dict[str, list[dict[str, float | str]]]) -> pd.DataFrame:
+def describe_photos(photos: list[ListedPhoto], regions: Regions) -> pd.DataFrame:
     """One row per photo: path, label, bytes, sha256, split, regions. A file that cannot be read gets digest ''."""
     with ThreadPoolExecutor() as pool:
         digests = list(pool.map(_digest_file, (photo.path for photo in photos)))
@@ -92,12 +102,17 @@ def describe_photos(photos: list[ListedPhoto], regions: dict[str, list[dict[str,
 def _descend(folder: Path) -> Path:
     """Archives often wrap everything in one folder: step into it."""
     inside = _folders(folder)
-    while len(inside) == 1 and inside[0].name.lower() not in SPLIT_FOLDERS and _folders(inside[0]):
+    while len(inside) == 1 and _is_wrapper(inside[0]):
         folder, inside = inside[0], _folders(inside[0])
     return folder
 
 
+def _is_wrapper(folder: Path) -> bool:
+    return not folder.is_symlink() and folder.name.lower() not in SPLIT_FOLDERS and bool(_folders(folder))
+
+
 def _list_top(top: Path, source: Path) -> Iterator[ListedPhoto]:
+    _refuse_outside(top, source)
     split = SPLIT_FOLDERS.get(top.name.lower(), "") if _folders(top) else ""
     for class_folder in _folders(top) if split else [top]:
         files = list(_files(class_folder, source))
@@ -131,6 +146,10 @@ def _refuse_outside(path: Path, source: Path) -> None:
 
 
 def _wanted(name: str) -> bool:
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        raise ConvLensError(f"Expected file names in UTF-8. Received: {os.fsencode(name)!r}. Rename it.") from None
     return not name.startswith(".") and name.lower() not in JUNK
 
 
@@ -144,7 +163,20 @@ def _check_classes(photos: list[ListedPhoto], root: Path) -> None:
         )
 
 
+def _check_splits(photos: list[ListedPhoto], root: Path) -> None:
+    splits = {photo.split for photo in photos}
+    if "" in splits and len(splits) > 1:
+        classes = sorted({photo.label for photo in photos if not photo.split})
+        raise ConvLensError(
+            f"Expected either class folders or split folders ({', '.join(sorted(splits - {''}))}) in {root}. Received: "
+            f"both; beside the split folders stands {', '.join(classes)}. Move it away, or into the split folders."
+        )
+
+
 def _digest_file(path: str) -> tuple[int, str]:
+    """Size and digest; a pipe or device is not opened, its reader would wait for ever."""
+    if not os.path.isfile(path):
+        return 0, ""
     try:
         with open(path, "rb") as file:
             return os.fstat(file.fileno()).st_size, hashlib.file_digest(file, "sha256").hexdigest()
@@ -152,13 +184,17 @@ def _digest_file(path: str) -> tuple[int, str]:
         return 0, ""
 
 
-def _group_regions(table: pd.DataFrame, found: Path) -> dict[str, list[dict[str, float | str]]]:
-    sides = table[["left", "top", "right", "bottom"]].apply(pd.to_numeric, errors="coerce")
-    broken = sides.isna().any(axis=1) | (sides["right"] <= sides["left"]) | (sides["bottom"] <= sides["top"])
-    if broken.any():
-        line = int(broken.to_numpy().argmax()) + 2
-        raise ConvLensError(f"Expected boxes with left < right and top < bottom. Received: line {line} of {found}.")
-    boxes: dict[str, list[dict[str, float | str]]] = {}
+def _group_regions(table: pd.DataFrame, found: Path) -> Regions:
+    sides = table[["left", "top", "right", "bottom"]].apply(pd.to_numeric, errors="coerce").astype(float)
+    whole = np.isfinite(sides).all(axis=1) & (sides["left"] < sides["right"]) & (sides["top"] < sides["bottom"])
+    if not whole.all():
+        first = int((~whole).to_numpy().argmax())
+        received = ", ".join(table[["left", "top", "right", "bottom"]].iloc[first])
+        raise ConvLensError(
+            f"Expected boxes of numbers with left < right and top < bottom in {found}. Received: {received} "
+            f"for '{table['region'].iloc[first]}' of '{table['path'].iloc[first]}'."
+        )
+    boxes: Regions = {}
     for row, box in zip(table.itertuples(), sides.itertuples(index=False), strict=True):
         path = (found.parent / str(row.path)).as_posix()
         boxes.setdefault(path, []).append({"name": str(row.region), **{k: float(v) for k, v in box._asdict().items()}})

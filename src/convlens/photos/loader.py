@@ -20,10 +20,24 @@ FILTERS = {
     "lanczos": Image.Resampling.LANCZOS,
 }
 PADDING_GREY = (128, 128, 128)
+ORIENTATION_TAG = 0x0112
+TURNS = {  # what brings each EXIF orientation upright
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
 
 
 class PhotoError(ConvLensError):
-    """A photo that cannot be read; the message says why."""
+    """A photo that cannot be read; the message says why, `reason` says it without naming the photo."""
+
+    def __init__(self, message: str, reason: str = "") -> None:
+        super().__init__(message)
+        self.reason = " ".join(reason.split())[:200] or message
 
 
 @dataclass(frozen=True)
@@ -49,7 +63,7 @@ def load_photo(photo: Path | bytes, settings: LoaderSettings) -> np.ndarray:
         settings: size, aspect and resampling.
 
     Returns:
-        uint8 array of shape (image_size, image_size, 3), RGB, 0..255.
+        uint8 array of shape (image_size, image_size, 3), RGB, 0..255, a copy of its own.
 
     Raises:
         PhotoError: the photo cannot be read whole.
@@ -66,20 +80,21 @@ def open_photo(photo: Path | bytes) -> Image.Image:
         PhotoError: no such file, a folder, not an image, or too many pixels.
     """
     name = "the photo" if isinstance(photo, bytes) else str(photo)
-    if isinstance(photo, Path) and photo.is_dir():
-        raise PhotoError(f"Expected a photo file. Received: the folder {name}. Name the files in it.")
     try:
+        if isinstance(photo, Path):
+            _check_file(photo)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             return Image.open(io.BytesIO(photo) if isinstance(photo, bytes) else photo)
-    except FileNotFoundError:
-        raise PhotoError(f"Expected a photo file. Received: {name}, which does not exist.") from None
+    except PhotoError:
+        raise
     except Image.DecompressionBombError as error:
-        raise PhotoError(f"Expected a photo of ordinary size. Received: {name}: {error}") from error
+        raise PhotoError(f"Expected a photo of ordinary size. Received: {name}: {error}", str(error)) from error
     except UnidentifiedImageError:
-        raise PhotoError(f"Expected an image that Pillow can read. Received: {name}, which is none.") from None
+        message = f"Expected an image that Pillow can read. Received: {name}, which is none."
+        raise PhotoError(message, "not an image that Pillow can read") from None
     except Exception as error:  # Pillow's plugins raise whatever a broken header leads them to
-        raise PhotoError(f"Expected a readable photo. Received: {name}: {error}") from error
+        raise PhotoError(f"Expected a readable photo. Received: {name}: {_tell(error)}", _tell(error)) from error
 
 
 def decode_photo(image: Image.Image) -> Image.Image:
@@ -92,10 +107,19 @@ def decode_photo(image: Image.Image) -> Image.Image:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             image.load()
-            return _flatten(ImageOps.exif_transpose(image))
+            return _flatten(_turn_upright(image))
     except Exception as error:  # see open_photo
         name = getattr(image, "filename", "") or "the photo"
-        raise PhotoError(f"Expected a whole photo. Received: {name}: {error}") from error
+        raise PhotoError(f"Expected a whole photo. Received: {name}: {_tell(error)}", _tell(error)) from error
+
+
+def read_orientation(image: Image.Image) -> int:
+    """The EXIF orientation of an opened photo, 1..8; 1 where it says nothing that can be understood."""
+    try:
+        value = image.getexif().get(ORIENTATION_TAG, 1)
+    except Exception:  # a broken note about the photo does not make the photo worse
+        return 1
+    return value if isinstance(value, int) and value in TURNS else 1
 
 
 def resize_photo(image: Image.Image, settings: LoaderSettings) -> np.ndarray:
@@ -106,13 +130,35 @@ def resize_photo(image: Image.Image, settings: LoaderSettings) -> np.ndarray:
         image = ImageOps.pad(image, side, method=method, color=PADDING_GREY)
     elif image.size != side:
         image = image.resize(side, method)
-    return np.asarray(image, dtype=np.uint8)
+    return np.array(image, dtype=np.uint8)
+
+
+def _check_file(photo: Path) -> None:
+    """Only regular files are opened: a pipe would keep its reader waiting for ever."""
+    if photo.is_dir():
+        raise PhotoError(f"Expected a photo file. Received: the folder {photo}. Name the files in it.", "a folder")
+    if not photo.exists():
+        raise PhotoError(f"Expected a photo file. Received: {photo}, which does not exist.", "the file does not exist")
+    if not photo.is_file():
+        raise PhotoError(f"Expected a photo file. Received: {photo}, which is no regular file.", "no regular file")
+
+
+def _tell(error: Exception) -> str:
+    """An error's own words, without the path that the system adds to them."""
+    words = error.strerror if isinstance(error, OSError) else None
+    return " ".join((words or str(error) or type(error).__name__).split())
 
 
 def _draft(image: Image.Image, settings: LoaderSettings) -> None:
     """Let the JPEG decoder skip detail that the small picture cannot hold: 1.5 times as fast."""
     if image.format in ("JPEG", "MPO"):
         image.draft(None, (2 * settings.image_size, 2 * settings.image_size))
+
+
+def _turn_upright(image: Image.Image) -> Image.Image:
+    """Pillow turns TIFF files itself while it loads them."""
+    turn = None if image.format == "TIFF" else TURNS.get(read_orientation(image))
+    return image if turn is None else image.transpose(turn)
 
 
 def _flatten(image: Image.Image) -> Image.Image:

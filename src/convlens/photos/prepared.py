@@ -1,6 +1,7 @@
 """Prepared photos: memory-mapped uint8 arrays in shards, one folder per split."""
 
 import json
+import operator
 from bisect import bisect_right
 from dataclasses import dataclass
 from functools import cached_property
@@ -30,14 +31,39 @@ class ShardedImages:
     @overload
     def __getitem__(self, rows: slice | np.ndarray | list[int]) -> np.ndarray: ...
     def __getitem__(self, rows: int | slice | np.ndarray | list[int]) -> np.ndarray:
-        """One photo (size, size, 3), or a copy of several (n, size, size, 3), in the order asked for."""
+        """One photo (size, size, 3), or a copy of several (n, size, size, 3), in the order asked for.
+
+        Negative rows count from the end, and a boolean array picks rows, as with NumPy.
+
+        Raises:
+            IndexError: a row that is not there, or a boolean array of another length.
+            TypeError: rows that are no whole numbers.
+        """
         if isinstance(rows, int | np.integer):
-            shard = bisect_right(self._ends, int(rows))
-            return np.array(self._shards[shard][int(rows) - (self._ends[shard - 1] if shard else 0)])
-        wanted = range(len(self))[rows] if isinstance(rows, slice) else rows
-        if len(wanted) == 0:
-            return np.empty((0, *self._shards[0].shape[1:]), np.uint8)
-        return np.stack([self[int(row)] for row in wanted])
+            return np.array(self._row(rows))
+        wanted = range(len(self))[rows] if isinstance(rows, slice) else self._positions(rows)
+        photos = np.empty((len(wanted), *self._shards[0].shape[1:]), np.uint8)
+        for place, row in enumerate(wanted):
+            photos[place] = self._row(row)
+        return photos
+
+    def _positions(self, rows: np.ndarray | list[int]) -> np.ndarray:
+        array = np.asarray(rows)
+        if array.dtype != bool:
+            return array
+        if array.shape != (len(self),):
+            raise IndexError(f"Expected {len(self)} booleans. Received: shape {array.shape}.")
+        return np.flatnonzero(array)
+
+    def _row(self, row: int | np.integer) -> np.ndarray:
+        """One photo where it lies, not copied."""
+        index = operator.index(row)
+        place = index + len(self) if index < 0 else index
+        if not 0 <= place < len(self):
+            raise IndexError(f"Expected a row below {len(self):,}. Received: {index:,}.")
+        shard = bisect_right(self._ends, place)
+        photo: np.ndarray = self._shards[shard][place - (self._ends[shard - 1] if shard else 0)]
+        return photo
 
 
 @dataclass(frozen=True)
@@ -65,8 +91,17 @@ class Prepared:
         return LoaderSettings(self.card["image_size"], self.card["keep_aspect"], self.card["resampling"])
 
     def images(self, split: str) -> ShardedImages:
-        """The photos of a split, uint8 (num_photos, image_size, image_size, 3)."""
-        return ShardedImages([np.load(path, mmap_mode="r") for path in sorted((self.folder / split).glob("images-*"))])
+        """The photos of a split, uint8 (num_photos, image_size, image_size, 3).
+
+        Raises:
+            ConvLensError: there is no such split.
+        """
+        paths = sorted((self.folder / split).glob("images-*.npy"))
+        if not paths:
+            raise ConvLensError(
+                f"Expected photos of a split in {self.folder / split}. Received: none. Run `dvc repro`."
+            )
+        return ShardedImages([np.load(path, mmap_mode="r") for path in paths])
 
     def labels(self, split: str) -> np.ndarray:
         """The labels of a split, int64 (num_photos,)."""

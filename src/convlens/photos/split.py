@@ -15,7 +15,8 @@ def split_photos(photos: pd.DataFrame, params: PreprocessParams) -> pd.Series:
 
     Photos are ordered by a digest of seed and content, so the split does not depend on names or order, and a few more
     photos move only a few others. A source's own split is kept: its training photos stay in training, its held-out
-    photos stay out of it; a held-out part that is missing is taken from the nearest one there is.
+    photos stay out of it; a held-out part that is missing is taken from the nearest one there is. A source with
+    nothing but training photos counts as one without a split.
 
     Args:
         photos: usable photos with the columns `sha256`, `path`, `label` and `split` (empty: source has none).
@@ -25,13 +26,15 @@ def split_photos(photos: pd.DataFrame, params: PreprocessParams) -> pd.Series:
         The split of every photo, with the index of `photos`.
 
     Raises:
-        ConvLensError: a class would be left without photos in a split.
+        ConvLensError: there are no photos, or a class would be left without photos in a split.
     """
     order = _shuffle(photos, params.seed)
     assigned = photos["split"].copy()
+    if set(assigned) == {"train"}:
+        assigned[:] = ""
     own = set(assigned) - {""}
     for _, rows in photos.loc[order].groupby("label", sort=True):
-        _assign_free(assigned, rows.index[rows["split"] == ""], params)
+        _assign_free(assigned, rows.index[(assigned[rows.index] == "").to_numpy()], params)
         if own:
             _complete_own(assigned, rows.index, params, own)
     _check_classes(photos["label"], assigned)
@@ -39,11 +42,9 @@ def split_photos(photos: pd.DataFrame, params: PreprocessParams) -> pd.Series:
 
 
 def _shuffle(photos: pd.DataFrame, seed: int) -> pd.Index:
-    keys = [
-        hashlib.sha256(f"{seed}:{digest}:{path}".encode()).hexdigest()
-        for digest, path in zip(photos["sha256"], photos["path"], strict=True)
-    ]
-    return pd.Series(keys, index=photos.index).sort_values().index
+    """By content; names only order exact copies among themselves, which so end up side by side."""
+    keys = [hashlib.sha256(f"{seed}:{digest}".encode()).hexdigest() for digest in photos["sha256"]]
+    return photos.assign(key=keys).sort_values(["key", "path"], kind="stable").index
 
 
 def _assign_free(assigned: pd.Series, free: pd.Index, params: PreprocessParams) -> None:
@@ -75,6 +76,8 @@ def _share(count: int, fraction: float) -> int:
 
 
 def _check_classes(labels: pd.Series, assigned: pd.Series) -> None:
+    if labels.empty:
+        raise ConvLensError("Expected usable photos to split. Received: none. The quarantine list says why.")
     for split in SPLITS:
         missing = sorted(set(labels) - set(labels[assigned == split]))
         if missing:

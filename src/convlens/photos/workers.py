@@ -4,8 +4,11 @@ import os
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from multiprocessing import get_context
 from typing import TypeVar
+
+from convlens.errors import ConvLensError
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -30,6 +33,9 @@ def map_in_processes(
         items: picklable items.
         num_workers: processes; 0 takes one per core.
         chunk: items handed over at a time.
+
+    Raises:
+        ConvLensError: a process was killed, mostly by a system that is out of memory.
     """
     workers = count_workers(num_workers)
     if workers == 1 or len(items) < SMALL_JOB:
@@ -39,6 +45,11 @@ def map_in_processes(
     with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
         try:
             yield from _map_in_window(pool, function, items, chunk=chunk, window=4 * workers)
+        except BrokenProcessPool as error:
+            raise ConvLensError(
+                f"Expected {workers} worker processes to finish. Received: one was killed, perhaps for want of memory. "
+                "Run again, with a smaller preprocess.num_workers if it keeps happening."
+            ) from error
         except BaseException:
             pool.shutdown(cancel_futures=True)
             raise

@@ -1,5 +1,6 @@
 """Stage `ingest`: list the photos of `data.source`; paint, download or unpack them first if they must be."""
 
+import os
 from functools import partial
 from pathlib import Path
 
@@ -16,7 +17,7 @@ from convlens.photos.painted_files import paint_file
 from convlens.photos.painting import PaintingRecipe, list_photos
 from convlens.photos.workers import map_in_processes
 from convlens.progress import say, track
-from convlens.stages.outputs import new_folder, write_bytes, write_csv, write_parquet
+from convlens.stages.outputs import new_folder, write_bytes, write_csv, write_parquet, write_text
 
 
 def ingest(*, source: Path, photos: Path, raw: Path, data: DataParams) -> None:
@@ -25,30 +26,62 @@ def ingest(*, source: Path, photos: Path, raw: Path, data: DataParams) -> None:
     Args:
         source: a folder of class folders, an archive, or a card.
         photos: the list to write (parquet): path, label, bytes, sha256, split, regions.
-        raw: folder for what had to be painted, downloaded or unpacked; stays empty for a folder source.
+        raw: folder for what had to be painted, downloaded or unpacked; a folder source leaves only a note in it.
         data: the group `data`.
 
     Raises:
-        ConvLensError: the source is missing, its checksum differs, or it has fewer than two classes.
+        ConvLensError: the source is missing, overlaps with `raw`, is no archive, card or folder of class folders, its
+            checksum differs, or it has fewer than two classes. What `raw` and `photos` held before is still there.
     """
-    folder = _obtain(source, raw)
-    table = describe_photos(list_folder(folder), read_regions(folder))
+    _check_source(source, raw)
+    with new_folder(raw) as fresh:
+        table = _list_photos(_obtain(source, fresh), source)
+    table["path"] = [_settle(path, fresh, raw) for path in table["path"]]
     write_parquet(photos, table)
     counts = ", ".join(f"{count:,} {label}" for label, count in table["label"].value_counts().sort_index().items())
     say(f"ingest: {len(table):,} photos in {data.source}: {counts}.")
 
 
-def _obtain(source: Path, raw: Path) -> Path:
-    """The folder to list; everything that is not a folder yet appears in `raw`."""
+def _check_source(source: Path, raw: Path) -> None:
     if not source.exists():
         raise ConvLensError(
             f"Expected data.source to be a folder of class folders, a zip or tar archive, or a card. "
             f"Received: {source}, which does not exist. Correct data.source in params.yaml."
         )
-    with new_folder(raw) as empty:
-        if not source.is_dir():
-            _fill(source, empty)
-    return source if source.is_dir() else raw
+    here, there = source.resolve(), raw.resolve()
+    if here.is_relative_to(there) or there.is_relative_to(here):
+        raise ConvLensError(
+            f"Expected data.source outside {raw}, which this stage empties and fills. Received: {source}. "
+            "Move the photos to a folder of their own and name that."
+        )
+
+
+def _obtain(source: Path, fresh: Path) -> Path:
+    """The folder to list: the source itself, or `fresh` with what had to be made from it."""
+    if source.is_dir():
+        write_text(fresh / "README.txt", f"The photos stay where they are: {source.as_posix()}\n")
+        return source
+    _fill(source, fresh)
+    return fresh
+
+
+def _list_photos(folder: Path, source: Path) -> pd.DataFrame:
+    try:
+        listed, regions = list_folder(folder), read_regions(folder)
+    except ConvLensError as error:  # the user knows the source, not the temporary folder
+        raise ConvLensError(str(error).replace(str(folder), str(source))) from error
+    strangers = sorted(set(regions) - {photo.path for photo in listed})
+    if strangers:
+        say(
+            f"ingest: warning: {REGIONS_FILE} has boxes of {len(strangers):,} photos that are not there, for example "
+            f"{os.path.relpath(strangers[0], folder)}."
+        )
+    return describe_photos(listed, regions)
+
+
+def _settle(path: str, fresh: Path, raw: Path) -> str:
+    """Where a photo is once `fresh` has become `raw`."""
+    return raw.joinpath(Path(path).relative_to(fresh)).as_posix() if Path(path).is_relative_to(fresh) else path
 
 
 def _fill(source: Path, folder: Path) -> None:
@@ -57,7 +90,8 @@ def _fill(source: Path, folder: Path) -> None:
         return
     if source.suffix not in (".yaml", ".yml"):
         raise ConvLensError(
-            f"Expected data.source to be a folder, a zip or tar archive, or a card (.yaml). Received: {source}."
+            f"Expected data.source to be a folder, a zip or tar archive, or a card (.yaml). Received: {source}, which "
+            "is none of these, or a damaged archive."
         )
     card = read_card(source)
     if isinstance(card, PaintedCard):
@@ -67,7 +101,7 @@ def _fill(source: Path, folder: Path) -> None:
 
 
 def _download(card: UrlCard) -> Path:
-    target = Path(repository_root(), ".convlens", "downloads", f"{card.name}{''.join(Path(card.url).suffixes[-2:])}")
+    target = Path(repository_root(), ".convlens", "downloads", f"{card.name}.archive")
     return download_archive(card.url, target, sha256=card.sha256, size=card.bytes)
 
 

@@ -1,13 +1,15 @@
 """Writing results whole or not at all: a temporary neighbour, then one rename.
 
-The bytes depend on the values alone: keys sorted as given, `\\n` line ends, no times.
+The bytes depend on the values alone: keys in the order given, Unix line ends, no times.
 """
 
+import csv
+import io
 import json
 import os
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -28,8 +30,10 @@ def write_bytes(path: Path, content: bytes) -> None:
         temporary.write_bytes(content)
         os.replace(temporary, path)
     except OSError as error:
-        temporary.unlink(missing_ok=True)
         raise _cannot_write(path, error) from error
+    finally:
+        with suppress(OSError):
+            temporary.unlink()
 
 
 def write_text(path: Path, text: str) -> None:
@@ -44,16 +48,33 @@ def write_json(path: Path, values: Any) -> None:
 
 def write_csv(path: Path, table: pd.DataFrame) -> None:
     """Write a table without its index; floats with their shortest exact digits."""
-    write_text(path, table.to_csv(index=False, lineterminator="\n"))
+    # Python before 3.13 leaves a lone carriage return in a name unquoted, and readers take it for a line end.
+    content = table.to_csv(index=False, lineterminator="\n")
+    if "\r" in content:
+        content = table.to_csv(index=False, lineterminator="\n", quoting=csv.QUOTE_ALL)
+    write_text(path, content)
 
 
 def write_parquet(path: Path, table: pd.DataFrame) -> None:
     """Write a table as parquet without its index."""
-    import io
-
     buffer = io.BytesIO()
     table.to_parquet(buffer, index=False)
     write_bytes(path, buffer.getvalue())
+
+
+def read_parquet(path: Path) -> pd.DataFrame:
+    """Read what an earlier stage wrote.
+
+    Raises:
+        ConvLensError: the file is missing or is no parquet file.
+    """
+    try:
+        return pd.read_parquet(path)
+    except (OSError, ValueError) as error:  # pyarrow's own errors are values out of place
+        words = "nothing there" if isinstance(error, FileNotFoundError) else " ".join(str(error).split())
+        raise ConvLensError(
+            f"Expected the table {path} of an earlier stage. Received: {words}. Run `dvc repro`."
+        ) from error
 
 
 @contextmanager

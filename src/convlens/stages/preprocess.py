@@ -1,19 +1,21 @@
 """Stage `preprocess`: split the usable photos and decode them once into memory-mapped arrays."""
 
 import hashlib
+from collections.abc import Iterable
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
-from numpy.lib.format import open_memmap
+from numpy.lib.format import write_array_header_1_0
 
 from convlens.params import DataParams, PreprocessParams
 from convlens.photos.decoding import decode_photos
 from convlens.photos.loader import LoaderSettings
 from convlens.photos.split import SPLITS, split_photos
 from convlens.progress import say, track
-from convlens.stages.outputs import new_folder, write_csv, write_json
+from convlens.stages.outputs import new_folder, read_parquet, write_csv, write_json
 
 SPLIT_COLUMNS = ["path", "label", "split", "row", "width", "height", "sha256"]
 
@@ -30,7 +32,7 @@ def preprocess(*, manifest: Path, prepared: Path, data: DataParams, preprocess: 
     Raises:
         ConvLensError: a class is left without photos in a split, or a photo cannot be read any more.
     """
-    table = _assign_rows(pd.read_parquet(manifest), preprocess)
+    table = _assign_rows(read_parquet(manifest), preprocess)
     settings = LoaderSettings(preprocess.image_size, preprocess.keep_aspect, preprocess.resampling)
     with new_folder(prepared) as folder:
         for split in SPLITS:
@@ -56,11 +58,16 @@ def _write_images(folder: Path, paths: pd.Series, settings: LoaderSettings, para
     for shard, start in enumerate(range(0, len(paths), params.photos_per_shard)):
         count = min(params.photos_per_shard, len(paths) - start)
         shape = (count, settings.image_size, settings.image_size, 3)
-        array = open_memmap(folder / f"images-{shard:05d}.npy", mode="w+", dtype=np.uint8, shape=shape)
-        for row in range(count):
-            array[row] = next(photos)
-        array.flush()
+        _write_shard(folder / f"images-{shard:05d}.npy", shape, islice(photos, count))
     next(photos, None)  # lets the progress come to its end
+
+
+def _write_shard(path: Path, shape: tuple[int, ...], photos: Iterable[np.ndarray]) -> None:
+    """Write photo after photo: a full disk is an error here, where a memory map would kill the process."""
+    with open(path, "wb") as file:
+        write_array_header_1_0(file, {"descr": "|u1", "fortran_order": False, "shape": shape})
+        for photo in photos:
+            file.write(photo.tobytes())
 
 
 def _classes(table: pd.DataFrame) -> list[str]:

@@ -10,7 +10,7 @@ from convlens.params import ValidateParams
 from convlens.photos.expectations import Verdict, check_photos
 from convlens.photos.scan import scan_photos
 from convlens.progress import say
-from convlens.stages.outputs import new_folder, write_csv, write_json, write_parquet
+from convlens.stages.outputs import new_folder, read_parquet, write_csv, write_json, write_parquet
 
 
 def validate(
@@ -29,12 +29,14 @@ def validate(
     Raises:
         ConvLensError: an expectation of severity critical fails.
     """
-    table = scan_photos(pd.read_parquet(photos), validate)
+    table = scan_photos(read_parquet(photos), validate)
     with new_folder(docs) as site:
         verdicts = check_photos(table, validate, docs=site)
     write_csv(quarantine, table.loc[~table["usable"], ["path", "label", "reason"]])
     write_json(result, _summarise(table, verdicts))
-    _tell(table, verdicts)
+    if _critical(verdicts):
+        manifest.unlink(missing_ok=True)  # an earlier one would contradict the report
+    _tell(table, verdicts, quarantine)
     write_parquet(manifest, table)
 
 
@@ -52,13 +54,13 @@ def _critical(verdicts: list[Verdict]) -> list[Verdict]:
     return [verdict for verdict in verdicts if verdict.severity == "critical" and not verdict.success]
 
 
-def _tell(table: pd.DataFrame, verdicts: list[Verdict]) -> None:
+def _tell(table: pd.DataFrame, verdicts: list[Verdict], quarantine: Path) -> None:
     for verdict in verdicts:
         if not verdict.success and verdict.severity == "warning":
             say(f"validate: warning: {_describe(verdict)}")
     left_out = table[~table["usable"]]
     if len(left_out):
-        say(f"validate: {len(left_out):,} of {len(table):,} photos are left out; reports/validation lists them.")
+        say(f"validate: {len(left_out):,} of {len(table):,} photos are left out; {quarantine} lists them.")
     if critical := _critical(verdicts):
         raise ConvLensError("the photos do not meet what is expected.\n" + "\n".join(map(_describe, critical)))
     say(f"validate: {len(table) - len(left_out):,} usable photos; {sum(v.success for v in verdicts)} of "

@@ -1,0 +1,214 @@
+import html
+import json
+import re
+from collections.abc import Callable
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+from photo_files import import_expectations, make_group
+
+from convlens.params import ValidateParams
+
+expectations = import_expectations()
+pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning:great_expectations")
+
+
+def make_manifest(num_photos: int = 20) -> pd.DataFrame:
+    """A list of photos that meets every expectation."""
+    rows = [
+        {
+            "path": f"photos/{label}/{index:02d}.jpg",
+            "label": label,
+            "sha256": f"{label}{index}",
+            "format": "JPEG",
+            "width": 60,
+            "height": 50,
+            "decodes": True,
+            "usable": True,
+            "brightness": 0.5,
+        }
+        for label in ("cats", "dogs")
+        for index in range(num_photos // 2)
+    ]
+    return pd.DataFrame(rows)
+
+
+def limits(**changes: Any) -> ValidateParams:
+    group: ValidateParams = make_group("validate", **{"min_photos_per_class": 3, **changes})
+    return group
+
+
+def judge(manifest: pd.DataFrame, folder: Path, **changes: Any) -> dict[str, Any]:
+    verdicts = expectations.check_photos(manifest, limits(**changes), docs=folder)
+    return {
+        verdict.parameter + (":twice" if "twice (by" in verdict.expectation else ""): verdict for verdict in verdicts
+    }
+
+
+def spoil(column: str, value: Any, count: int) -> Callable[[pd.DataFrame], None]:
+    def change(manifest: pd.DataFrame) -> None:
+        manifest.loc[: count - 1, column] = value
+
+    return change
+
+
+def break_photos(count: int) -> Callable[[pd.DataFrame], None]:
+    def change(manifest: pd.DataFrame) -> None:
+        manifest.loc[: count - 1, ["decodes", "usable"]] = False
+        manifest.loc[: count - 1, ["width", "height", "brightness"]] = 0
+        manifest.loc[: count - 1, "format"] = ""
+
+    return change
+
+
+def nothing(_: pd.DataFrame) -> None:
+    pass
+
+
+def test_good_photos_meet_everything(tmp_path: Path) -> None:
+    verdicts = judge(make_manifest(), tmp_path)
+    assert len(verdicts) == 10
+    assert all(verdict.success and verdict.worst == () for verdict in verdicts.values())
+    assert {verdict.observed for verdict in verdicts.values()} == {"all 20 photos meet it", "all 2 classes meet it"}
+
+
+CRITICAL = [
+    ("validate.max_unreadable_fraction", break_photos(2), {}, "2 of 20 photos do not", "photos/cats/00.jpg"),
+    ("validate.max_quarantined_fraction", spoil("usable", False, 5), {}, "5 of 20 photos do not", "photos/cats/00.jpg"),
+    ("validate.min_photos_per_class", spoil("usable", False, 3), {"min_photos_per_class": 8}, "1 of 2 classes", "cats"),
+    ("data.source", spoil("path", "photos/cats/00.jpg", 2), {}, "2 of 20 photos do not", "photos/cats/00.jpg"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("parameter", "change", "changes", "observed", "worst"), CRITICAL)
+def test_each_critical_expectation_fails_alone(
+    parameter: str, change: Callable, changes: dict, observed: str, worst: str, tmp_path: Path
+) -> None:
+    manifest = make_manifest()
+    change(manifest)
+    verdicts = judge(manifest, tmp_path, **changes)
+    assert [name for name, verdict in verdicts.items() if not verdict.success] == [parameter]
+    verdict = verdicts[parameter]
+    assert (verdict.severity, verdict.worst[0]) == ("critical", worst)
+    assert verdict.observed.startswith(observed)
+
+
+def test_every_warning_names_its_photos(tmp_path: Path) -> None:
+    manifest = make_manifest()
+    manifest.loc[0, "format"] = "PPM"
+    manifest.loc[1, "height"] = 20
+    manifest.loc[2, "width"] = 500
+    manifest.loc[3:5, "brightness"] = 0.01
+    manifest.loc[6:7, "sha256"] = "same"
+    manifest.loc[:3, "usable"] = False
+    verdicts = judge(manifest, tmp_path, max_class_ratio=1.5, max_quarantined_fraction=0.5)
+    failed = {name: verdict for name, verdict in verdicts.items() if not verdict.success}
+    assert {verdict.severity for verdict in failed.values()} == {"warning"}
+    assert {name: (verdict.observed, verdict.worst) for name, verdict in failed.items()} == {
+        "validate.max_class_ratio": ("1 of 2 classes do not", ("cats",)),
+        "validate.formats": ("1 of 20 photos do not", ("photos/cats/00.jpg",)),
+        "validate.min_side": ("1 of 20 photos do not", ("photos/cats/01.jpg",)),
+        "validate.max_aspect": ("1 of 20 photos do not", ("photos/cats/02.jpg",)),
+        "validate.max_dark_fraction": ("3 of 20 photos do not", tuple(f"photos/cats/0{row}.jpg" for row in (3, 4, 5))),
+        "data.source:twice": ("2 of 20 photos do not", ("photos/cats/06.jpg", "photos/cats/07.jpg")),
+    }
+
+
+def test_shares_are_allowed_up_to_their_limit(tmp_path: Path) -> None:
+    for index, (count, fraction) in enumerate([(7, 0.35), (9, 0.45), (0, 0.0)]):
+        (tmp_path / str(index)).mkdir()
+        manifest = make_manifest()
+        spoil("usable", False, count)(manifest)
+        verdict = judge(manifest, tmp_path / str(index), max_quarantined_fraction=fraction)
+        assert verdict["validate.max_quarantined_fraction"].success, (count, fraction)
+
+
+def test_every_photo_may_be_broken(tmp_path: Path) -> None:
+    manifest = make_manifest()
+    break_photos(20)(manifest)
+    failed = {name for name, verdict in judge(manifest, tmp_path).items() if not verdict.success}
+    assert failed == {
+        "validate.max_unreadable_fraction",
+        "validate.max_quarantined_fraction",
+        "validate.min_photos_per_class",
+    }
+
+
+def test_at_most_five_examples_are_named(tmp_path: Path) -> None:
+    manifest = make_manifest()
+    spoil("brightness", 0.0, 12)(manifest)
+    verdict = judge(manifest, tmp_path)["validate.max_dark_fraction"]
+    assert verdict.worst == tuple(f"photos/cats/{index:02d}.jpg" for index in range(5))
+
+
+def test_verdicts_are_plain_values(tmp_path: Path) -> None:
+    manifest = make_manifest()
+    break_photos(9)(manifest)
+    for verdict in judge(manifest, tmp_path).values():
+        json.dumps(asdict(verdict), allow_nan=False)
+
+
+def test_classes_are_counted() -> None:
+    manifest = make_manifest()
+    spoil("usable", False, 5)(manifest)
+    assert expectations.count_classes(manifest).to_dict("list") == {
+        "path": ["cats", "dogs"],
+        "num_usable": [5, 10],
+        "times_smaller": [2.0, 1.0],
+    }
+
+
+def read_tree(folder: Path) -> dict[str, bytes]:
+    return {
+        path.relative_to(folder).as_posix(): path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()
+    }
+
+
+def test_data_docs_are_the_same_twice_and_hold_the_names(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    names = [
+        "photos/cats/Screenshot 2024-05-01 12:30:00.jpg",
+        "photos/cats/1b4e28ba-2fa1-41d2-883f-0016d3cca427.jpg",
+        "photos/cats/20240501T123000.000000Z.jpg",
+    ]
+    manifest = make_manifest()
+    manifest.loc[:2, "path"] = names
+    spoil("width", 5000, 3)(manifest)
+    sites = []
+    for folder in ("first", "second/deeper"):
+        (tmp_path / folder).mkdir(parents=True)
+        judge(manifest, Path(folder))
+        sites.append(read_tree(tmp_path / folder))
+    assert sites[0] == sites[1]
+    assert "index.html" in sites[0]
+    text = b"\n".join(content for name, content in sites[0].items() if name.endswith(".html")).decode()
+    assert all(name in text for name in names)
+    assert str(tmp_path) not in text
+    rest = text
+    for name in names:
+        rest = rest.replace(name, "")
+    assert not re.search(r"20\d\d-\d\d-\d\d[T ]\d\d:\d\d", rest)
+    assert not [name for name in sites[0] if name.endswith(".gif")]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["first", "second"]
+
+
+def test_names_cannot_bring_scripts_into_the_pages(tmp_path: Path) -> None:
+    manifest = make_manifest()
+    names = (
+        "photos/cats/<script>alert(1)</script>.jpg",
+        "photos/cats/$a ${b} $$ {c} %s & \"d\" 'e'.jpg",
+        "photos/\n.jpg",
+    )
+    manifest.loc[:2, "path"] = names
+    manifest["label"] = manifest["label"].replace("cats", "<b>cats</b>")
+    spoil("width", 5000, 3)(manifest)
+    verdicts = judge(manifest, tmp_path, min_photos_per_class=100)
+    assert verdicts["validate.max_aspect"].worst == names
+    assert verdicts["validate.min_photos_per_class"].worst == ("<b>cats</b>", "dogs")
+    pages = "".join(path.read_text(encoding="utf-8") for path in tmp_path.rglob("*.html"))
+    assert "<script>alert(1)</script>" not in pages
+    assert "<b>cats</b>" not in pages
+    assert all(html.escape(name) in pages for name in names)

@@ -1,0 +1,69 @@
+import os
+from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import pytest
+from photo_files import noise_photo, write_photo
+
+from convlens.errors import ConvLensError
+from convlens.photos import workers
+from convlens.photos.decoding import decode_photos
+from convlens.photos.facts import scan_photo
+from convlens.photos.loader import LoaderSettings, PhotoError, load_photo
+from convlens.photos.workers import count_workers, map_in_processes
+
+SETTINGS = LoaderSettings(24, keep_aspect=True, resampling="lanczos")
+
+
+@pytest.fixture(scope="module")
+def paths(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
+    folder = tmp_path_factory.mktemp("photos")
+    kinds = ("PNG", "JPEG", "WEBP")
+    return [str(write_photo(folder / f"{i:02d}", noise_photo(str(i), (40 + i, 50)), kinds[i % 3])) for i in range(50)]
+
+
+def test_processes_give_the_same_as_none(paths: list[str]) -> None:
+    expected = [load_photo(Path(path), SETTINGS) for path in paths]
+    for num_workers in (1, 2):
+        decoded = list(decode_photos(paths, SETTINGS, num_workers=num_workers))
+        np.testing.assert_array_equal(np.stack(decoded), np.stack(expected))
+
+
+def test_facts_from_processes_and_errors_from_processes(paths: list[str], tmp_path: Path) -> None:
+    broken = write_photo(tmp_path / "broken.jpg", b"no photo")
+    many = [*paths, str(broken)]
+    scan = partial(scan_photo, max_megapixels=1)
+    assert list(map_in_processes(scan, many, num_workers=2)) == list(map_in_processes(scan, many, num_workers=1))
+    with pytest.raises(PhotoError, match=r"Received: .*broken\.jpg, which is none") as caught:
+        list(decode_photos(many, SETTINGS, num_workers=2))
+    assert caught.value.reason == "not an image that Pillow can read"
+
+
+def test_a_killed_process_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(workers, "SMALL_JOB", 0)
+    with pytest.raises(ConvLensError, match=r"Expected 2 worker processes to finish. Received: one was killed"):
+        list(map_in_processes(os._exit, [9], num_workers=2))
+
+
+def test_small_jobs_stay_in_the_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    items = list(range(workers.SMALL_JOB - 1))
+    assert set(map_in_processes(lambda _: os.getpid(), items, num_workers=8)) == {os.getpid()}
+    assert list(map_in_processes(lambda item: item * 2, items)) == [item * 2 for item in items]
+    assert list(map_in_processes(str, [])) == []
+
+
+def test_work_is_done_as_it_is_asked_for() -> None:
+    def items_done() -> Iterator[int]:
+        yield from map_in_processes(done.append, range(10))  # type: ignore[arg-type]
+
+    done: list[int] = []
+    results = items_done()
+    next(results)
+    assert done == [0]
+
+
+def test_the_number_of_processes() -> None:
+    assert count_workers(3) == 3
+    assert 1 <= count_workers(0) <= (os.cpu_count() or 1)

@@ -1,0 +1,176 @@
+import csv
+import json
+import os
+import warnings
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+from photo_files import encode, import_expectations, make_group, noise_photo, write_classes, write_photo
+from PIL import Image
+
+from convlens.errors import ConvLensError
+from convlens.photos.listing import describe_photos, list_folder
+from convlens.stages.outputs import write_parquet
+
+import_expectations()
+with warnings.catch_warnings():
+    warnings.simplefilter("ignore")
+    from convlens.stages.validate import validate
+
+OUTPUTS = {
+    "manifest": Path("data/manifest.parquet"),
+    "result": Path("reports/validation/result.json"),
+    "quarantine": Path("reports/validation/quarantine.csv"),
+    "docs": Path("reports/validation/data_docs"),
+}
+
+
+@pytest.fixture(autouse=True)
+def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def run(**changes: Any) -> dict[str, Any]:
+    write_parquet(Path("data/photos.parquet"), describe_photos(list_folder(Path("pets")), {}))
+    limits = make_group("validate", **{"min_photos_per_class": 2, **changes})
+    validate(photos=Path("data/photos.parquet"), **OUTPUTS, validate=limits)
+    return read_result()
+
+
+def read_result() -> dict[str, Any]:
+    result: dict[str, Any] = json.loads(OUTPUTS["result"].read_text(encoding="utf-8"))
+    return result
+
+
+def read_quarantine() -> list[list[str]]:
+    with OUTPUTS["quarantine"].open(newline="", encoding="utf-8") as file:
+        return list(csv.reader(file))
+
+
+def tree(folder: str) -> dict[str, bytes]:
+    return {path.as_posix(): path.read_bytes() for path in sorted(Path(folder).rglob("*")) if path.is_file()}
+
+
+def make_dirty(num_good: int = 8) -> None:
+    write_classes(Path("pets"), {"cats": num_good, "dogs": num_good})
+    whole = encode(noise_photo("x", (200, 150)), "JPEG")
+    write_photo(Path("pets/cats/cut.jpg"), whole[: len(whole) // 2])
+    write_photo(Path("pets/dogs/small, very.png"), Image.new("RGB", (20, 90), (90, 90, 90)))
+
+
+def test_good_photos_give_a_manifest_and_a_report(capsys: pytest.CaptureFixture[str]) -> None:
+    write_classes(Path("pets"), {"cats": 3, "dogs": 3})
+    result = run()
+    assert (result["success"], result["num_photos"], result["num_usable"], result["num_warnings"]) == (True, 6, 6, 0)
+    assert {tuple(entry) for entry in result["expectations"]} == {
+        ("expectation", "severity", "success", "observed", "parameter", "worst")
+    }
+    assert read_quarantine() == [["path", "label", "reason"]]
+    assert (OUTPUTS["docs"] / "index.html").is_file()
+    table = pd.read_parquet(OUTPUTS["manifest"])
+    assert table["usable"].all()
+    assert (table["width"] == 40).all()
+    assert "validate: 6 usable photos; 10 of 10 expectations met." in capsys.readouterr().err
+
+
+def test_broken_photos_are_quarantined_and_left_on_disk(capsys: pytest.CaptureFixture[str]) -> None:
+    make_dirty()
+    before = tree("pets")
+    result = run(max_unreadable_fraction=0.1)
+    assert (result["success"], result["num_photos"], result["num_usable"]) == (True, 18, 16)
+    rows = read_quarantine()
+    assert [row[:2] for row in rows] == [
+        ["path", "label"],
+        ["pets/cats/cut.jpg", "cats"],
+        ["pets/dogs/small, very.png", "dogs"],
+    ]
+    assert rows[1][2].startswith("cannot be decoded: image file is truncated")
+    assert rows[2][2] == "20x90 pixels, below validate.min_side = 32"
+    assert tree("pets") == before
+    told = capsys.readouterr().err
+    assert "2 of 18 photos are left out; reports/validation/quarantine.csv lists them." in told
+    assert "warning: Expected: the shorter side has at least 32 pixels" in told
+
+
+def test_two_runs_give_the_same_bytes() -> None:
+    make_dirty()
+    run(max_unreadable_fraction=0.1)
+    first = tree("reports") | tree("data")
+    os.utime("pets/cats/000.png", (0, 0))
+    run(max_unreadable_fraction=0.1)
+    assert tree("reports") | tree("data") == first
+    text = OUTPUTS["result"].read_text(encoding="utf-8")
+    assert str(Path.cwd()) not in text
+
+
+CRITICAL = [
+    ({"max_unreadable_fraction": 0.05, "max_quarantined_fraction": 0.5}, "cut.jpg", "validate.max_unreadable_fraction"),
+    ({"max_unreadable_fraction": 0.5, "max_quarantined_fraction": 0.1}, "cut.jpg", "validate.max_quarantined_fraction"),
+    ({"max_unreadable_fraction": 0.5, "min_photos_per_class": 9}, "cats, dogs", "validate.min_photos_per_class"),
+]
+
+
+@pytest.mark.parametrize(("changes", "example", "parameter"), CRITICAL)
+def test_a_critical_failure_stops_with_files_and_parameter(changes: dict, example: str, parameter: str) -> None:
+    make_dirty()
+    with pytest.raises(ConvLensError, match=r"^the photos do not meet what is expected\.\n") as caught:
+        run(**changes)
+    _, line = str(caught.value).split("\n")
+    assert line.startswith("Expected: at least ")
+    assert "Received: 2 of 2 classes do not" in line or "of 18 photos do not" in line
+    assert example in line
+    assert line.endswith(f"Correct the photos, or change {parameter}.")
+    result = read_result()
+    assert result["success"] is False
+    assert [
+        entry["parameter"]
+        for entry in result["expectations"]
+        if entry["severity"] == "critical" and not entry["success"]
+    ] == [parameter]
+    assert len(read_quarantine()) == 3
+    assert (OUTPUTS["docs"] / "index.html").is_file()
+    assert not OUTPUTS["manifest"].exists()
+
+
+def test_a_class_without_a_usable_photo_stops() -> None:
+    write_classes(Path("pets"), {"cats": 30})
+    write_photo(Path("pets/dogs/1.jpg"), b"no photo")
+    with pytest.raises(
+        ConvLensError,
+        match=r"at least 1 usable photos in every class\. Received: 1 of 2 classes do not\. For example: dogs",
+    ):
+        run(min_photos_per_class=1)
+
+
+def test_a_critical_failure_leaves_no_earlier_manifest_to_go_on_with() -> None:
+    write_classes(Path("pets"), {"cats": 3, "dogs": 3})
+    run()
+    with pytest.raises(ConvLensError):
+        run(min_photos_per_class=4)
+    assert not OUTPUTS["manifest"].exists()
+
+
+def test_warnings_only_warn(capsys: pytest.CaptureFixture[str]) -> None:
+    write_classes(Path("pets"), {"cats": 3, "dogs": 3})
+    same = encode(Image.new("RGB", (300, 40)))
+    for name in ("cats/black.png", "dogs/black.png"):
+        write_photo(Path("pets") / name, same)
+    result = run()
+    assert result["success"] is True
+    failed = {entry["parameter"]: entry for entry in result["expectations"] if not entry["success"]}
+    assert set(failed) == {"validate.max_aspect", "validate.max_dark_fraction", "data.source"}
+    assert {entry["severity"] for entry in failed.values()} == {"warning"}
+    assert result["num_warnings"] == 3
+    assert failed["data.source"]["worst"] == ["pets/cats/black.png", "pets/dogs/black.png"]
+    lines = [line for line in capsys.readouterr().err.splitlines() if line.startswith("validate: warning: ")]
+    assert len(lines) == 3
+    assert OUTPUTS["manifest"].is_file()
+
+
+def test_a_missing_list_is_told() -> None:
+    with pytest.raises(ConvLensError, match=r"Expected the table data/photos\.parquet of an earlier stage"):
+        validate(photos=Path("data/photos.parquet"), **OUTPUTS, validate=make_group("validate"))
+    assert not OUTPUTS["docs"].exists()
