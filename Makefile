@@ -41,7 +41,7 @@ lint: dev ## Check style, types, import contracts, workflows and YAML files
 	@$(IN_VENV) ruff check .
 	@$(IN_VENV) ruff format --check .
 	@$(IN_VENV) mypy
-	@$(IN_VENV) lint-imports --no-timing 2>/dev/null || $(IN_VENV) lint-imports
+	@$(IN_VENV) lint-imports
 	@$(IN_VENV) check-jsonschema --builtin-schema vendor.github-workflows .github/workflows/*.yml
 	@$(IN_VENV) zizmor --offline --quiet .github/workflows
 

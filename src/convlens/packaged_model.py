@@ -1,0 +1,39 @@
+"""The program inside the registered model: MLflow runs this file when it loads the model.
+
+Like the command line it is an entry point: nothing imports it. Inside a registered model the package has a name of its
+own, see `convlens.tracking.package`.
+"""
+
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+from mlflow.exceptions import MlflowException
+from mlflow.models import set_model
+from mlflow.pyfunc import PythonModel
+
+from convlens.classifier import open_classifier
+from convlens.errors import ConvLensError
+from convlens.tracking.photo_input import is_served
+
+
+class PhotoModel(PythonModel):
+    """Takes photos, gives a data frame with `label`, `probability_<class>`… and `error`; see `PhotoClassifier`."""
+
+    def load_context(self, context: Any) -> None:
+        """Open the files that MLflow brought along."""
+        self.classifier = open_classifier(
+            card=Path(context.artifacts["card"]), network=Path(context.artifacts["network"])
+        )
+
+    # The hint keeps MLflow from checking the input; lists, arrays, texts, bytes and mappings are welcome as well.
+    def predict(self, context: Any, model_input: pd.DataFrame) -> pd.DataFrame:  # noqa: ARG002 MLflow names them
+        """Classify photos; input that holds none is refused, by a server with status 400."""
+        try:
+            answers = self.classifier.predict(model_input)
+        except ConvLensError as error:
+            raise MlflowException.invalid_parameter_value(str(error)) from error
+        return answers.astype(object).where(answers.notna(), None) if is_served() else answers  # JSON knows no NaN
+
+
+set_model(PhotoModel())

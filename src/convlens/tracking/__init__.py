@@ -1,0 +1,1 @@
+"""MLflow lives here, and nowhere else: runs, packaging, registry, gate."""

@@ -1,0 +1,161 @@
+"""Logs a run's models: the Keras network as it is, and the packaged model that takes photos.
+
+MLflow's `log_model` functions need a global active run, and that of Keras fails with an input example; so the models
+are saved to a folder and uploaded with the client.
+"""
+
+import base64
+import io
+import shutil
+import sys
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import mlflow
+import numpy as np
+import pandas as pd
+from mlflow.entities import LoggedModel, LoggedModelOutput, LoggedModelStatus, Run
+from mlflow.models import Model, ModelSignature
+from mlflow.types import ColSpec, DataType, Schema, TensorSpec
+from PIL import Image
+
+from convlens.errors import ConvLensError
+from convlens.tracking.package import stage_code
+from convlens.tracking.quiet import no_warnings
+from convlens.tracking.runs import KEY_TAG
+from convlens.tracking.store import Store
+
+NETWORK_NAME = "network"
+PHOTO_MODEL_NAME = "photo_model"
+Save = Callable[[Path, Model], None]
+
+
+@dataclass(frozen=True)
+class ModelFiles:
+    """What the models are made of.
+
+    Attributes:
+        network: model.keras.
+        card: card.json beside it.
+        classes: names of the classes.
+        image_size: side in pixels of the arrays that the network takes.
+        examples: a few test photos, uint8 (n, image_size, image_size, 3).
+        requirements: lines of pip, versions pinned.
+    """
+
+    network: Path
+    card: Path
+    classes: tuple[str, ...]
+    image_size: int
+    examples: np.ndarray
+    requirements: list[str]
+
+
+@dataclass(frozen=True)
+class _SavedNetwork:
+    """Stands in for a Keras model where MLflow only wants to save it: the file is taken as it is, byte for byte."""
+
+    path: Path
+
+    def save(self, path: str) -> None:
+        shutil.copyfile(self.path, path)
+
+
+def ensure_models(store: Store, run: Run, files: ModelFiles) -> LoggedModel:
+    """Log the models that the run lacks.
+
+    Returns:
+        The packaged model that takes photos.
+
+    Raises:
+        ConvLensError: there is no trained network.
+    """
+    if not files.network.is_file():
+        raise ConvLensError(f"Expected a trained network at {files.network}. Received: nothing there. Run `dvc repro`.")
+    there = finished_models(store, run)
+    if NETWORK_NAME not in there:
+        _log_model(store, run, NETWORK_NAME, lambda folder, model: _save_network(folder, model, files))
+    if PHOTO_MODEL_NAME not in there:
+        _log_model(store, run, PHOTO_MODEL_NAME, lambda folder, model: _save_photo_model(folder, model, files))
+    return finished_models(store, run)[PHOTO_MODEL_NAME]
+
+
+def finished_models(store: Store, run: Run) -> dict[str, LoggedModel]:
+    """The models of a run by name; those whose upload was interrupted are left out."""
+    return {model.name: model for model in _models(store, run) if model.status == LoggedModelStatus.READY}
+
+
+def _models(store: Store, run: Run) -> list[LoggedModel]:
+    chosen = f"source_run_id = '{run.info.run_id}'"
+    return list(store.client.search_logged_models([run.info.experiment_id], filter_string=chosen))
+
+
+def _log_model(store: Store, run: Run, name: str, save: Save) -> None:
+    """Save a model to a temporary folder and upload it; it counts as there when everything has arrived."""
+    client, run_id = store.client, run.info.run_id
+    for leftover in _models(store, run):
+        if leftover.name == name:
+            client.delete_logged_model(leftover.model_id)
+    tags = {KEY_TAG: run.data.tags[KEY_TAG]}
+    logged = client.create_logged_model(run.info.experiment_id, name=name, source_run_id=run_id, tags=tags)
+    with tempfile.TemporaryDirectory(prefix="convlens-") as folder, no_warnings():
+        save(Path(folder), Model(artifact_path=logged.artifact_location, run_id=run_id, model_id=logged.model_id))
+        client.log_model_artifacts(logged.model_id, folder)
+    client.log_outputs(run_id, [LoggedModelOutput(logged.model_id, step=0)])
+    client.finalize_logged_model(logged.model_id, LoggedModelStatus.READY)
+
+
+def _save_network(folder: Path, model: Model, files: ModelFiles) -> None:
+    side, num_outputs = files.image_size, len(files.classes) if len(files.classes) > 2 else 1
+    # Unnamed on purpose: MLflow refuses to predict with a single named tensor.
+    inputs = Schema([TensorSpec(np.dtype("uint8"), (-1, side, side, 3))])
+    outputs = Schema([TensorSpec(np.dtype("float32"), (-1, num_outputs))])
+    mlflow.keras.save_model(
+        _SavedNetwork(files.network),
+        str(folder),
+        mlflow_model=model,
+        signature=ModelSignature(inputs=inputs, outputs=outputs),
+        input_example=files.examples[:1],
+        pip_requirements=files.requirements,
+    )
+
+
+def _save_photo_model(folder: Path, model: Model, files: ModelFiles) -> None:
+    with tempfile.TemporaryDirectory(prefix="convlens-") as code, _on_path(code):
+        entry, package = stage_code(Path(code))
+        mlflow.pyfunc.save_model(
+            str(folder),
+            mlflow_model=model,
+            python_model=str(entry),
+            artifacts={"network": str(files.network), "card": str(files.card)},
+            code_paths=[str(package)],
+            # No schema for the input: MLflow's would refuse arrays, mixed lists and tables with further columns.
+            signature=ModelSignature(inputs=None, outputs=_answer_schema(files.classes)),
+            input_example=pd.DataFrame({"image": [_base64_png(files.examples[0])]}),
+            pip_requirements=files.requirements,
+        )
+
+
+def _answer_schema(classes: tuple[str, ...]) -> Schema:
+    label = ColSpec(DataType.string, "label", required=False)
+    numbers = [ColSpec(DataType.double, f"probability_{name}", required=False) for name in classes]
+    return Schema([label, *numbers, ColSpec(DataType.string, "error")])
+
+
+def _base64_png(image: np.ndarray) -> str:
+    buffer = io.BytesIO()
+    Image.fromarray(image).save(buffer, "PNG")
+    return base64.b64encode(buffer.getvalue()).decode("ascii")
+
+
+@contextmanager
+def _on_path(folder: str) -> Iterator[None]:
+    """MLflow runs the entry file once while it saves the model."""
+    sys.path.insert(0, folder)
+    try:
+        yield
+    finally:
+        sys.path.remove(folder)

@@ -1,0 +1,87 @@
+"""Versions of the registered model: one per training, found by its key; aliases say which one to use."""
+
+from mlflow.entities import LoggedModel, Run
+from mlflow.entities.model_registry import ModelVersion
+from mlflow.exceptions import MlflowException
+
+from convlens.tracking.runs import KEY_TAG
+from convlens.tracking.store import Store, lock_store
+
+CHAMPION = "champion"
+PREVIOUS = "previous"
+ABSENT = "RESOURCE_DOES_NOT_EXIST"
+PRESENT = "RESOURCE_ALREADY_EXISTS"
+MODEL_DESCRIPTION = (
+    "Classifies photos. Takes paths, bytes or base64 texts, as a list or in a column `image`; returns a data frame "
+    "with `label`, a probability per class and `error`. Its alias `champion` is the version to use."
+)
+
+
+def ensure_version(store: Store, name: str, run: Run, model: LoggedModel, description: str) -> ModelVersion:
+    """The version of this training's model, registered if it is not yet.
+
+    Args:
+        store: where the registry is.
+        name: of the registered model.
+        run: the training's run; its tag is the key.
+        model: the packaged model of the run.
+        description: one line about a new version.
+    """
+    key = run.data.tags[KEY_TAG]
+    with lock_store(store.uri):
+        _ensure_name(store, name)
+        found = find_version(store, name, key)
+        if found is not None:
+            return found
+        source = f"models:/{model.model_id}"
+        return store.client.create_model_version(
+            name, source, run_id=run.info.run_id, tags={KEY_TAG: key}, description=description, model_id=model.model_id
+        )
+
+
+def find_version(store: Store, name: str, key: str) -> ModelVersion | None:
+    """The version of this key, aliases and tags included."""
+    found = store.client.search_model_versions(f"name = {_quote(name)} and tags.`{KEY_TAG}` = '{key}'")
+    versions = sorted(int(version.version) for version in found)
+    return store.client.get_model_version(name, str(versions[0])) if versions else None
+
+
+def find_alias(store: Store, name: str, alias: str) -> ModelVersion | None:
+    """The version an alias points at; None if there is no such model or alias."""
+    try:
+        version: ModelVersion = store.client.get_model_version_by_alias(name, alias)
+    except MlflowException as error:
+        if error.error_code in (ABSENT, "INVALID_PARAMETER_VALUE"):  # no model; no alias
+            return None
+        raise
+    return version
+
+
+def crown(store: Store, version: ModelVersion) -> None:
+    """Make a version the champion; who was champion before keeps the alias `previous`.
+
+    A crash in between leaves the old champion in place.
+    """
+    before = find_alias(store, version.name, CHAMPION)
+    if before is not None and before.version == version.version:
+        return
+    if before is not None:
+        store.client.set_registered_model_alias(version.name, PREVIOUS, before.version)
+    store.client.set_registered_model_alias(version.name, CHAMPION, version.version)
+
+
+def _ensure_name(store: Store, name: str) -> None:
+    try:
+        store.client.get_registered_model(name)
+    except MlflowException as error:
+        if error.error_code != ABSENT:
+            raise
+        try:
+            store.client.create_registered_model(name, description=MODEL_DESCRIPTION)
+        except MlflowException as race:
+            if race.error_code != PRESENT:
+                raise
+
+
+def _quote(name: str) -> str:
+    return '"' + name + '"' if "'" in name else f"'{name}'"

@@ -1,0 +1,137 @@
+"""Where runs are kept: `MLFLOW_TRACKING_URI`, else a database at the repository's root with the artifacts beside it."""
+
+import contextlib
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from filelock import FileLock
+from mlflow import MlflowClient
+from mlflow.entities import Experiment
+
+from convlens.environment import repository_root
+from convlens.errors import ConvLensError
+from convlens.tracking.quiet import quiet_mlflow
+
+DATABASE_NAME = "mlflow.db"
+ARTIFACTS_NAME = "mlartifacts"
+LOCK_SECONDS = 60.0
+EXPERIMENT_TAGS = {
+    "mlflow.experimentKind": "custom_model_development",  # the UI shows trainings, not chats
+    "mlflow.note.content": "Each run is one training, from photos to a registered model. `report.html` and "
+    "`feature_maps.html` are among the artifacts of each run.",
+}
+
+
+@dataclass(frozen=True)
+class Store:
+    """An opened tracking store.
+
+    Attributes:
+        uri: address of the store, without surprises from the working directory.
+        client: MLflow's client for runs and for the registry of the same store.
+    """
+
+    uri: str
+    client: MlflowClient
+
+
+def tracking_uri() -> str:
+    """The address of the store: what the user set, else `sqlite:///<root>/mlflow.db` (root: see `repository_root`)."""
+    chosen = os.environ.get("MLFLOW_TRACKING_URI", "").strip()
+    return chosen or f"sqlite:///{Path(repository_root()).absolute() / DATABASE_NAME}"
+
+
+def database_path(uri: str) -> Path | None:
+    """The file of a local database; None for a server or a database elsewhere."""
+    return Path(uri.removeprefix("sqlite:///")).absolute() if uri.startswith("sqlite:///") else None
+
+
+@contextlib.contextmanager
+def lock_store(uri: str, purpose: str = "", seconds: float = LOCK_SECONDS) -> Iterator[None]:
+    """Let one process at a time do what follows; servers order their clients themselves.
+
+    Args:
+        uri: the store.
+        purpose: work of another purpose does not wait.
+        seconds: how long to wait for the others.
+    """
+    database = database_path(uri)
+    if database is None:
+        yield
+        return
+    database.parent.mkdir(parents=True, exist_ok=True)
+    suffix = f".{purpose}.lock" if purpose else ".lock"
+    with FileLock(database.with_name(database.name + suffix), timeout=seconds):
+        yield
+
+
+def open_store() -> Store:
+    """Connect to the store; a local database is created or refused here, once, whoever comes first.
+
+    Raises:
+        mlflow.exceptions.MlflowException, OSError: the store does not answer or refuses.
+    """
+    uri = tracking_uri()
+    quiet_mlflow()
+    with lock_store(uri):  # the migrations of a new database cannot be run by two processes at once
+        client = MlflowClient(tracking_uri=uri, registry_uri=uri)
+        client.search_experiments(max_results=1)
+    return Store(uri, client)
+
+
+def ensure_experiment(store: Store, name: str) -> str:
+    """The id of the experiment, created on first use; its artifacts lie at an absolute place.
+
+    Raises:
+        ConvLensError: an experiment of this name was deleted.
+    """
+    with lock_store(store.uri):
+        found: Experiment | None = store.client.get_experiment_by_name(name)
+        if found is None:
+            place = _artifact_location(store.uri)
+            return str(store.client.create_experiment(name, artifact_location=place, tags=EXPERIMENT_TAGS))
+    if found.lifecycle_stage != "active":
+        raise ConvLensError(
+            f"Expected an active MLflow experiment '{name}'. Received: a deleted one. Restore it with "
+            f"`mlflow experiments restore -x {found.experiment_id}`, or change `register.experiment` in params.yaml."
+        )
+    return str(found.experiment_id)
+
+
+def _artifact_location(uri: str) -> str | None:
+    """Beside a local database; None leaves it to the server. A `file:` address survives spaces and `#` in the path."""
+    database = database_path(uri)
+    return None if database is None else (database.parent / ARTIFACTS_NAME).as_uri()
+
+
+@contextlib.contextmanager
+def brief_requests(*, seconds: int, retries: int) -> Iterator[None]:
+    """Make MLflow's HTTP requests give up soon; its defaults wait for minutes. What the user has set stays."""
+    patience = {
+        "MLFLOW_HTTP_REQUEST_TIMEOUT": str(seconds),
+        "MLFLOW_HTTP_REQUEST_MAX_RETRIES": str(retries),
+        "MLFLOW_HTTP_REQUEST_BACKOFF_FACTOR": "1",
+    }
+    added = {name: value for name, value in patience.items() if name not in os.environ}
+    os.environ.update(added)
+    try:
+        yield
+    finally:
+        for name in added:
+            os.environ.pop(name, None)
+
+
+@contextlib.contextmanager
+def fluent_store(store: Store) -> Iterator[None]:
+    """Point MLflow's module-level functions at the store for a while: they read the environment."""
+    before = {name: os.environ.get(name) for name in ("MLFLOW_TRACKING_URI", "MLFLOW_REGISTRY_URI")}
+    os.environ.update(dict.fromkeys(before, store.uri))
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            os.environ.pop(name, None)
+            if value is not None:
+                os.environ[name] = value

@@ -1,0 +1,114 @@
+"""`tools/environment.sh` with tiny locks: real venv, real pip, nothing to download."""
+
+import os
+import shutil
+import subprocess
+import sys
+
+import pytest
+from house.imports import ROOT
+
+PROJECT = """\
+[build-system]
+requires = []
+build-backend = "backend"
+backend-path = ["."]
+
+[project]
+name = "tiny"
+version = "0.1"
+"""
+BACKEND = """\
+import zipfile
+
+def build_editable(folder, config_settings=None, metadata_directory=None):
+    name = "tiny-0.1-py3-none-any.whl"
+    files = {
+        "tiny-0.1.dist-info/METADATA": "Metadata-Version: 2.1\\nName: tiny\\nVersion: 0.1\\n",
+        "tiny-0.1.dist-info/WHEEL": "Wheel-Version: 1.0\\nRoot-Is-Purelib: true\\nTag: py3-none-any\\n",
+    }
+    files["tiny-0.1.dist-info/RECORD"] = "".join(f"{file},,\\n" for file in files)
+    with zipfile.ZipFile(f"{folder}/{name}", "w") as wheel:
+        for file, text in files.items():
+            wheel.writestr(file, text)
+    return name
+"""
+
+
+@pytest.fixture
+def project(tmp_path):
+    (tmp_path / "tools").mkdir()
+    (tmp_path / "src").mkdir()
+    shutil.copy(ROOT / "tools/environment.sh", tmp_path / "tools")
+    (tmp_path / "pyproject.toml").write_text(PROJECT)
+    (tmp_path / "backend.py").write_text(BACKEND)
+    for lock in ("requirements.txt", "requirements-dev.txt", "requirements-gpu.txt"):
+        (tmp_path / lock).write_text(f"# {lock}\n")
+    return tmp_path
+
+
+def setup(project, kind="runtime", **environment):
+    return subprocess.run(
+        ["sh", "tools/environment.sh", kind],
+        cwd=project,
+        env={**os.environ, "PYTHON": sys.executable, "PIP_NO_INDEX": "1", **environment},
+        capture_output=True,
+        text=True,
+    )
+
+
+def test_it_makes_repairs_and_extends(project):
+    first = setup(project)
+    assert first.returncode == 0, first.stderr
+    assert "installing the packages of requirements.txt" in first.stderr
+    assert (project / ".venv/complete-runtime").is_file()
+
+    assert setup(project).stderr == ""  # complete: nothing to do
+
+    (project / ".venv/complete-runtime").unlink()  # as if the installation had been interrupted
+    (project / ".venv/half-written").touch()
+    repaired = setup(project)
+    assert "incomplete or out of date; making it anew" in repaired.stderr
+    assert not (project / ".venv/half-written").exists()
+
+    extended = setup(project, "dev")
+    assert "adding the tools for development" in extended.stderr
+    assert setup(project).stderr == ""  # what serves development serves the pipeline
+
+    (project / "requirements-dev.txt").write_text("# another lock\n")
+    (project / "requirements.txt").write_text("# another lock, too\n")
+    assert "making it anew" in setup(project).stderr
+
+
+def test_an_unfit_python_is_told(project):
+    old = project / "python3.9"
+    old.write_text('#!/bin/sh\nif [ "$1" = --version ]; then echo Python 3.9.1; else exit 1; fi\n')
+    old.chmod(0o755)
+    done = setup(project, PYTHON=str(old))
+    assert done.returncode == 1
+    assert done.stderr.startswith("Expected Python 3.11, 3.12 or 3.13. Received: Python 3.9.1.")
+    assert not (project / ".venv").exists()
+
+
+def test_an_unknown_kind_is_told(project):
+    assert setup(project, "fast").returncode == 2
+
+
+@pytest.mark.parametrize("lock", ["requirements.txt", "requirements-gpu.txt", "requirements-dev.txt"])
+def test_the_locks_are_hash_checked_and_name_no_address(lock):
+    text = (ROOT / lock).read_text(encoding="utf-8")
+    assert "://" not in text
+    assert "--index-url" not in text
+    packages = [line for line in text.splitlines() if line and not line.startswith((" ", "#"))]
+    assert packages
+    assert all(line.endswith("\\") for line in packages), "each package is followed by its hashes"
+
+
+def test_what_the_tests_use_is_what_users_get():
+    """The lock for development holds the same versions as the one for users."""
+
+    def pins(lock):
+        lines = (ROOT / lock).read_text(encoding="utf-8").splitlines()
+        return {line.rstrip(" \\") for line in lines if "==" in line and not line.startswith(" ")}
+
+    assert pins("requirements.txt") <= pins("requirements-dev.txt")

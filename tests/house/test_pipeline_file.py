@@ -1,0 +1,93 @@
+"""`dvc.yaml` says what the code says: paths, groups, and the code each stage depends on."""
+
+import shlex
+from pathlib import Path
+
+import pytest
+from house.imports import ROOT, SOURCE, needed_files
+from ruamel.yaml import YAML
+
+from convlens.stage import STAGES, group_names, load_stage, path_names
+
+PIPELINE = YAML(typ="safe").load((ROOT / "dvc.yaml").read_text(encoding="utf-8"))
+PACKAGE = SOURCE / "convlens"
+# These say how things are told, not what comes out.
+FOUNDATION = {"__init__.py", "environment.py", "errors.py", "params.py", "progress.py"}
+# How a run is recorded must not cost a training.
+NOT_A_DEPENDENCY = {"train": ("tracking",)}
+
+
+def entries(stage: str, *kinds: str) -> list[str]:
+    found = [entry for kind in kinds for entry in PIPELINE["stages"][stage].get(kind, [])]
+    return [next(iter(entry)) if isinstance(entry, dict) else entry for entry in found]
+
+
+def arguments(stage: str) -> dict[str, str]:
+    words = shlex.split(PIPELINE["stages"][stage]["cmd"])
+    assert words[:5] == ["PYTHONPATH=src", "python", "-m", "convlens.stage", stage]
+    return dict(zip(words[5::2], words[6::2], strict=True))
+
+
+def test_there_are_the_seven_stages_in_order():
+    assert tuple(PIPELINE["stages"]) == STAGES
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_the_command_gives_the_paths_of_the_signature(stage):
+    expected = [f"--{name.replace('_', '-')}" for name in path_names(load_stage(stage))]
+    assert list(arguments(stage)) == expected
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_the_params_are_the_groups_of_the_signature(stage):
+    wanted = set(group_names(load_stage(stage)))
+    listed = set(PIPELINE["stages"][stage]["params"])
+    if stage == "register":  # records the whole file
+        wanted |= set(YAML(typ="safe").load((ROOT / "params.yaml").read_text(encoding="utf-8")))
+    assert listed == wanted
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_every_path_is_a_dependency_or_an_output(stage):
+    known = entries(stage, "deps", "outs", "metrics", "plots")
+    not_results = {
+        "reports/training/timing.csv",  # differs from run to run
+        ".convlens/checkpoints",
+        *("params.yaml", "dvc.yaml", "dvc.lock"),  # DVC knows them
+    }
+    for path in arguments(stage).values():
+        inside = [entry for entry in known if entry == path or entry.startswith(f"{path}/") or path in entry]
+        assert inside or path in not_results, path
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_the_code_a_stage_depends_on_is_the_code_it_imports(stage):
+    files = set.union(*(needed_files(entry) for entry in entry_files(stage)))
+    needed = {path for path in files if is_dependency(path, stage)}
+    listed = [ROOT / entry for entry in entries(stage, "deps") if entry.startswith("src/")]
+    missing = {path for path in needed if not any(path.is_relative_to(entry) for entry in listed)}
+    unneeded = [entry for entry in listed if not any(path.is_relative_to(entry) for path in needed)]
+    assert {str(path.relative_to(ROOT)) for path in missing} == set()
+    assert unneeded == []
+
+
+def entry_files(stage: str) -> list[Path]:
+    """The stage's module, and what it starts by its path instead of importing it."""
+    started = [PACKAGE / "packaged_model.py"] if stage == "register" else []
+    return [PACKAGE / "stages" / f"{stage}.py", *started]
+
+
+def is_dependency(path: Path, stage: str) -> bool:
+    room = path.relative_to(PACKAGE).parts[0]
+    if room in FOUNDATION or (path.name == "__init__.py" and "import" not in path.read_text(encoding="utf-8")):
+        return False
+    return room not in NOT_A_DEPENDENCY.get(stage, ())
+
+
+def test_the_outputs_are_those_of_the_design():
+    found = {entry for stage in STAGES for entry in entries(stage, "outs", "metrics", "plots")}
+    assert {
+        *("data/photos.parquet", "data/raw", "data/manifest.parquet", "data/prepared", "data/model"),
+        *("reports/report.html", "reports/feature_maps.html", "reports/summary.md", "reports/registration.json"),
+    } <= found
+    assert PIPELINE["stages"]["register"]["outs"] == [{"reports/registration.json": {"cache": False}}]

@@ -1,0 +1,76 @@
+"""DVC's experiments and comparisons, as the README shows them."""
+
+import json
+
+import pytest
+
+
+def metric(clone):
+    return json.loads((clone.folder / "reports/evaluation/metrics.json").read_text())
+
+
+@pytest.fixture
+def committed(clone):
+    """A clone with its results committed, which DVC compares with."""
+    clone.commit("Results")
+    return clone
+
+
+def test_run_compare_and_show(committed):
+    clone = committed
+    ran = clone.run("dvc", "exp", "run", "--name", "shorter", "-S", "train.epochs=1").stdout
+    assert "Ran experiment(s): shorter" in ran
+    params = json.loads(clone.run("dvc", "params", "diff", "--json").stdout)
+    assert params["params.yaml"]["train.epochs"]["new"] == 1
+    metrics = json.loads(clone.run("dvc", "metrics", "diff", "--json").stdout)
+    assert "log_loss" in metrics["reports/evaluation/metrics.json"]
+    clone.run("dvc", "plots", "show", "--out", "plots")
+    page = (clone.folder / "plots/index.html").read_text()
+    assert "validation_loss" in page
+    assert any((clone.folder / "plots").rglob("*curves.png"))
+    shown = clone.run("dvc", "exp", "show", "--csv").stdout
+    assert "shorter" in shown
+    from mlflow import MlflowClient
+
+    client = MlflowClient(f"sqlite:///{clone.folder}/mlflow.db")
+    experiments = [found.experiment_id for found in client.search_experiments()]
+    assert "shorter" in {run.info.run_name for run in client.search_runs(experiments)}
+
+
+def test_an_unknown_parameter_is_refused(committed):
+    refused = committed.run("dvc", "exp", "run", "-S", "train.nosuch=1", check=False)
+    assert refused.returncode != 0
+    assert "train.nosuch" in refused.stdout
+
+
+def test_a_queue_with_two_workers_records_in_one_store(committed):
+    clone = committed
+    clone.run("dvc", "exp", "run", "--queue", "-S", "train.seed=5,6")
+    clone.run("dvc", "queue", "start", "--jobs", "2")
+    done = clone.run("dvc", "queue", "logs", "--follow", next_task(clone), check=False)
+    wait_for_queue(clone)
+    status = clone.run("dvc", "queue", "status").stdout
+    assert status.count("Success") == 2, status + done.stdout
+    from mlflow import MlflowClient
+
+    client = MlflowClient(f"sqlite:///{clone.folder}/mlflow.db")
+    experiments = [found.experiment_id for found in client.search_experiments()]
+    runs = client.search_runs(experiments)
+    assert {run.data.params["train.seed"] for run in runs} == {"0", "5", "6"}
+    assert {run.info.status for run in runs} == {"FINISHED"}
+
+
+def next_task(clone) -> str:
+    return clone.run("dvc", "queue", "status").stdout.splitlines()[1].split()[0]
+
+
+def wait_for_queue(clone, seconds=300):
+    import time
+
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        status = clone.run("dvc", "queue", "status").stdout
+        if "Running" not in status and "Queued" not in status:
+            return
+        time.sleep(2)
+    raise AssertionError(f"the queue did not end:\n{status}")

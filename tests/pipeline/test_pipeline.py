@@ -1,0 +1,170 @@
+"""All seven stages by `dvc repro` in a fresh clone on a tiny painted data set."""
+
+import json
+import os
+import signal
+
+import pytest
+from mlflow import MlflowClient
+
+from convlens.stage import STAGES
+
+DVC_OUTPUTS = {
+    "data/photos.parquet",
+    "data/raw",
+    "data/manifest.parquet",
+    "data/prepared",
+    "data/model",
+    "reports/validation/quarantine.csv",
+    "reports/validation/data_docs",
+    "reports/evaluation/classes.csv",
+    "reports/evaluation/confusion_matrix.csv",
+    "reports/evaluation/predictions.csv",
+    "reports/evaluation/reliability.csv",
+    "reports/report.html",
+    "reports/feature_maps.html",
+    "reports/feature_maps",
+    "reports/summary.md",
+}
+IN_GIT = {
+    "reports/validation/result.json",
+    "reports/training/history.csv",
+    "reports/training/curves.png",
+    "reports/evaluation/metrics.json",
+    "reports/evaluation/confusion.csv",
+    "reports/evaluation/confusion_matrix.png",
+    "reports/evaluation/roc.csv",
+    "reports/evaluation/roc_curve.png",
+}
+LOCAL = {"reports/registration.json", "reports/training/timing.csv", "reports/validation/.gitignore"}
+
+
+def files_below(folder):
+    return {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()}
+
+
+def run_of(clone):
+    client = MlflowClient(f"sqlite:///{clone.folder}/mlflow.db")
+    (experiment,) = (found for found in client.search_experiments() if found.name != "Default")
+    (run,) = client.search_runs([experiment.experiment_id])
+    return client, run
+
+
+def test_the_first_repro_runs_all_stages_in_order(reproduced):
+    assert [line for line in reproduced.first_output.splitlines() if line.startswith("Running stage")] == [
+        f"Running stage '{stage}':" for stage in STAGES
+    ]
+    assert "Traceback" not in reproduced.first_output
+    assert "oneDNN" not in reproduced.first_output
+
+
+def test_exactly_the_declared_outputs_are_there(reproduced):
+    ignored = {f"reports/{name}.gitignore" for name in ("", "validation/", "evaluation/", "training/")}
+    written = files_below(reproduced.folder / "reports") - {name.removeprefix("reports/") for name in ignored}
+    folders = tuple(f"{name.removeprefix('reports/')}/" for name in DVC_OUTPUTS if name.startswith("reports/"))
+    single = {name for name in written if not name.startswith(folders)}
+    assert {f"reports/{name}" for name in single} == {
+        *(IN_GIT | LOCAL) - ignored,
+        *(name for name in DVC_OUTPUTS if name.startswith("reports/") and (reproduced.folder / name).is_file()),
+    }
+    assert all((reproduced.folder / name).exists() for name in DVC_OUTPUTS)
+
+
+def test_no_untracked_file_is_left(reproduced):
+    clone_files = [line for line in reproduced.changed_files() if line.startswith("??")]
+    new = {line[3:] for line in clone_files}
+    assert new <= {"dvc.lock", *IN_GIT, *(f"{folder}/.gitignore" for folder in ("data", "reports"))} | {
+        "reports/evaluation/.gitignore",
+        "reports/validation/.gitignore",
+    }
+
+
+def test_the_results_are_true_to_each_other(reproduced):
+    folder = reproduced.folder
+    metrics = json.loads((folder / "reports/evaluation/metrics.json").read_text())
+    card = json.loads((folder / "data/model/card.json").read_text())
+    prepared = json.loads((folder / "data/prepared/card.json").read_text())
+    predictions = (folder / "reports/evaluation/predictions.csv").read_text().splitlines()
+    assert metrics["num_photos"] == len(predictions) - 1 == sum(prepared["counts"]["test"].values())
+    assert metrics["accuracy_low"] <= metrics["accuracy"] <= metrics["accuracy_high"]
+    assert card["classes"] == prepared["classes"] == ["cats", "dogs"]
+    assert card["epochs"] == 3
+    history = (folder / "reports/training/history.csv").read_text().splitlines()
+    assert len(history) == 1 + 3
+
+
+def test_mlflow_holds_one_complete_run_and_a_champion(reproduced):
+    client, run = run_of(reproduced)
+    key = json.loads((reproduced.folder / "data/model/card.json").read_text())["key"]
+    assert run.info.status == "FINISHED"
+    assert run.data.tags["convlens.key"] == key
+    assert run.data.params["train.epochs"] == "3"
+    steps = [point.step for point in client.get_metric_history(run.info.run_id, "curves/validation_loss")]
+    assert sorted(steps) == [1, 2, 3]
+    assert run.inputs.dataset_inputs
+    version = client.get_model_version_by_alias("convlens", "champion")
+    assert version.version == 1 or version.version == "1"
+
+
+def test_a_second_repro_runs_nothing(clone):
+    # A copied clone keeps its results; DVC compares content.
+    assert clone.repro() == []
+
+
+@pytest.mark.parametrize(
+    ("change", "expected"),
+    [
+        ({"report__num_correct": 1}, ["report", "register"]),
+        ({"evaluate__seed": 7}, ["evaluate", "report", "register"]),
+        ({"register__min_accuracy": 0.01}, ["register"]),
+        ({"train__epochs": 2}, ["train", "evaluate", "report", "register"]),
+    ],
+)
+def test_one_changed_parameter_runs_exactly_the_stages_it_concerns(clone, change, expected):
+    clone.change(**change)
+    assert clone.repro() == expected
+
+
+def test_a_killed_training_goes_on_and_ends_the_same(clone):
+    clone.change(train__epochs=12)
+    whole = clone.folder / "data/model/model.keras"
+    clone.run("dvc", "repro", "train")
+    expected = whole.read_bytes()
+    history = (clone.folder / "reports/training/history.csv").read_bytes()
+
+    clone.run("dvc", "remove", "--help")  # DVC itself is warm and answers
+    for cache in (clone.folder / ".dvc/cache/runs",):
+        clone.run("rm", "-rf", str(cache))
+    (clone.folder / "dvc.lock").write_bytes(reset_lock(clone))
+    clone.run("rm", "-rf", "data/model", "reports/training")
+    kill_after(clone, "epoch   5/12")
+    told = clone.run("dvc", "repro", "train").stdout
+    assert "epoch  12/12" in told
+    assert "epoch   3/12" not in told
+    assert whole.read_bytes() == expected
+    assert (clone.folder / "reports/training/history.csv").read_bytes() == history
+    assert not list((clone.folder / ".convlens/checkpoints").glob("*"))
+
+
+def reset_lock(clone) -> bytes:
+    """The lock without the entry of `train`, so that DVC has to run it."""
+    import io
+
+    from ruamel.yaml import YAML
+
+    yaml = YAML()
+    lock = yaml.load((clone.folder / "dvc.lock").read_text())
+    del lock["stages"]["train"]
+    text = io.StringIO()
+    yaml.dump(lock, text)
+    return text.getvalue().encode()
+
+
+def kill_after(clone, text):
+    """Start the training, kill all of it the hard way once it has told `text`."""
+    process = clone.start("dvc", "repro", "train")
+    for line in process.stdout:
+        if text in line:
+            os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+    assert process.returncode == -signal.SIGKILL

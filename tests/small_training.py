@@ -1,0 +1,194 @@
+"""A finished training in miniature, for tests of what comes after it: dark photos are cats, bright ones dogs.
+
+The network is one dense unit on the mean brightness, so every answer is known beforehand.
+"""
+
+import atexit
+import functools
+import hashlib
+import json
+import logging
+import os
+import shutil
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from mlflow import MlflowClient
+from PIL import Image
+
+SIDE = 16
+CLASSES = ("cats", "dogs")
+KEY = "ab" * 32
+PARAMS = Path(__file__).parents[1] / "params.yaml"
+HISTORY = "epoch,image_size,learning_rate,train_loss,validation_loss\n1,16,0.1,0.7,0.8\n2,16,0.05,0.5,0.6\n"
+LOCK = "h5py==3.14.0\nkeras==3.15.1\nmlflow==3.17.2\nnumpy==2.4.6\npandas==3.0.6\npillow==13.0.0\ntensorflow==2.21.0\n"
+
+
+@functools.cache
+def blank_database() -> Path:
+    """A fresh MLflow database, made once: its migrations take a second."""
+    path = Path(tempfile.mkdtemp(prefix="convlens-tests-")) / "mlflow.db"
+    atexit.register(shutil.rmtree, path.parent, ignore_errors=True)
+    for name in ("mlflow", "alembic"):
+        logging.getLogger(name).setLevel(logging.ERROR)
+    MlflowClient(f"sqlite:///{path}").search_experiments()
+    return path
+
+
+def use_own_store(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Work in `root`, with an MLflow store there and nowhere else."""
+    monkeypatch.chdir(root)
+    monkeypatch.setenv("DVC_ROOT", str(root))
+    for name in ("MLFLOW_TRACKING_URI", "MLFLOW_REGISTRY_URI", "DVC_EXP_NAME"):
+        monkeypatch.delenv(name, raising=False)
+    shutil.copyfile(blank_database(), root / "mlflow.db")
+
+
+def write_network(path: Path, threshold: float = 0.5) -> None:
+    """A network that says `dogs` for photos brighter than `threshold` (0..1)."""
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    import keras
+
+    layers = [
+        keras.Input((SIDE, SIDE, 3), dtype="uint8"),
+        keras.layers.Rescaling(1 / 255, name="rescale"),
+        keras.layers.GlobalAveragePooling2D(name="mean"),
+        keras.layers.Dense(1, name="logits"),
+        keras.layers.Activation("sigmoid", name="probabilities"),
+    ]
+    network = keras.Sequential(layers)
+    network.set_weights([np.full((3, 1), 10 / 3, np.float32), np.array([-10 * threshold], np.float32)])
+    path.parent.mkdir(parents=True, exist_ok=True)
+    network.save(path)
+
+
+def write_card(path: Path, key: str = KEY) -> None:
+    card = {
+        "key": key,
+        "architecture": "dense",
+        "classes": CLASSES,
+        "image_size": SIDE,
+        "keep_aspect": False,
+        "resampling": "bicubic",
+        "num_parameters": 4,
+        "num_threads": 1,
+        "precision": "float32",
+        "device": "cpu",
+        "best_epoch": 2,
+        "data_digest": "d" * 64,
+    }
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(card))
+
+
+def write_photo(path: Path, brightness: float) -> None:
+    """A flat photo of one brightness (0..1)."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.new("RGB", (24, 20), (round(brightness * 255),) * 3).save(path)
+
+
+def write_training(
+    root: Path, *, key: str = KEY, threshold: float = 0.5, brightness: tuple[float, ...] = (0.1, 0.4, 0.6, 0.9)
+) -> dict[str, Path]:
+    """Write everything that the stage `register` reads; the working directory must be `root`.
+
+    Args:
+        root: folder of the project.
+        key: of the training.
+        threshold: brightness above which the network says `dogs`; right is 0.5.
+        brightness: of the photos of every split; each is a photo of its own.
+
+    Returns:
+        The paths of the stage.
+    """
+    write_network(root / "data/model/model.keras", threshold)
+    write_card(root / "data/model/card.json", key)
+    splits = _write_photos(root, brightness)
+    _write_prepared(root / "data/prepared", splits)
+    _write_reports(root / "reports", splits, threshold)
+    (root / "params.yaml").write_text(PARAMS.read_text())
+    (root / "dvc.yaml").write_text("stages: {}\n")
+    (root / "requirements.txt").write_text(LOCK)
+    (root / "dvc.lock").write_text("schema: '2.0'\nstages:\n  train:\n    cmd: train\n")
+    return stage_paths(root)
+
+
+def stage_paths(root: Path) -> dict[str, Path]:
+    reports = root / "reports"
+    return {
+        "prepared": root / "data/prepared",
+        "model_folder": root / "data/model",
+        "validation": reports / "validation",
+        "training": reports / "training",
+        "evaluation": reports / "evaluation",
+        "report": reports / "report.html",
+        "feature_maps": reports / "feature_maps.html",
+        "feature_maps_folder": reports / "feature_maps",
+        "summary": reports / "summary.md",
+        "params": root / "params.yaml",
+        "pipeline": root / "dvc.yaml",
+        "lock": root / "dvc.lock",
+        "requirements": root / "requirements.txt",
+        "registration": reports / "registration.json",
+    }
+
+
+def _write_photos(root: Path, brightness: tuple[float, ...]) -> pd.DataFrame:
+    rows = []
+    for shift, split in enumerate(("train", "validation", "test")):
+        for row, value in enumerate(brightness):
+            path = Path("photos") / split / f"{row}.png"
+            write_photo(root / path, value + shift / 255)
+            digest = hashlib.sha256((root / path).read_bytes()).hexdigest()
+            label = CLASSES[value > 0.5]
+            rows.append({"path": path.as_posix(), "label": label, "split": split, "row": row, "sha256": digest})
+    return pd.DataFrame(rows).assign(width=24, height=20)
+
+
+def _write_prepared(folder: Path, splits: pd.DataFrame) -> None:
+    counts = {}
+    for split, table in splits.groupby("split"):
+        target = folder / str(split)
+        target.mkdir(parents=True, exist_ok=True)
+        images = [np.asarray(Image.open(folder.parents[1] / path).resize((SIDE, SIDE))) for path in table["path"]]
+        np.save(target / "images-00000.npy", np.stack(images))
+        np.save(target / "labels.npy", table["label"].map(CLASSES.index).to_numpy(np.int64))
+        counts[split] = {name: int((table["label"] == name).sum()) for name in CLASSES}
+    splits.to_csv(folder / "splits.csv", index=False)
+    card: dict[str, Any] = {"classes": CLASSES, "image_size": SIDE, "keep_aspect": False, "resampling": "bicubic"}
+    card |= {"counts": counts, "digest": "d" * 64, "source": "data/cards/flat.yaml"}
+    (folder / "card.json").write_text(json.dumps(card))
+
+
+def _write_reports(reports: Path, splits: pd.DataFrame, threshold: float) -> None:
+    test = splits[splits["split"] == "test"]
+    bright = np.array([np.asarray(Image.open(reports.parent / path)).mean() / 255 for path in test["path"]])
+    predicted = np.array(CLASSES)[(bright > threshold).astype(int)]
+    correct = predicted == test["label"].to_numpy()
+    dogs = 1 / (1 + np.exp(-10 * (bright - threshold)))
+    answers = test[["path", "label"]].assign(
+        predicted=predicted, correct=correct, probability_cats=1 - dogs, probability_dogs=dogs
+    )
+    numbers = {"num_photos": len(test), "accuracy": float(correct.mean()), "accuracy_low": 0.4, "roc_auc": None}
+    texts = {
+        "evaluation/metrics.json": json.dumps(numbers),
+        "evaluation/predictions.csv": answers.to_csv(index=False),
+        "training/history.csv": HISTORY,
+        "training/timing.csv": "epoch,seconds,photos_per_second\n1,2.0,10\n2,1.5,12\n",
+        "validation/result.json": json.dumps(
+            {"num_photos": 13, "num_usable": 12, "expectations": [{"success": False}]}
+        ),
+        "validation/data_docs/index.html": "<h1>Data Docs</h1>",
+        "report.html": "<h1>Report</h1>",
+        "feature_maps.html": "<h1>Feature maps</h1>",
+        "feature_maps/filters.csv": "layer,filter\n",
+        "summary.md": "# dense network\n\n| actual | cats | dogs |\n|---|---|---|\n| cats | 2 | 0 |\n",
+    }
+    for name, text in texts.items():
+        (reports / name).parent.mkdir(parents=True, exist_ok=True)
+        (reports / name).write_text(text)
+    Image.new("RGB", (40, 30), "teal").save(reports / "evaluation/confusion_matrix.png")

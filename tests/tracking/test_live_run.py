@@ -1,0 +1,172 @@
+import http.server
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from mlflow import MlflowClient
+from mlflow.entities import Run
+from small_training import KEY, use_own_store
+
+from convlens.tracking import live
+from convlens.tracking.live import LiveRun, open_live_run
+
+EPOCH = {"train_loss": 0.5, "validation_accuracy": 0.75, "learning_rate": 0.1}
+
+
+@pytest.fixture
+def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    use_own_store(tmp_path, monkeypatch)
+    return tmp_path
+
+
+@pytest.fixture
+def hung_server() -> Iterator[str]:
+    """A server that takes every request and never answers."""
+    release = threading.Event()
+
+    class Silence(http.server.BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            release.wait(30)
+
+        do_POST = do_GET
+
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Silence)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield f"http://127.0.0.1:{server.server_port}"
+    release.set()
+    server.shutdown()
+    server.server_close()
+
+
+def start(name: str | None = None) -> LiveRun:
+    return open_live_run(
+        key=KEY, experiment="trials", params={"model.architecture": "residual", "train.epochs": "2"}, name=name
+    )
+
+
+def only_run(root: Path) -> Run:
+    (run,) = MlflowClient(f"sqlite:///{root}/mlflow.db").search_runs(["1"])
+    return run
+
+
+def curve(root: Path, name: str) -> list[tuple[int, float]]:
+    history = MlflowClient(f"sqlite:///{root}/mlflow.db").get_metric_history(only_run(root).info.run_id, name)
+    return [(metric.step, metric.value) for metric in history]
+
+
+def test_records_epochs(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with start() as run:
+        run.log_epoch(1, EPOCH)
+        run.log_epoch(2, EPOCH | {"train_loss": float("nan")})
+    recorded = only_run(root)
+    assert recorded.info.run_name == f"residual {KEY[:8]}"
+    assert recorded.info.status == "FINISHED"
+    assert recorded.data.params == {"model.architecture": "residual", "train.epochs": "2"}
+    assert recorded.data.tags["convlens.key"] == KEY
+    assert curve(root, "curves/validation_accuracy") == [(1, 0.75), (2, 0.75)]
+    assert set(recorded.data.metrics) == {f"curves/{name}" for name in EPOCH}
+    assert capsys.readouterr() == ("", "")
+
+
+def test_resumes_the_same_run_without_doubling_steps(root: Path) -> None:
+    killed = start()
+    killed.log_epoch(1, EPOCH)
+    killed.log_epoch(2, EPOCH)
+    killed.finish("KILLED")
+    assert only_run(root).info.status == "KILLED"
+    with start(name="another name") as resumed:
+        for epoch in (2, 3):
+            resumed.log_epoch(epoch, EPOCH)
+            resumed.log_epoch(epoch, EPOCH)
+    assert curve(root, "curves/train_loss") == [(1, 0.5), (2, 0.5), (3, 0.5)]
+    assert only_run(root).info.status == "FINISHED"
+    assert only_run(root).info.run_name == f"residual {KEY[:8]}"
+
+
+def test_is_named_after_the_dvc_experiment(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DVC_EXP_NAME", "wide-net")
+    start().finish()
+    assert only_run(root).info.run_name == "wide-net"
+    assert only_run(root).data.tags["convlens.dvc_experiment"] == "wide-net"
+
+
+@pytest.mark.parametrize(("error", "status"), [(ValueError, "FAILED"), (KeyboardInterrupt, "KILLED")])
+def test_failure_of_the_training_is_recorded(root: Path, error: type[BaseException], status: str) -> None:
+    with pytest.raises(error), start():
+        raise error
+    assert only_run(root).info.status == status
+
+
+def test_run_is_running_while_it_runs(root: Path) -> None:
+    run = start()
+    run.log_epoch(1, EPOCH)
+    deadline = time.monotonic() + 30
+    while time.monotonic() < deadline and not _has_metrics(root):
+        time.sleep(0.05)
+    assert only_run(root).info.status == "RUNNING"
+    run.finish()
+
+
+def _has_metrics(root: Path) -> bool:
+    runs = MlflowClient(f"sqlite:///{root}/mlflow.db").search_runs(["1"])
+    return bool(runs and runs[0].data.metrics)
+
+
+def test_store_that_refuses_costs_one_line(
+    root: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://someone:secret@127.0.0.1:9")
+    with start() as run:
+        for epoch in range(1, 50):
+            run.log_epoch(epoch, EPOCH)
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("MLflow: epochs are not recorded live any more (")
+    assert line.endswith(" The stage `register` completes the record.")
+    assert "secret" not in line
+
+
+def test_training_does_not_wait_for_a_hung_server(
+    root: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], hung_server: str
+) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", hung_server)
+    monkeypatch.setattr(live, "REQUEST_SECONDS", 1)
+    run = start()
+    begun = time.monotonic()
+    for epoch in range(1, 1000):
+        run.log_epoch(epoch, EPOCH)
+    assert time.monotonic() - begun < 0.5
+    run.finish()
+    assert time.monotonic() - begun < 8
+    assert len(capsys.readouterr().err.splitlines()) == 1
+
+
+def test_finish_gives_up_waiting(
+    root: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    let_go = threading.Event()
+    monkeypatch.setattr(live, "FINISH_SECONDS", 0.1)
+    monkeypatch.setattr(live, "open_store", lambda: let_go.wait(20))
+    run = start()
+    run.finish()
+    assert "it does not answer" in capsys.readouterr().err
+    let_go.set()
+
+
+def test_failing_in_the_middle_keeps_what_was_recorded(
+    root: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    real = MlflowClient.log_batch
+
+    def fail_at_second_epoch(self: MlflowClient, run_id: str, metrics: object = (), **rest: object) -> None:
+        if any(metric.step == 2 for metric in metrics):  # type: ignore[attr-defined]
+            raise OSError(28, "No space left on device")
+        real(self, run_id, metrics=metrics, **rest)
+
+    monkeypatch.setattr(MlflowClient, "log_batch", fail_at_second_epoch)
+    with start() as run:
+        for epoch in (1, 2, 3):
+            run.log_epoch(epoch, EPOCH)
+    assert curve(root, "curves/train_loss") == [(1, 0.5)]
+    assert "No space left on device" in capsys.readouterr().err

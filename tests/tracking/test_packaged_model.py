@@ -1,0 +1,188 @@
+import base64
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import mlflow
+import numpy as np
+import pandas as pd
+import pytest
+from mlflow.exceptions import MlflowException
+from mlflow.models import Model
+from small_training import CLASSES, KEY, LOCK, SIDE, use_own_store, write_card, write_network, write_photo
+
+from convlens.classifier import open_classifier
+from convlens.errors import ConvLensError
+from convlens.tracking.models import ModelFiles, ensure_models
+from convlens.tracking.package import shipped_modules, stage_code
+from convlens.tracking.photo_input import SERVER_VARIABLE
+from convlens.tracking.runs import find_or_create_run
+from convlens.tracking.store import Store, fluent_store, open_store
+
+# What a process without this project does; an import of the project would fail.
+STRANGER = """
+import sys
+sys.modules["convlens"] = None
+import json, mlflow
+model = mlflow.pyfunc.load_model(sys.argv[1])
+answer = model.predict(sys.argv[2:])
+print(json.dumps({"rows": answer.to_dict(orient="records"),
+                  "loader": next(n for n in sys.modules if n.endswith("photos.loader")),
+                  "place": next(m.__file__ for n, m in sys.modules.items() if n.endswith("photos.loader"))}))
+"""
+
+
+@pytest.fixture(scope="module")
+def logged(tmp_path_factory: pytest.TempPathFactory) -> tuple[Store, dict[str, str]]:
+    """A store with the models of one run, and their addresses."""
+    root = tmp_path_factory.mktemp("store")
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        use_own_store(root, monkeypatch)
+        write_network(root / "model.keras")
+        write_card(root / "card.json")
+        store = open_store()
+        run = find_or_create_run(store, experiment="trials", key=KEY)
+        examples = np.full((1, SIDE, SIDE, 3), 200, np.uint8)
+        files = ModelFiles(root / "model.keras", root / "card.json", CLASSES, SIDE, examples, LOCK.splitlines())
+        ensure_models(store, run, files)
+    models = store.client.search_logged_models([run.info.experiment_id])
+    return store, {model.name: model.artifact_location.removeprefix("file://") for model in models}
+
+
+@pytest.fixture(autouse=True)
+def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """MLflow may make a store in the working directory, whatever one asks of it."""
+    use_own_store(tmp_path, monkeypatch)
+
+
+@pytest.fixture
+def photos(tmp_path: Path) -> list[Path]:
+    paths = [tmp_path / "dark.png", tmp_path / "bright.png"]
+    for path, brightness in zip(paths, (0.1, 0.9), strict=True):
+        write_photo(path, brightness)
+    return paths
+
+
+def test_answers_without_the_project(logged: tuple[Store, dict[str, str]], photos: list[Path], tmp_path: Path) -> None:
+    environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+    command = [sys.executable, "-I", "-c", STRANGER, logged[1]["photo_model"], *map(str, photos), "lost.png"]
+    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    told = json.loads(done.stdout.splitlines()[-1])
+    assert [row["label"] for row in told["rows"]] == ["cats", "dogs", None]
+    assert told["rows"][2]["error"].startswith("Expected a photo file")
+    assert told["loader"].startswith("convlens_model_")
+    assert told["place"].startswith(logged[1]["photo_model"])
+
+
+def test_answers_inside_the_project_as_the_network_does(
+    logged: tuple[Store, dict[str, str]], photos: list[Path]
+) -> None:
+    model = mlflow.pyfunc.load_model(logged[1]["photo_model"])
+    own = open_classifier(
+        card=Path(logged[1]["photo_model"], "artifacts/card.json"),
+        network=Path(logged[1]["network"], "data/model.keras"),
+    )
+    table = pd.DataFrame({"image": [base64.b64encode(photo.read_bytes()).decode() for photo in photos]})
+    for given in (photos, [str(photo) for photo in photos], [photo.read_bytes() for photo in photos], table):
+        pd.testing.assert_frame_equal(model.predict(given), own.predict(photos), check_exact=True)
+
+
+def test_refuses_a_table_without_photos(logged: tuple[Store, dict[str, str]]) -> None:
+    model = mlflow.pyfunc.load_model(logged[1]["photo_model"])
+    with pytest.raises(MlflowException, match="Expected a column 'image'") as refused:
+        model.predict(pd.DataFrame({"picture": ["x"]}))
+    assert refused.value.get_http_status_code() == 400
+
+
+def test_served_answers_are_json(
+    logged: tuple[Store, dict[str, str]], photos: list[Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = mlflow.pyfunc.load_model(logged[1]["photo_model"])
+    monkeypatch.setenv(SERVER_VARIABLE, "/model")
+    answer = model.predict([base64.b64encode(photos[1].read_bytes()).decode(), str(photos[0])])
+    rows = json.loads(json.dumps(answer.to_dict(orient="records"), allow_nan=False))
+    assert rows[0]["label"] == "dogs"
+    assert (rows[1]["label"], rows[1]["probability_dogs"]) == (None, None)
+    assert rows[1]["error"].startswith("Expected the base64 text of a photo. Received: the text '/")
+
+
+def test_network_is_a_keras_model_with_a_tensor_signature(logged: tuple[Store, dict[str, str]]) -> None:
+    model = mlflow.pyfunc.load_model(logged[1]["network"])
+    (inputs,), (outputs,) = model.metadata.signature.inputs.inputs, model.metadata.signature.outputs.inputs
+    assert (inputs.name, inputs.type, inputs.shape) == (None, np.dtype("uint8"), (-1, SIDE, SIDE, 3))
+    assert (outputs.type, outputs.shape) == (np.dtype("float32"), (-1, 1))
+    example = model.input_example
+    assert example.dtype == np.uint8
+    assert model.predict(example).shape == (1, 1)
+    with pytest.raises(MlflowException):
+        model.predict(np.zeros((1, SIDE, SIDE, 3), np.float32))
+
+
+@pytest.mark.parametrize("name", ["network", "photo_model"])
+def test_requirements_are_pinned(logged: tuple[Store, dict[str, str]], name: str) -> None:
+    assert Path(logged[1][name], "requirements.txt").read_text().split() == LOCK.split()
+
+
+def test_model_holds_no_pickle_and_only_shipped_code(logged: tuple[Store, dict[str, str]]) -> None:
+    folder = Path(logged[1]["photo_model"])
+    files = {
+        path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.suffix != ".pyc" and path.is_file()
+    }
+    (package,) = {name.split("/")[1] for name in files if name.startswith("code/")}
+    assert files == {
+        "MLmodel",
+        "artifacts/card.json",
+        "artifacts/model.keras",
+        f"code/{package}/__init__.py",
+        f"code/{package}/classifier.py",
+        f"code/{package}/errors.py",
+        f"code/{package}/packaged_model.py",
+        f"code/{package}/photos/__init__.py",
+        f"code/{package}/photos/loader.py",
+        f"code/{package}/tracking/__init__.py",
+        f"code/{package}/tracking/photo_input.py",
+        f"code/{package}/tracking/photo_model.py",
+        "conda.yaml",
+        "input_example.json",
+        "packaged_model.py",
+        "python_env.yaml",
+        "requirements.txt",
+        "serving_input_example.json",
+    }
+
+
+def test_outputs_are_described(logged: tuple[Store, dict[str, str]]) -> None:
+    signature = Model.load(logged[1]["photo_model"]).signature
+    assert signature.outputs.input_names() == ["label", "probability_cats", "probability_dogs", "error"]
+
+
+def test_shipped_code_names_no_other_package(tmp_path: Path) -> None:
+    entry, package = stage_code(tmp_path)
+    assert entry == package / "packaged_model.py"
+    assert len(list(package.rglob("*.py"))) == len(shipped_modules())
+    for file in package.rglob("*.py"):
+        assert "import convlens\n" not in file.read_text()
+        assert "from convlens." not in file.read_text()
+    assert stage_code(tmp_path / "again")[1].name == package.name
+
+
+def test_models_are_logged_once(logged: tuple[Store, dict[str, str]]) -> None:
+    store, _ = logged
+    run = find_or_create_run(store, experiment="trials", key=KEY)
+    assert len(store.client.search_logged_models([run.info.experiment_id])) == 2
+    with fluent_store(store):
+        assert {output.model_id for output in mlflow.get_run(run.info.run_id).outputs.model_outputs} == {
+            model.model_id for model in store.client.search_logged_models([run.info.experiment_id])
+        }
+
+
+@pytest.mark.parametrize("broken", ["model.keras", "card.json"])
+def test_broken_files_are_told(tmp_path: Path, broken: str) -> None:
+    write_network(tmp_path / "model.keras")
+    write_card(tmp_path / "card.json")
+    (tmp_path / broken).write_bytes(b"broken")
+    with pytest.raises(ConvLensError, match="Expected a trained network in"):
+        open_classifier(card=tmp_path / "card.json", network=tmp_path / "model.keras")

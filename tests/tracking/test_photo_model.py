@@ -1,0 +1,178 @@
+import base64
+import io
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from PIL import Image
+
+from convlens.errors import ConvLensError
+from convlens.tracking import photo_model
+from convlens.tracking.photo_input import SERVER_VARIABLE, list_photos, read_photo
+from convlens.tracking.photo_model import PhotoClassifier
+
+CARD = {"classes": ["cats", "dogs"], "image_size": 4}
+
+
+class Brightness:
+    """A network that answers with the mean brightness, and remembers how many photos it got at once."""
+
+    def __init__(self) -> None:
+        self.batches: list[int] = []
+
+    def __call__(self, images: np.ndarray, training: bool) -> np.ndarray:
+        assert training is False
+        self.batches.append(len(images))
+        return (images.mean(axis=(1, 2, 3)) / 255).astype(np.float32)[:, np.newaxis]
+
+
+def load(photo: Any, card: Mapping[str, Any]) -> np.ndarray:
+    if isinstance(photo, np.ndarray):
+        return photo
+    try:
+        image = Image.open(io.BytesIO(photo) if isinstance(photo, bytes) else photo)
+    except OSError as error:
+        raise ConvLensError(f"unreadable: {type(error).__name__}") from error
+    return np.asarray(image.resize((card["image_size"],) * 2))
+
+
+def flat(brightness: int) -> np.ndarray:
+    return np.full((4, 4, 3), brightness, np.uint8)
+
+
+def png(brightness: int) -> bytes:
+    buffer = io.BytesIO()
+    Image.fromarray(flat(brightness)).save(buffer, "PNG")
+    return buffer.getvalue()
+
+
+def text(brightness: int) -> str:
+    return base64.b64encode(png(brightness)).decode()
+
+
+@pytest.fixture
+def classifier() -> PhotoClassifier:
+    return PhotoClassifier(CARD, Brightness(), load)
+
+
+def test_every_form_gets_the_same_answer(classifier: PhotoClassifier, tmp_path: Path) -> None:
+    path = tmp_path / "a.png"
+    path.write_bytes(png(255))
+    wrapped = f"data:image/png;base64,{text(255)}"
+    lines = base64.encodebytes(png(255)).decode()
+    forms = [png(255), bytearray(png(255)), text(255), wrapped, lines, path, str(path), flat(255)]
+    answer = classifier.predict(forms)
+    assert answer.to_dict(orient="list") == {
+        "label": ["dogs"] * 8,
+        "probability_cats": [0.0] * 8,
+        "probability_dogs": [1.0] * 8,
+        "error": [""] * 8,
+    }
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        [png(0), png(255)],
+        (text(0), text(255)),
+        np.array([text(0), text(255)]),
+        np.array([png(0), png(255)], dtype=object),
+        pd.Series([png(0), png(255)], index=[7, 3]),
+        pd.DataFrame({"id": [1, 2], "image": [text(0), text(255)]}, index=[5, 5]),
+        {"image": [text(0), text(255)]},
+        [{"image": text(0)}, {"image": text(255)}],
+        [[text(0)], [text(255)]],
+        np.array([[text(0)], [text(255)]]),
+        np.stack([flat(0), flat(255)]),
+    ],
+    ids=lambda given: type(given).__name__,
+)
+def test_every_container_is_taken(classifier: PhotoClassifier, given: Any) -> None:
+    answer = classifier.predict(given)
+    assert answer["label"].tolist() == ["cats", "dogs"]
+    assert answer.index.tolist() == [0, 1]
+
+
+@pytest.mark.parametrize("given", [png(0), text(0), flat(0), {"image": text(0)}])
+def test_one_photo_is_a_list_of_one(classifier: PhotoClassifier, given: Any) -> None:
+    assert classifier.predict(given)["label"].tolist() == ["cats"]
+
+
+def test_no_photos_give_an_empty_table(classifier: PhotoClassifier) -> None:
+    answer = classifier.predict([])
+    assert answer.columns.tolist() == ["label", "probability_cats", "probability_dogs", "error"]
+    assert len(answer) == 0
+
+
+def test_bad_photos_are_told_in_their_rows(classifier: PhotoClassifier, tmp_path: Path) -> None:
+    answer = classifier.predict([png(0), b"no photo", None, tmp_path / "lost.png", "no/such file", 3.5, png(255)])
+    assert [label or None for label in answer["label"]] == ["cats", None, None, None, None, None, "dogs"]
+    assert answer["probability_dogs"].isna().tolist() == [False, True, True, True, True, True, False]
+    errors = answer["error"].tolist()
+    assert (errors[0], errors[6]) == ("", "")
+    assert errors[1] == "unreadable: UnidentifiedImageError"
+    assert errors[2].endswith("Received: nothing.")
+    assert errors[3] == "unreadable: FileNotFoundError"
+    assert errors[4] == ("Expected a photo file or the base64 text of one. Received: the text 'no/such file'.")
+    assert errors[5].endswith("Received: a value of type float.")
+
+
+def test_all_bad_photos_never_reach_the_network() -> None:
+    network = Brightness()
+    answer = PhotoClassifier(CARD, network, load).predict([b"x", b"y"])
+    assert network.batches == []
+    assert answer["label"].tolist() == [None, None]
+
+
+def test_many_photos_come_in_batches(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(photo_model, "PHOTOS_PER_BATCH", 3)
+    network = Brightness()
+    values = [10, 250, 20, 240, 30, 230, 40]
+    answer = PhotoClassifier(CARD, network, load).predict([flat(value) for value in values])
+    assert network.batches == [3, 3, 1]
+    assert answer["label"].tolist() == ["cats", "dogs"] * 3 + ["cats"]
+
+
+def test_softmax_gives_one_column_per_class() -> None:
+    card = {"classes": ["a", "b", "c"], "image_size": 4}
+    network = lambda images, training: np.tile(np.float32([0.2, 0.5, 0.3]), (len(images), 1))  # noqa: E731
+    answer = PhotoClassifier(card, network, load).predict([flat(0)])
+    assert answer.to_dict(orient="records") == [
+        {
+            "label": "b",
+            "probability_a": pytest.approx(0.2),
+            "probability_b": 0.5,
+            "probability_c": pytest.approx(0.3),
+            "error": "",
+        }
+    ]
+
+
+def test_table_without_photos_is_refused() -> None:
+    with pytest.raises(
+        ConvLensError, match=r"Expected a column 'image' with the photos. Received columns: id, picture."
+    ):
+        list_photos(pd.DataFrame({"id": [1], "picture": ["x"]}))
+    with pytest.raises(ConvLensError, match=r"Received: nothing."):
+        list_photos(None)
+    with pytest.raises(ConvLensError, match=r"Received: an array of float64 with shape \(2, 4, 4, 3\)."):
+        list_photos(np.zeros((2, 4, 4, 3)))
+
+
+def test_server_reads_no_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "a.png"
+    path.write_bytes(png(0))
+    monkeypatch.setenv(SERVER_VARIABLE, "/model")
+    for photo in (str(path), path):
+        with pytest.raises(ConvLensError, match="Expected the base64 text of a photo"):
+            read_photo(photo)
+    assert read_photo(text(0)) == png(0)
+
+
+@pytest.mark.parametrize("array", [np.zeros((4, 4, 3)), np.zeros((4, 4), np.uint8), np.zeros((4, 4, 4), np.uint8)])
+def test_arrays_of_another_kind_are_refused(array: np.ndarray) -> None:
+    with pytest.raises(ConvLensError, match=r"a uint8 array \(H, W, 3\). Received: an array of"):
+        read_photo(array)
