@@ -178,7 +178,7 @@ def _write_reports(reports: Path, splits: pd.DataFrame, threshold: float) -> Non
         "evaluation/metrics.json": json.dumps(numbers),
         "evaluation/predictions.csv": answers.to_csv(index=False),
         "training/history.csv": HISTORY,
-        "training/timing.csv": "epoch,seconds,photos_per_second\n1,2.0,10\n2,1.5,12\n",
+        "training/timing.csv": f"key,epoch,seconds,photos_per_second\n{KEY},1,2.0,10\n{KEY},2,1.5,12\n",
         "validation/result.json": json.dumps(
             {"num_photos": 13, "num_usable": 12, "expectations": [{"success": False}]}
         ),

@@ -2,7 +2,6 @@ import json
 import os
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -260,13 +259,12 @@ def test_version(capfd: pytest.CaptureFixture[str]) -> None:
     assert run(capfd, "--version") == (0, f"convlens, version {__version__}\n", "")
 
 
-def test_help_is_light_and_quick() -> None:
+def test_help_is_light() -> None:
     code = (
         "import sys; from convlens.cli import commands\n"
         "commands(['--help'], standalone_mode=False)\n"
         "print(sorted({'tensorflow', 'keras', 'mlflow', 'pandas', 'numpy', 'PIL'} & set(sys.modules)))"
     )
-    begun = time.monotonic()
     done = subprocess.run(
         [sys.executable, "-c", code],
         env={**os.environ, "PYTHONPATH": str(SOURCE)},
@@ -277,4 +275,3 @@ def test_help_is_light_and_quick() -> None:
     assert done.stdout.splitlines()[-1] == "[]"
     assert "predict" in done.stdout
     assert "pull" in done.stdout
-    assert time.monotonic() - begun < 10  # a tenth of a second, unless the machine is busy

@@ -3,18 +3,17 @@
 Everything heavy is imported by the command that needs it, so `convlens --help` answers at once.
 """
 
-import contextlib
 import json
 import os
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from convlens import __version__
-from convlens.environment import prepare_environment
+from convlens.environment import hold_stderr, prepare_environment
 from convlens.errors import ConvLensError
 
 if TYPE_CHECKING:
@@ -44,7 +43,7 @@ def predict(photos: Sequence[str], model: str, as_json: bool) -> None:
 
     A photo that cannot be read is told in its line, the others are answered, and the exit code is 1.
     """
-    with _quiet_libraries():
+    with hold_stderr(replay=False):
         answers = _open_model(model).predict([Path(photo) for photo in photos])
     rows = _rows(photos, answers)
     click.echo(json.dumps(rows, indent=2, ensure_ascii=False) if as_json else _table(rows))
@@ -125,21 +124,6 @@ def _line(cells: Sequence[str], widths: Sequence[int]) -> str:
 
 def _failure(row: dict[str, Any], width: int) -> str:
     return f"{row['photo'].ljust(width)}  {row['error']}"
-
-
-@contextlib.contextmanager
-def _quiet_libraries() -> Iterator[None]:
-    """Keep what TensorFlow writes past Python's back from the person who asks; no variable silences all of it."""
-    sys.stderr.flush()
-    kept = os.dup(2)
-    silence = os.open(os.devnull, os.O_WRONLY)
-    try:
-        os.dup2(silence, 2)
-        yield
-    finally:
-        os.dup2(kept, 2)
-        os.close(kept)
-        os.close(silence)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

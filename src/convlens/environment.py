@@ -33,10 +33,11 @@ def repository_root() -> str:
 
 
 @contextmanager
-def hold_stderr() -> Iterator[None]:
-    """Keep back what libraries print while they start; shown only if the block fails.
+def hold_stderr(*, replay: bool = True) -> Iterator[None]:
+    """Keep back what libraries print, such as TensorFlow's remarks from C++ that no setting silences.
 
-    TensorFlow writes remarks from C++ that no setting silences.
+    Args:
+        replay: show it if the block fails, for whoever must find out why.
     """
     sys.stderr.flush()
     kept = os.dup(2)
@@ -47,7 +48,7 @@ def hold_stderr() -> Iterator[None]:
         except BaseException:
             sys.stderr.flush()
             file.seek(0)
-            os.write(kept, file.read())
+            os.write(kept, file.read() if replay else b"")
             raise
         finally:
             sys.stderr.flush()

@@ -2,10 +2,12 @@
 
 import json
 import os
+import shutil
 import signal
 
 import pytest
 from mlflow import MlflowClient
+from ruamel.yaml import YAML
 
 from convlens.stage import STAGES
 
@@ -127,44 +129,34 @@ def test_one_changed_parameter_runs_exactly_the_stages_it_concerns(clone, change
 
 def test_a_killed_training_goes_on_and_ends_the_same(clone):
     clone.change(train__epochs=12)
-    whole = clone.folder / "data/model/model.keras"
+    model, history = clone.folder / "data/model/model.keras", clone.folder / "reports/training/history.csv"
     clone.run("dvc", "repro", "train")
-    expected = whole.read_bytes()
-    history = (clone.folder / "reports/training/history.csv").read_bytes()
+    expected = model.read_bytes(), history.read_bytes()
 
-    clone.run("dvc", "remove", "--help")  # DVC itself is warm and answers
-    for cache in (clone.folder / ".dvc/cache/runs",):
-        clone.run("rm", "-rf", str(cache))
-    (clone.folder / "dvc.lock").write_bytes(reset_lock(clone))
-    clone.run("rm", "-rf", "data/model", "reports/training")
+    forget_training(clone)
     kill_after(clone, "epoch   5/12")
     told = clone.run("dvc", "repro", "train").stdout
     assert "epoch  12/12" in told
     assert "epoch   3/12" not in told
-    assert whole.read_bytes() == expected
-    assert (clone.folder / "reports/training/history.csv").read_bytes() == history
+    assert (model.read_bytes(), history.read_bytes()) == expected
     assert not list((clone.folder / ".convlens/checkpoints").glob("*"))
 
 
-def reset_lock(clone) -> bytes:
-    """The lock without the entry of `train`, so that DVC has to run it."""
-    import io
-
-    from ruamel.yaml import YAML
-
+def forget_training(clone):
+    """Remove what DVC knows of the training, so that it has to run again."""
     yaml = YAML()
-    lock = yaml.load((clone.folder / "dvc.lock").read_text())
-    del lock["stages"]["train"]
-    text = io.StringIO()
-    yaml.dump(lock, text)
-    return text.getvalue().encode()
+    lock = clone.folder / "dvc.lock"
+    content = yaml.load(lock.read_text())
+    del content["stages"]["train"]
+    yaml.dump(content, lock)
+    shutil.rmtree(clone.folder / ".dvc/cache/runs")
+    shutil.rmtree(clone.folder / "data/model")
 
 
 def kill_after(clone, text):
-    """Start the training, kill all of it the hard way once it has told `text`."""
-    process = clone.start("dvc", "repro", "train")
-    for line in process.stdout:
-        if text in line:
-            os.killpg(process.pid, signal.SIGKILL)
-    process.wait()
+    """Start the training, and kill all of it the hard way once it has told `text`."""
+    with clone.start("dvc", "repro", "train") as process:
+        for line in process.stdout:
+            if text in line:
+                os.killpg(process.pid, signal.SIGKILL)
     assert process.returncode == -signal.SIGKILL

@@ -74,7 +74,7 @@ def register(
     record = Record(
         key=card["key"],
         params=flatten_params(load_params(params).model_dump(mode="json", by_alias=True)),
-        epochs=_read_epochs(training),
+        epochs=_read_epochs(training, card["key"]),
         metrics=evaluation_metrics(numbers),
         tags={
             **git_tags(),
@@ -128,15 +128,16 @@ def _read_json(path: Path) -> dict[str, Any]:
     return values
 
 
-def _read_epochs(training: Path) -> list[tuple[int, dict[str, float]]]:
-    """History, and speed where it is known, epoch by epoch."""
+def _read_epochs(training: Path, key: str) -> list[tuple[int, dict[str, float]]]:
+    """History, and speed where it is known of this very training, epoch by epoch."""
     history = training / "history.csv"
     if not history.is_file():
         raise ConvLensError(f"Expected the training's history {history}. Received: nothing there. Run `dvc repro`.")
     table = pd.read_csv(history)
     timing = training / "timing.csv"
     if timing.is_file():
-        table = table.merge(pd.read_csv(timing), on="epoch", how="left")
+        speed = pd.read_csv(timing)
+        table = table.merge(speed[speed["key"] == key].drop(columns="key"), on="epoch", how="left")
     rows = table.to_dict(orient="records")
     return [(int(row["epoch"]), {str(name): value for name, value in row.items() if pd.notna(value)}) for row in rows]
 

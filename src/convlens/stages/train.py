@@ -60,7 +60,7 @@ def train(
     everything = load_params()
     flat = flatten_params(everything.model_dump(mode="json", by_alias=True))
     with open_live_run(key=key, experiment=everything.register_.experiment, params=flat) as live:
-        watch = _Watch(timing, live)
+        watch = _Watch(timing, live, key)
         result = fit(
             recipe,
             _split(photos, "train"),
@@ -80,14 +80,14 @@ def train(
 class _Watch:
     """Tells the person, MLflow and `timing.csv` of every epoch."""
 
-    def __init__(self, timing: Path, live: LiveRun) -> None:
-        self._timing, self._live = timing, live
-        self._rows: list[dict[str, float]] = []
+    def __init__(self, timing: Path, live: LiveRun, key: str) -> None:
+        self._timing, self._live, self._key = timing, live, key
+        self._rows: list[dict[str, str | float]] = []
 
     def tell(self, report: EpochReport) -> None:
         epoch = int(report.values["epoch"])
         speed = {"seconds": round(report.seconds, 3), "photos_per_second": round(report.photos_per_second, 1)}
-        self._rows.append({"epoch": epoch, **speed})
+        self._rows.append({"key": self._key, "epoch": epoch, **speed})
         self._timing.parent.mkdir(parents=True, exist_ok=True)
         write_csv(self._timing, pd.DataFrame(self._rows))
         self._live.log_epoch(epoch, {**{k: v for k, v in report.values.items() if k != "epoch"}, **speed})

@@ -14,6 +14,7 @@ import pandas as pd
 from mlflow.entities.model_registry import ModelVersion
 from mlflow.exceptions import MlflowException
 
+from convlens.environment import hold_stderr
 from convlens.progress import say
 from convlens.tracking.failures import describe_failure
 from convlens.tracking.gate import Contest
@@ -68,7 +69,7 @@ def _stored(store: Store, run_id: str | None) -> tuple[pd.DataFrame | None, pd.D
 
 def _ask_anew(champion: ModelVersion, test: pd.DataFrame, load_images: Callable[[np.ndarray], np.ndarray]) -> Contest:
     try:
-        with no_warnings():
+        with no_warnings(), hold_stderr():
             model = mlflow.pyfunc.load_model(f"models:/{champion.name}/{champion.version}")
     except (MlflowException, OSError) as error:
         return Contest(0, 0.0, 0.0, f"the champion cannot be opened: {describe_failure(error)}")

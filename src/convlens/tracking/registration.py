@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 from mlflow.entities.model_registry import ModelVersion
 
+from convlens.environment import hold_stderr
 from convlens.tracking.contest import hold_contest
 from convlens.tracking.failures import store_must_answer
 from convlens.tracking.gate import (
@@ -131,7 +132,7 @@ def _judge_package(version: ModelVersion, candidate: Candidate) -> Criterion:
     """Ask the packaged model about one batch of test photos."""
     asked = candidate.test.head(PHOTOS_PER_BATCH)
     expected = asked.filter(like="probability_")
-    with no_warnings():
+    with no_warnings(), hold_stderr():
         model = mlflow.pyfunc.load_model(f"models:/{version.name}/{version.version}")
     answers = model.predict(candidate.load_images(asked["row"].to_numpy()))
     gaps = np.abs(answers[expected.columns].to_numpy(float) - expected.to_numpy(float))
