@@ -22,6 +22,7 @@ from mlflow.models import Model, ModelSignature
 from mlflow.types import ColSpec, DataType, Schema, TensorSpec
 from PIL import Image
 
+from convlens.environment import hold_stderr
 from convlens.errors import ConvLensError
 from convlens.tracking.package import stage_code
 from convlens.tracking.quiet import no_warnings
@@ -102,7 +103,8 @@ def _log_model(store: Store, run: Run, name: str, save: Save) -> None:
     tags = {KEY_TAG: run.data.tags[KEY_TAG]}
     logged = client.create_logged_model(run.info.experiment_id, name=name, source_run_id=run_id, tags=tags)
     with tempfile.TemporaryDirectory(prefix="convlens-") as folder, no_warnings():
-        save(Path(folder), Model(artifact_path=logged.artifact_location, run_id=run_id, model_id=logged.model_id))
+        with hold_stderr():  # Keras starts here
+            save(Path(folder), Model(artifact_path=logged.artifact_location, run_id=run_id, model_id=logged.model_id))
         client.log_model_artifacts(logged.model_id, folder)
     client.log_outputs(run_id, [LoggedModelOutput(logged.model_id, step=0)])
     client.finalize_logged_model(logged.model_id, LoggedModelStatus.READY)
