@@ -88,7 +88,7 @@ def make_model_card(prepared: dict[str, Any]) -> dict[str, Any]:
     """`data/model/card.json`."""
     return {
         "key": digest("key"), "architecture": "residual", "classes": prepared["classes"], "image_size": 160,
-        "input_size": 128, "num_parameters": 971_329, "precision": "float32", "num_threads": 2, "device": "cpu",
+        "num_parameters": 971_329, "precision": "float32", "num_threads": 2, "device": "cpu",
         "epochs": 6, "best_epoch": 5, "data_digest": prepared["digest"], "validation_loss": 0.21,
         "validation_accuracy": 0.93,
     }  # fmt: skip

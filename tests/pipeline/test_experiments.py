@@ -3,6 +3,7 @@
 import json
 
 import pytest
+from pipeline.clone import stages_run
 
 
 def metric(clone):
@@ -20,6 +21,7 @@ def test_run_compare_and_show(committed):
     clone = committed
     ran = clone.run("dvc", "exp", "run", "--name", "shorter", "-S", "train.epochs=1").stdout
     assert "Ran experiment(s): shorter" in ran
+    assert stages_run(ran) == ["train", "evaluate", "report", "register"]
     params = json.loads(clone.run("dvc", "params", "diff", "--json").stdout)
     assert params["params.yaml"]["train.epochs"]["new"] == 1
     metrics = json.loads(clone.run("dvc", "metrics", "diff", "--json").stdout)

@@ -119,7 +119,6 @@ def test_a_second_repro_runs_nothing(clone):
         ({"report__num_correct": 1}, ["report", "register"]),
         ({"evaluate__seed": 7}, ["evaluate", "report", "register"]),
         ({"register__min_accuracy": 0.01}, ["register"]),
-        ({"train__epochs": 2}, ["train", "evaluate", "report", "register"]),
     ],
 )
 def test_one_changed_parameter_runs_exactly_the_stages_it_concerns(clone, change, expected):

@@ -29,7 +29,7 @@ def test_the_summary_holds_numbers_answers_counts_and_links() -> None:
         "| all | 23 | 8 | 16 |",
         "Data checks: **warnings**, 1 of 2 expectations met, 1 photo left out.",
         "- warning: no photo twice: 2 photos do not",
-        "residual, 971,329 parameters, looks at 128 × 128 pixels; 6 epochs, weights of epoch 5 kept",
+        "residual, 971,329 parameters, looks at 160 × 160 pixels; 6 epochs, weights of epoch 5 kept",
         "](report.html)",
         "](feature_maps.html)",
     ):

@@ -77,7 +77,7 @@ def _write_model(folder: Path) -> None:
     model = residual()
     (folder / "model.keras").write_bytes(encode_model(model, folder))
     card = {"key": "0" * 64, "architecture": "residual", "classes": ["cats", "dogs"], "image_size": SIZE,
-            "keep_aspect": False, "resampling": "bicubic", "input_size": 16, "num_parameters": model.count_params(),
+            "keep_aspect": False, "resampling": "bicubic", "num_parameters": model.count_params(),
             "precision": "float32", "num_threads": 2, "device": "cpu", "epochs": 2, "best_epoch": 2,
             "data_digest": "0" * 64, "validation_loss": 0.6, "validation_accuracy": 0.6}  # fmt: skip
     (folder / "card.json").write_text(json.dumps(card))
