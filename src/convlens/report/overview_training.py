@@ -48,7 +48,7 @@ def _list_facts(history: pd.DataFrame, card: Mapping[str, Any]) -> list[tuple[st
         ("Parameters", f"{card['num_parameters']:,}"),
         ("Epochs", f"{len(history):,}; weights of epoch {card['best_epoch']:,} kept"),
         ("Looks at", f"{card['image_size']} × {card['image_size']} pixels"),
-        ("Computed on", f"{card['device']}, {card['precision']}, {show_count(int(card['num_threads']), 'thread')}"),
+        ("Computed on", f"{card['device']}, {card['precision']}, {_show_threads(int(card['num_threads']))}"),
         ("Training", f"loss {show_number(last['train_loss'])}, accuracy {show_share(last['train_accuracy'])}"),
         ("Validation", f"loss {show_number(card['validation_loss'])}, "
                        f"accuracy {show_share(card['validation_accuracy'])} (weights kept)"),
@@ -78,3 +78,7 @@ def _describe_course(history: pd.DataFrame, name: str, show: Any) -> str:
         for split, title in (("train", "Training"), ("validation", "validation"))
     ]
     return ", ".join(courses) + "."
+
+
+def _show_threads(num_threads: int) -> str:
+    return show_count(num_threads, "thread") if num_threads else "one thread per core"

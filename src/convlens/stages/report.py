@@ -98,7 +98,13 @@ def report(
                "model_card": _read_json(model_folder / "card.json")},
     )  # fmt: skip
     overview = render_report(inputs)
-    words = render_summary(inputs.metrics, inputs.model_card, inputs.prepared_card, inputs.validation_result)
+    words = render_summary(
+        inputs.metrics,
+        inputs.model_card,
+        inputs.prepared_card,
+        inputs.validation_result,
+        predictions=inputs.predictions,
+    )
     maps = _look(data, model_folder, own, predictions=inputs.predictions, params=report)
 
     _write_maps(feature_maps_folder, maps)
@@ -163,7 +169,8 @@ def _jpeg(pixels: Any) -> bytes:
 
 def _read_csv(path: Path) -> pd.DataFrame:
     _require(path)
-    return pd.read_csv(path, keep_default_na=False, na_values={})
+    texts = dict.fromkeys(("path", "label", "predicted", "class"), str)  # a class may be called 001
+    return pd.read_csv(path, keep_default_na=False, na_values={}, dtype=texts)
 
 
 def _read_json(path: Path) -> Any:
