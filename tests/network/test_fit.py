@@ -3,10 +3,9 @@ import json
 import numpy as np
 import pytest
 
-from convlens.errors import ConvLensError
 from convlens.network.batches import iterate_batches, order_photos
 from convlens.network.checkpoints import Checkpoint, State
-from convlens.network.fit import Photos, Recipe, fit
+from convlens.network.fit import NotFiniteError, Photos, Recipe, fit
 from convlens.network.runtime import Runtime
 from convlens.params import ModelParams, TrainParams, load_params
 
@@ -108,8 +107,10 @@ def test_patience_stops_early(tmp_path):
 
 
 def test_a_loss_that_is_not_finite_stops(tmp_path):
-    with pytest.raises(ConvLensError, match=r"Expected a finite loss. Received: (nan|inf) in epoch \d+, step \d+"):
+    with pytest.raises(NotFiniteError, match=r"Expected a finite loss. Received: (nan|inf) in epoch \d+") as caught:
         run(recipe("classic", learning_rate=1e30, optimizer="sgd"), tmp_path / "state")
+    assert len(caught.value.rows) == 8
+    assert set(caught.value.rows) <= set(range(32))
 
 
 def test_fewer_photos_than_a_batch(tmp_path):

@@ -23,6 +23,14 @@ VALIDATION_BATCH = 128
 History = list[dict[str, float]]
 
 
+class NotFiniteError(ConvLensError):
+    """The loss of a batch is NaN or infinite; `rows` are the rows of its photos in the training split."""
+
+    def __init__(self, message: str, rows: np.ndarray) -> None:
+        super().__init__(message)
+        self.rows = rows
+
+
 @dataclass(frozen=True)
 class Photos:
     """One split: photos uint8 (n, size, size, 3), and labels int64 (n,)."""
@@ -94,7 +102,7 @@ def fit(
         on_epoch: called after every epoch that is run here.
 
     Raises:
-        ConvLensError: the loss is not finite any more.
+        NotFiniteError: the loss is NaN or infinite.
     """
     keras.utils.set_random_seed(recipe.train.seed)
     size = None if recipe.model.architecture == "residual" else train.image_size
@@ -201,7 +209,8 @@ class _Run:
             loss, right = self._steps.train(photos, labels, draw, rate=self._rate(step), size=size)
             losses.append(float(loss))
             hits += int(right)
-            _check_finite(losses[-1], epoch, number)
+            if not math.isfinite(losses[-1]):
+                raise _not_finite(losses[-1], epoch, order[number * self._batch_size :][: self._batch_size])
         return float(np.mean(losses)), hits / (self._num_steps * self._batch_size)
 
     def _validate(self) -> tuple[float, float]:
@@ -232,9 +241,9 @@ def reseed(network: keras.Model, *, seed: int, epoch: int) -> None:
             generator.state.assign(state.astype(generator.state.dtype))
 
 
-def _check_finite(loss: float, epoch: int, step: int) -> None:
-    if not math.isfinite(loss):
-        raise ConvLensError(
-            f"Expected a finite loss. Received: {loss} in epoch {epoch + 1}, step {step + 1}. No model was written. "
-            "Lower train.learning_rate, or set train.precision to float32."
-        )
+def _not_finite(loss: float, epoch: int, rows: np.ndarray) -> NotFiniteError:
+    return NotFiniteError(
+        f"Expected a finite loss. Received: {loss} in epoch {epoch + 1}. No model was written. Lower "
+        "train.learning_rate, or set train.precision to float32.",
+        rows,
+    )

@@ -7,8 +7,9 @@ import keras
 import pandas as pd
 
 from convlens.environment import repository_root
+from convlens.errors import ConvLensError
 from convlens.network.checkpoints import Checkpoint
-from convlens.network.fit import EpochReport, FitResult, Photos, Recipe, fit
+from convlens.network.fit import EpochReport, FitResult, NotFiniteError, Photos, Recipe, fit
 from convlens.network.model_files import FILE, encode_model, finish_model
 from convlens.network.runtime import Runtime, prepare_runtime
 from convlens.params import AugmentParams, ModelParams, TrainParams, load_params
@@ -61,14 +62,7 @@ def train(
     flat = flatten_params(everything.model_dump(mode="json", by_alias=True))
     with open_live_run(key=key, experiment=everything.register_.experiment, params=flat) as live:
         watch = _Watch(timing, live, key)
-        result = fit(
-            recipe,
-            _split(photos, "train"),
-            validation=_split(photos, "validation"),
-            runtime=runtime,
-            checkpoint=checkpoint,
-            on_epoch=watch.tell,
-        )
+        result = _fit(recipe, photos, runtime=runtime, checkpoint=checkpoint, watch=watch)
         network = _finish(result, recipe, photos)
         _write(
             network, _describe(network, result, key=key, recipe=recipe, photos=photos, runtime=runtime), model_folder
@@ -94,6 +88,16 @@ class _Watch:
         say(_line(report))
 
 
+def _fit(recipe: Recipe, photos: Prepared, *, runtime: Runtime, checkpoint: Checkpoint, watch: _Watch) -> FitResult:
+    train, validation = (Photos(photos.images(split), photos.labels(split)) for split in ("train", "validation"))
+    try:
+        return fit(recipe, train, validation=validation, runtime=runtime, checkpoint=checkpoint, on_epoch=watch.tell)
+    except NotFiniteError as error:
+        checkpoint.remove()  # going on from here would only fail again
+        names = photos.photos("train")["path"].iloc[error.rows]
+        raise ConvLensError(f"{error} Photos of that batch: {', '.join(names)}.") from error
+
+
 def _line(report: EpochReport) -> str:
     values = report.values
     minutes, seconds = divmod(round(report.seconds_left), 60)
@@ -111,10 +115,6 @@ def _announce(recipe: Recipe, photos: Prepared, runtime: Runtime) -> None:
         f"train: {recipe.model.architecture}, {recipe.train.epochs} epochs over {counts['train']:,} photos, "
         f"{counts['validation']:,} to validate, {runtime.device}, {runtime.precision}."
     )
-
-
-def _split(photos: Prepared, split: str) -> Photos:
-    return Photos(photos.images(split), photos.labels(split))
 
 
 def _finish(result: FitResult, recipe: Recipe, photos: Prepared) -> keras.Model:

@@ -1,0 +1,109 @@
+"""The stage `train` on a handful of prepared photos."""
+
+import json
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from mlflow import MlflowClient
+from small_training import use_own_store, write_training
+
+from convlens.errors import ConvLensError
+from convlens.network.model_files import load_trained_model
+from convlens.params import load_params
+from convlens.photos.prepared import open_prepared
+from convlens.stages.keys import training_key
+from convlens.stages.train import train
+
+BRIGHTNESS = tuple(step / 13 for step in range(1, 13))
+
+
+@pytest.fixture
+def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    use_own_store(tmp_path, monkeypatch)
+    write_training(tmp_path, brightness=BRIGHTNESS)
+    for file in (tmp_path / "data/model").iterdir():
+        file.unlink()
+    return tmp_path
+
+
+def groups(**changes):
+    params = load_params()
+    values = {"epochs": 2, "batch_size": 4, "precision": "float32", "optimizer": "adam", "learning_rate": 0.01}
+    dense = params.model.dense.model_copy(update={"units": (4,)})
+    return {
+        "model": params.model.model_copy(update={"architecture": "dense", "dense": dense}),
+        "augment": params.augment,
+        "train": params.train.model_copy(update={**values, **changes}),
+    }
+
+
+def run(root: Path, **changes) -> None:
+    training = root / "reports/training"
+    train(
+        prepared=root / "data/prepared",
+        model_folder=root / "data/model",
+        history=training / "history.csv",
+        curves=training / "curves.png",
+        timing=training / "timing.csv",
+        checkpoints=Path(".convlens/checkpoints"),
+        **groups(**changes),
+    )
+
+
+def runs(root: Path):
+    client = MlflowClient(f"sqlite:///{root}/mlflow.db")
+    return client.search_runs([experiment.experiment_id for experiment in client.search_experiments()])
+
+
+def test_it_writes_model_card_history_and_curves(root, capsys):
+    run(root)
+    card = json.loads((root / "data/model/card.json").read_text())
+    prepared = open_prepared(root / "data/prepared")
+    assert card["key"] == training_key(prepared.card, **groups())
+    assert card["classes"] == list(prepared.classes)
+    assert card["architecture"] == "dense"
+    assert card["epochs"] == 2
+    assert load_trained_model(root / "data/model").count_params() == card["num_parameters"]
+    history = pd.read_csv(root / "reports/training/history.csv")
+    assert history["epoch"].tolist() == [1, 2]
+    assert (root / "reports/training/curves.png").read_bytes().startswith(b"\x89PNG")
+    assert set(pd.read_csv(root / "reports/training/timing.csv")["key"]) == {card["key"]}
+    assert not list((root / ".convlens/checkpoints").glob("*"))
+    told = capsys.readouterr().err
+    assert "train: dense, 2 epochs over 12 photos, 12 to validate, cpu, float32." in told
+    assert "epoch   2/2" in told
+    (recorded,) = runs(root)
+    assert recorded.info.status == "FINISHED"
+    assert recorded.data.tags["convlens.key"] == card["key"]
+
+
+def test_the_same_inputs_give_the_same_bytes(root):
+    results = []
+    for _ in range(2):
+        run(root)
+        files = ("data/model/model.keras", "data/model/card.json", "reports/training/history.csv")
+        results.append([(root / file).read_bytes() for file in files])
+    assert results[0] == results[1]
+    assert len(runs(root)) == 1
+
+
+def test_a_loss_that_is_not_finite_names_the_photos_and_leaves_no_model(root):
+    with pytest.raises(ConvLensError, match=r"Expected a finite loss.* Photos of that batch: photos/train/") as caught:
+        run(root, learning_rate=3e38, optimizer="sgd", epochs=5)
+    assert str(caught.value).count("photos/train/") == 4
+    assert not (root / "data/model/model.keras").exists()
+    assert [recorded.info.status for recorded in runs(root)] == ["FAILED"]
+
+
+def test_the_key_follows_what_the_result_depends_on(root):
+    card = open_prepared(root / "data/prepared").card
+    key = training_key(card, **groups())
+    assert key == training_key({**card, "source": "elsewhere"}, **groups())
+    assert key != training_key({**card, "digest": "other"}, **groups())
+    assert key != training_key(card, **groups(epochs=3))
+    other = groups()
+    other["model"] = other["model"].model_copy(
+        update={"classic": other["model"].classic.model_copy(update={"filters": 7})}
+    )
+    assert key == training_key(card, **other)  # only the chosen architecture counts
