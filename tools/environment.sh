@@ -49,6 +49,5 @@ rm -f .venv/complete-*
 .venv/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r "$lock"
 .venv/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
 .venv/bin/python -m pip check >/dev/null
-.venv/bin/python -m compileall -q src
 stamp_of "$kind" "$lock" >".venv/complete-$kind"
 echo "environment: .venv is complete" >&2

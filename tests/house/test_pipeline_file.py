@@ -91,3 +91,9 @@ def test_the_outputs_are_those_of_the_design():
         *("reports/report.html", "reports/feature_maps.html", "reports/summary.md", "reports/registration.json"),
     } <= found
     assert PIPELINE["stages"]["register"]["outs"] == [{"reports/registration.json": {"cache": False}}]
+
+
+def test_what_python_leaves_beside_the_code_is_no_dependency():
+    """Else a stage would run again because its code had been imported."""
+    ignored = (ROOT / ".dvcignore").read_text(encoding="utf-8").splitlines()
+    assert {"__pycache__", "*.pyc"} <= set(ignored)
