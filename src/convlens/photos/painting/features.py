@@ -1,10 +1,9 @@
 """Paints what is on a face: eyes, muzzle, mouth, tongue, nose and whiskers; tells where each part went."""
 
-from dataclasses import dataclass
-
 import numpy as np
 
 from convlens.photos.painting.anatomy import Anatomy, Eye, Muzzle, Nose, Whiskers
+from convlens.photos.painting.brush import Brush, Regions
 from convlens.photos.painting.canvas import Canvas
 from convlens.photos.painting.coat import Coat
 from convlens.photos.painting.colour import INK, WHITE, mix, shade
@@ -13,13 +12,12 @@ from convlens.photos.painting.fur import fur_inside
 from convlens.photos.painting.geometry import Points, almond, ellipse, mirror, smooth_halves
 from convlens.photos.painting.pose import Pose
 
-Regions = dict[str, Points]
 _EYE_DEPTH = 0.55
 
 
 def paint_features(canvas: Canvas, anatomy: Anatomy, *, coat: Coat, pose: Pose, tongue: bool, dice: Dice) -> Regions:
     """Paint all features of a face; return the points of each by its name."""
-    brush = _Brush(canvas=canvas, coat=coat, pose=pose, dice=dice)
+    brush = _FeatureBrush(canvas=canvas, coat=coat, pose=pose, dice=dice)
     regions = brush.paint_eyes(anatomy.eye) | brush.paint_muzzle(anatomy.muzzle)
     if tongue:
         regions |= brush.paint_tongue(anatomy.muzzle)
@@ -27,14 +25,8 @@ def paint_features(canvas: Canvas, anatomy: Anatomy, *, coat: Coat, pose: Pose, 
     return regions | brush.paint_nose(anatomy.nose) | brush.paint_whiskers(anatomy.whiskers)
 
 
-@dataclass(frozen=True)
-class _Brush:
-    """Holds what every stroke needs."""
-
-    canvas: Canvas
-    coat: Coat
-    pose: Pose
-    dice: Dice
+class _FeatureBrush(Brush):
+    """Paints one feature after the other."""
 
     def paint_eyes(self, eye: Eye) -> Regions:
         """Paint both eyes, which look the same way; now and then one is shut."""

@@ -1,10 +1,9 @@
 """Paints a head: ears, skull, fur and markings; tells where each part went."""
 
-from dataclasses import dataclass
-
 import numpy as np
 
 from convlens.photos.painting.anatomy import Anatomy, Ear
+from convlens.photos.painting.brush import Brush, Regions
 from convlens.photos.painting.canvas import Canvas
 from convlens.photos.painting.coat import Coat
 from convlens.photos.painting.colour import Colour, mix, shade
@@ -14,14 +13,13 @@ from convlens.photos.painting.geometry import Points, mirror
 from convlens.photos.painting.markings import draw_marks
 from convlens.photos.painting.pose import Pose
 
-Regions = dict[str, Points]
 _SIDES = ("left", "right")
 
 
 def paint_head(canvas: Canvas, anatomy: Anatomy, *, coat: Coat, pose: Pose, dice: Dice) -> Regions:
     """Paint ears and skull with their fur; return the points of the regions "face", "outline" and of the ears."""
     regions: Regions = {}
-    brush = _Brush(canvas=canvas, coat=coat, pose=pose, dice=dice)
+    brush = _HeadBrush(canvas=canvas, coat=coat, pose=pose, dice=dice)
     regions |= brush.paint_ears(anatomy, in_front=False)
     regions |= brush.paint_skull(anatomy.skull)
     regions |= brush.paint_ears(anatomy, in_front=True)
@@ -30,14 +28,8 @@ def paint_head(canvas: Canvas, anatomy: Anatomy, *, coat: Coat, pose: Pose, dice
     return regions
 
 
-@dataclass(frozen=True)
-class _Brush:
-    """Holds what every stroke needs."""
-
-    canvas: Canvas
-    coat: Coat
-    pose: Pose
-    dice: Dice
+class _HeadBrush(Brush):
+    """Paints ears and skull."""
 
     def paint_skull(self, skull: Points) -> Regions:
         """Paint the face with markings, light and fur; return the regions "face" and "rim" (tips of the fur)."""

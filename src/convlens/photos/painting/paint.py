@@ -3,6 +3,7 @@
 from convlens.photos.painting.anatomy import Anatomy
 from convlens.photos.painting.backgrounds import paint_background
 from convlens.photos.painting.body import paint_body
+from convlens.photos.painting.brush import Regions
 from convlens.photos.painting.camera import draw_jpeg_quality, take_photo
 from convlens.photos.painting.canvas import SUPERSAMPLE, Canvas
 from convlens.photos.painting.cat import draw_cat
@@ -11,7 +12,7 @@ from convlens.photos.painting.coat import draw_coat
 from convlens.photos.painting.dice import Dice
 from convlens.photos.painting.dog import draw_dog
 from convlens.photos.painting.features import paint_features
-from convlens.photos.painting.head import Regions, paint_head
+from convlens.photos.painting.head import paint_head
 from convlens.photos.painting.occlusion import paint_occluder
 from convlens.photos.painting.photo import PaintedPhoto, box_around
 from convlens.photos.painting.pose import Pose, draw_pose
