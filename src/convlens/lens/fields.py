@@ -82,6 +82,11 @@ def _is_channels_last(call: Call) -> bool:
     return getattr(call.layer, "data_format", "channels_last") == "channels_last"
 
 
+def _is_channel_flip(call: Call) -> bool:
+    """Whether this is RGB to BGR, `keras.ops.flip(values, axis=-1)`, which moves no pixel."""
+    return call.kind == "Flip" and call.layer.axis in (-1, 3)
+
+
 def _after(call: Call, before: list[ReceptiveField | None]) -> ReceptiveField | None:
     known = [field for field in before if field is not None]
     if not known or len(known) != len(before) or len(call.output.shape) != 4:
@@ -92,7 +97,7 @@ def _after(call: Call, before: list[ReceptiveField | None]) -> ReceptiveField | 
     if call.kind == "ZeroPadding2D":
         (top, _), (left, _) = call.layer.padding
         return ReceptiveField(_shift(known[0].rows, top), _shift(known[0].columns, left))
-    if call.kind in POINTWISE or call.kind in MERGES:
+    if call.kind in POINTWISE or call.kind in MERGES or _is_channel_flip(call):
         return ReceptiveField(_join([f.rows for f in known]), _join([f.columns for f in known]))
     return None
 

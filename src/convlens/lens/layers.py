@@ -17,6 +17,7 @@ KINDS = {
     "Concatenate": "concatenation", "Resizing": "resize", "Rescaling": "rescale", "Dense": "dense",
     "Flatten": "flatten", "Dropout": "dropout", "GlobalAveragePooling2D": "global average",
     "GlobalMaxPooling2D": "global maximum", "ZeroPadding2D": "zero padding",
+    "Multiply": "product", "Flip": "channels reversed",
 }  # fmt: skip
 
 
@@ -126,7 +127,7 @@ def _explain(
     if call.kind == "Flatten":
         return " · ".join(str(size) for size in before) + f" = {math.prod(before):,}", (math.prod(before),)
     if call.kind in ("GlobalAveragePooling2D", "GlobalMaxPooling2D"):
-        return "one value per channel", before[-1:]
+        return "one value per channel", (1, 1, before[-1]) if call.layer.keepdims else before[-1:]
     if call.kind == "Dense":
         return f"{call.layer.units} units", (*before[:-1], int(call.layer.units))
     return "", None
