@@ -2,11 +2,18 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from convlens.network.augmentation import augment
+from convlens.network.augmentation import augment, cut_and_mix
 from convlens.params import AugmentParams
 
 NOTHING = AugmentParams(
-    min_crop_area=1.0, max_crop_aspect=1.0, flip=False, rotation=0.0, brightness=0.0, contrast=0.0, saturation=0.0
+    min_crop_area=1.0,
+    max_crop_aspect=1.0,
+    flip=False,
+    rotation=0.0,
+    brightness=0.0,
+    contrast=0.0,
+    saturation=0.0,
+    cutmix=0.0,
 )
 SEED = tf.constant([3, 4], tf.int32)
 
@@ -79,3 +86,28 @@ def test_the_seed_decides(size):
     assert first.dtype == np.float32
     assert (first == augment(given, SEED, size=size, params=params).numpy()).all()
     assert not (first == augment(given, SEED + 1, size=size, params=params).numpy()).all()
+
+
+def test_a_pasted_box_mixes_the_targets_by_its_area():
+    values = np.arange(1, 65, dtype=np.float32)
+    pictures = np.broadcast_to(values[:, None, None, None], (64, 24, 24, 3))
+    targets = np.stack([values, -values], axis=1)
+    mixed, answers = cut_and_mix(tf.constant(pictures), tf.constant(targets), SEED, probability=0.75)
+    pasted = (mixed.numpy() == values[::-1, None, None, None]).all(axis=3)
+    kept = (mixed.numpy() == values[:, None, None, None]).all(axis=3)
+    assert (pasted ^ kept).all()
+    share = pasted.mean(axis=(1, 2))
+    assert 0.4 < share.max() <= 0.52  # at most half, to whole pixels
+    assert 30 <= (share > 0).sum() <= 60
+    expected = (1 - share)[:, None] * targets + share[:, None] * targets[::-1]
+    assert answers.numpy() == pytest.approx(expected, rel=1e-5, abs=1e-4)
+    for box in pasted[share > 0]:  # a box, and nothing but a box
+        rows, columns = box.any(axis=1), box.any(axis=0)
+        assert (box == rows[:, None] & columns[None, :]).all()
+
+
+def test_no_boxes_change_nothing():
+    pictures, targets = tf.ones((4, 8, 8, 3)) * tf.range(4.0)[:, None, None, None], tf.range(4.0)[:, None]
+    mixed, answers = cut_and_mix(pictures, targets, SEED, probability=0.0)
+    assert (mixed.numpy() == pictures.numpy()).all()
+    assert (answers.numpy() == targets.numpy()).all()

@@ -6,7 +6,7 @@ from convlens.errors import ConvLensError
 from convlens.network import runtime
 from convlens.network.architectures import build_model
 from convlens.network.inference import predict_probabilities, spread_sigmoid
-from convlens.network.losses import batch_loss, count_hits
+from convlens.network.losses import batch_loss, count_hits, make_targets
 from convlens.network.model_files import encode_model, load_trained_model
 from convlens.params import load_params
 
@@ -35,17 +35,31 @@ def test_a_sigmoid_becomes_two_columns():
     assert spread_sigmoid(np.float32([[0.2, 0.3, 0.5]])).shape == (1, 3)
 
 
+def test_mirrored_answers_are_the_mean_of_both_views():
+    model = build_model(load_params().model, num_classes=2, image_size=48)
+    photos = np.random.default_rng(1).integers(0, 255, (3, 48, 48, 3), dtype=np.uint8)
+    one, other = predict_probabilities(model, photos), predict_probabilities(model, photos[:, :, ::-1])
+    both = predict_probabilities(model, photos, mirror=True)
+    assert both == pytest.approx((one + other) / 2, abs=1e-7)
+    assert not np.allclose(both, one, atol=1e-5)
+    assert predict_probabilities(model, photos[:, :, ::-1], mirror=True) == pytest.approx(both, abs=1e-7)
+
+
 def test_no_photos_no_answers():
     model = build_model(load_params().model, num_classes=2, image_size=48)
     assert predict_probabilities(model, np.zeros((0, 48, 48, 3), np.uint8)).shape == (0, 2)
 
 
 def test_losses_by_hand():
-    binary = batch_loss(tf.constant([[0.0], [2.0]]), tf.constant([0, 1], tf.int64), smoothing=0.0)
+    def loss(logits, labels, smoothing):
+        targets = make_targets(tf.constant(labels, tf.int64), num_outputs=len(logits[0]), smoothing=smoothing)
+        return batch_loss(tf.constant(logits), targets)
+
+    binary = loss([[0.0], [2.0]], [0, 1], 0.0)
     assert float(binary) == pytest.approx((np.log(2) + np.log1p(np.exp(-2))) / 2)
-    smooth = batch_loss(tf.constant([[0.0]]), tf.constant([1], tf.int64), smoothing=0.2)
+    smooth = loss([[0.0]], [1], 0.2)
     assert float(smooth) == pytest.approx(np.log(2))
-    softmax = batch_loss(tf.constant([[0.0, 0.0, 0.0]]), tf.constant([2], tf.int64), smoothing=0.1)
+    softmax = loss([[0.0, 0.0, 0.0]], [2], 0.1)
     assert float(softmax) == pytest.approx(np.log(3))
     assert int(count_hits(tf.constant([[1.0], [-1.0], [1.0]]), tf.constant([1, 1, 1], tf.int64))) == 2
     assert int(count_hits(tf.constant([[0.0, 1.0, 0.0]]), tf.constant([1], tf.int64))) == 1
@@ -62,16 +76,14 @@ def test_a_gpu_that_is_not_there_is_an_error():
         runtime.prepare_runtime(train_params(device="gpu"))
 
 
-@pytest.mark.parametrize(("flags", "expected"), [("sse avx512_bf16", "bfloat16"), ("sse avx512f", "float32")])
-def test_precision_follows_the_processor(monkeypatch, tmp_path, flags, expected):
-    (tmp_path / "cpuinfo").write_text(f"model\t: x\nflags\t\t: {flags}\n")
-    monkeypatch.setattr(runtime, "CPU_INFO", tmp_path / "cpuinfo")
+@pytest.mark.parametrize("expected", ["bfloat16", "float32"])
+def test_precision_is_chosen_by_what_is_fast(monkeypatch, expected):
+    monkeypatch.setattr(runtime, "choose_precision", lambda gpus: expected)
     found = runtime.prepare_runtime(train_params(device="cpu", precision="auto"))
     assert (found.device, found.precision) == ("cpu", expected)
     assert found.dtype_policy == ("mixed_bfloat16" if expected == "bfloat16" else "float32")
 
 
-def test_precision_can_be_fixed(monkeypatch, tmp_path):
-    monkeypatch.setattr(runtime, "CPU_INFO", tmp_path / "missing")
-    assert runtime.prepare_runtime(train_params(precision="auto")).precision == "float32"
+def test_precision_can_be_fixed():
+    assert runtime.prepare_runtime(train_params(precision="float32")).precision == "float32"
     assert runtime.prepare_runtime(train_params(precision="bfloat16")).precision == "bfloat16"

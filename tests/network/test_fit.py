@@ -5,7 +5,8 @@ import pytest
 
 from convlens.network.batches import iterate_batches, order_photos
 from convlens.network.checkpoints import Checkpoint, State
-from convlens.network.fit import NotFiniteError, Photos, Recipe, fit
+from convlens.network.epochs import NotFiniteError, Photos, Recipe
+from convlens.network.fit import fit
 from convlens.network.runtime import Runtime
 from convlens.params import ModelParams, TrainParams, load_params
 
@@ -113,6 +114,51 @@ def test_a_loss_that_is_not_finite_stops(tmp_path):
     assert set(caught.value.rows) <= set(range(32))
 
 
+class Clock:
+    """Time that passes by a quarter of a second whenever it is looked at."""
+
+    now = 0.0
+
+    def monotonic(self):
+        self.now += 0.25
+        return self.now
+
+
+def test_a_time_is_kept_with_a_whole_schedule(tmp_path, monkeypatch):
+    clock = Clock()
+    monkeypatch.setattr("convlens.network.fit.time", clock)
+    monkeypatch.setattr("convlens.network.epochs.Epochs.measure", lambda _: {32: 0.5, 40: 1.0})
+    this = recipe(epochs=None, max_minutes=0.2)
+    result, told = run(this, tmp_path / "state")
+    assert 9 < clock.now <= 12.25
+    assert len(told) == told[-1].num_epochs > 4
+    assert told[-1].seconds_left == 0
+    assert result.history[-1]["learning_rate"] < 0.1 * this.train.learning_rate
+    assert [row["image_size"] for row in result.history] == sorted(row["image_size"] for row in result.history)
+    assert {row["image_size"] for row in result.history} == {32, 40}
+
+
+def test_a_cut_training_keeps_its_plan_and_its_clock(tmp_path):
+    this = recipe(epochs=5, max_minutes=1000.0)
+    whole, _ = run(this, tmp_path / "whole")
+    with pytest.raises(KeyboardInterrupt):
+        run(this, tmp_path / "cut", stop_after=3)
+    state = Checkpoint(tmp_path / "cut").load()
+    assert state.plan == (0.2, 0.4, 0.6, 0.8, 1.0)
+    assert state.seconds > 0
+    assert set(state.costs) == {32, 40}
+    resumed, _ = run(this, tmp_path / "cut")
+    assert resumed.history == whole.history
+    for found, expected in zip(resumed.body.get_weights(), whole.body.get_weights(), strict=True):
+        assert (found == expected).all()
+
+
+def test_measuring_the_time_leaves_no_trace(tmp_path):
+    free, _ = run(recipe(epochs=2), tmp_path / "free")
+    limited, _ = run(recipe(epochs=2, max_minutes=1000.0), tmp_path / "limited")
+    assert free.history == limited.history
+
+
 def test_fewer_photos_than_a_batch(tmp_path):
     result, _ = run(recipe(epochs=1, batch_size=64), tmp_path / "state", train=photos(6))
     assert len(result.history) == 1
@@ -126,19 +172,27 @@ def test_every_photo_is_in_the_order_once():
 
 def test_batches_follow_the_order():
     images, labels = np.arange(10), np.arange(10) % 2
-    batches = list(iterate_batches(images, labels, batch_size=4, order=np.arange(10)[::-1]))
-    assert [list(batch) for batch, _ in batches] == [[9, 8, 7, 6], [5, 4, 3, 2]]
-    assert [list(answers) for _, answers in batches] == [[1, 0, 1, 0], [1, 0, 1, 0]]
+    batches = iterate_batches(
+        images,
+        labels,
+        batch_size=4,
+        order=np.arange(10)[::-1],
+        prepare=lambda number, photos, answers: (number, list(photos), list(answers)),
+    )
+    assert list(batches) == [(0, [9, 8, 7, 6], [1, 0, 1, 0]), (1, [5, 4, 3, 2], [1, 0, 1, 0])]
 
 
 def test_a_checkpoint_comes_back_as_it_was(tmp_path):
     checkpoint = Checkpoint(tmp_path / "key")
     assert checkpoint.load() is None
-    state = State([{"epoch": 1, "train_loss": 0.1}], [np.float32([1.5]), np.int64(3)], [np.ones((2, 2))], 1)
+    history = [{"epoch": 1, "train_loss": 0.1}]
+    variables = [np.float32([1.5]), np.int64(3)]
+    state = State(history, variables, [np.ones((2, 2))], 1, (0.1, 0.55, 1.0), 12.5, {64: 1.5, 96: 3.25})
     checkpoint.save(state)
     again = checkpoint.load()
     assert again.history == state.history
-    assert again.best_epoch == 1
+    assert (again.best_epoch, again.plan, again.seconds) == (1, (0.1, 0.55, 1.0), 12.5)
+    assert again.costs == {64: 1.5, 96: 3.25}
     assert [value.tolist() for value in again.variables] == [[1.5], 3]
     assert again.best[0].tolist() == [[1, 1], [1, 1]]
     checkpoint.remove()

@@ -8,7 +8,7 @@ SIZES = (TrainingSize(until=0.5, size=64), TrainingSize(until=0.85, size=96), Tr
 
 def rates(num_steps=100, **changes):
     params = load_params().train.model_copy(update={"learning_rate": 2.0, "warmup_fraction": 0.2, **changes})
-    return [learning_rate_at(step, num_steps=num_steps, params=params) for step in range(num_steps + 1)]
+    return [learning_rate_at(step / num_steps, params) for step in range(num_steps + 1)]
 
 
 def test_cosine_rises_then_falls_to_zero():
@@ -32,4 +32,4 @@ def test_no_warmup():
 
 @pytest.mark.parametrize(("num_epochs", "expected"), [(20, [64] * 10 + [96] * 7 + [112] * 3), (1, [64]), (2, [64, 96])])
 def test_sizes_grow_over_the_epochs(num_epochs, expected):
-    assert [size_at(epoch, num_epochs=num_epochs, sizes=SIZES) for epoch in range(num_epochs)] == expected
+    assert [size_at(epoch / num_epochs, SIZES) for epoch in range(num_epochs)] == expected

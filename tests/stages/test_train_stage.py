@@ -46,6 +46,7 @@ def run(root: Path, **changes) -> None:
         history=training / "history.csv",
         curves=training / "curves.png",
         timing=training / "timing.csv",
+        speed=training / "speed.png",
         checkpoints=Path(".convlens/checkpoints"),
         **groups(**changes),
     )
@@ -68,7 +69,11 @@ def test_it_writes_model_card_history_and_curves(root, capsys):
     history = pd.read_csv(root / "reports/training/history.csv")
     assert history["epoch"].tolist() == [1, 2]
     assert (root / "reports/training/curves.png").read_bytes().startswith(b"\x89PNG")
-    assert set(pd.read_csv(root / "reports/training/timing.csv")["key"]) == {card["key"]}
+    timing = pd.read_csv(root / "reports/training/timing.csv")
+    assert list(timing) == ["key", "epoch", "seconds", "photos_per_second", "memory_megabytes"]
+    assert timing["epoch"].tolist() == [1, 2]
+    assert set(timing["key"]) == {card["key"]}
+    assert (root / "reports/training/speed.png").read_bytes().startswith(b"\x89PNG")
     assert not list((root / ".convlens/checkpoints").glob("*"))
     told = capsys.readouterr().err
     assert "train: dense, 2 epochs over 12 photos, 12 to validate, cpu, float32." in told
@@ -107,3 +112,18 @@ def test_the_key_follows_what_the_result_depends_on(root):
         update={"classic": other["model"].classic.model_copy(update={"filters": 7})}
     )
     assert key == training_key(card, **other)  # only the chosen architecture counts
+
+
+def transfer_key(weights, sha256=None):
+    model = load_params().model
+    transfer = model.transfer.model_copy(update={"weights": weights, "weights_sha256": sha256})
+    changed = model.model_copy(update={"architecture": "transfer", "transfer": transfer})
+    return training_key({}, **{**groups(), "model": changed})
+
+
+def test_the_key_follows_what_pretrained_weights_are_and_not_where_they_lie(monkeypatch):
+    key = transfer_key("a.h5", "0" * 64)
+    assert key == transfer_key("/elsewhere/b.h5", "0" * 64)
+    keys = {key, transfer_key("a.h5", "1" * 64), transfer_key("imagenet"), transfer_key("none")}
+    monkeypatch.setattr("convlens.stages.keys.version", lambda _: "another Keras")
+    assert len(keys | {transfer_key("imagenet")}) == 5

@@ -1,4 +1,4 @@
-"""The networks by name: `residual`, the lecture's `classic`, and `dense`, its fully connected counterexample.
+"""The networks by name: `residual`, the lecture's `classic`, its fully connected counterexample `dense`, `transfer`.
 
 Every model takes uint8 photos as the loader gives them and answers with probabilities; scaling of the values is its
 first layer. What lies between photos and answer is the *body*, which is what is trained; it can be built alone, for
@@ -11,7 +11,10 @@ from keras import layers
 
 from convlens.errors import ConvLensError
 from convlens.network.residual import apply_residual
+from convlens.network.transfer import HEAD, apply_transfer
 from convlens.params import ClassicParams, DenseParams, ModelParams
+
+GRAPHS = ("residual", "transfer")  # the others are Sequential
 
 
 def count_outputs(num_classes: int) -> int:
@@ -25,12 +28,13 @@ def build_body(params: ModelParams, *, num_classes: int, image_size: int | None,
     Args:
         params: the group `model`.
         num_classes: at least 2.
-        image_size: side in pixels; None takes any, which only `residual` can.
+        image_size: side in pixels; None takes any, which only `residual` and `transfer` can.
         dtype: Keras dtype policy of the layers, such as `mixed_bfloat16`.
     """
     pictures = keras.Input((image_size, image_size, 3), name="pictures")
-    if params.architecture == "residual":
-        return keras.Model(pictures, _apply_residual(pictures, params, num_classes, dtype), name="body")
+    if params.architecture in GRAPHS:
+        features = _apply_graph(pictures, params, image_size, dtype)
+        return keras.Model(pictures, _logits(num_classes)(features), name="body")
     return keras.Sequential([pictures, *_stack(params, num_classes, image_size or 0, dtype)], name="body")
 
 
@@ -42,16 +46,19 @@ def build_model(params: ModelParams, *, num_classes: int, image_size: int) -> ke
     """
     photos = keras.Input((image_size, image_size, 3), dtype="uint8", name="photos")
     answer = layers.Activation("sigmoid" if num_classes == 2 else "softmax", name="probabilities")
-    if params.architecture == "residual":
-        return keras.Model(photos, answer(_apply_residual(photos, params, num_classes, "float32")), name="residual")
+    if params.architecture in GRAPHS:
+        features = _apply_graph(photos, params, image_size, "float32")
+        return keras.Model(photos, answer(_logits(num_classes)(features)), name=params.architecture)
     stack = _stack(params, num_classes, image_size, "float32")
     return keras.Sequential([photos, *stack, answer], name=params.architecture)
 
 
-def _apply_residual(
-    pictures: keras.KerasTensor, params: ModelParams, num_classes: int, dtype: str
+def _apply_graph(
+    pictures: keras.KerasTensor, params: ModelParams, image_size: int | None, dtype: str
 ) -> keras.KerasTensor:
-    return _logits(num_classes)(apply_residual(pictures, width=params.residual.width, dtype=dtype))
+    if params.architecture == "residual":
+        return apply_residual(pictures, width=params.residual.width, dtype=dtype)
+    return apply_transfer(pictures, params.transfer, image_size=image_size, dtype=dtype)
 
 
 def _stack(params: ModelParams, num_classes: int, image_size: int, dtype: str) -> list[keras.Layer]:
@@ -63,7 +70,7 @@ def _stack(params: ModelParams, num_classes: int, image_size: int, dtype: str) -
 
 
 def _logits(num_classes: int) -> keras.Layer:
-    return layers.Dense(count_outputs(num_classes), name="logits", dtype="float32")
+    return layers.Dense(count_outputs(num_classes), name=HEAD, dtype="float32")
 
 
 def _classic(params: ClassicParams, dtype: str) -> list[keras.Layer]:

@@ -1,10 +1,12 @@
 """Batches of training photos in an order that seed and epoch decide."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 import numpy as np
+
+Ready = TypeVar("Ready")
 
 
 class Images(Protocol):
@@ -26,25 +28,31 @@ def count_steps(num_photos: int, batch_size: int) -> int:
 
 
 def iterate_batches(
-    images: Images, labels: np.ndarray, *, batch_size: int, order: np.ndarray
-) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """Yield (photos, labels) of one epoch; the next batch is read while the last is worked on.
+    images: Images,
+    labels: np.ndarray,
+    *,
+    batch_size: int,
+    order: np.ndarray,
+    prepare: Callable[[int, np.ndarray, np.ndarray], Ready],
+) -> Iterator[Ready]:
+    """Yield the batches of one epoch; the next one is read and prepared while the last is worked on.
 
     Args:
         images: photos.
         labels: int64 (num_photos,).
         batch_size: photos per batch; every batch is full unless there are fewer photos than that.
         order: rows in the order of the epoch.
+        prepare: makes of number (from 0), photos and labels what is yielded; runs in a thread.
     """
     rows = [order[step * batch_size : (step + 1) * batch_size] for step in range(count_steps(len(order), batch_size))]
+
+    def make(number: int) -> Ready:
+        return prepare(number, images[rows[number]], labels[rows[number]])
+
     with ThreadPoolExecutor(1) as reader:
-        upcoming = reader.submit(_read, images, labels, rows[0])
-        for following in [*rows[1:], None]:
+        upcoming = reader.submit(make, 0)
+        for number in range(1, len(rows) + 1):
             batch = upcoming.result()
-            if following is not None:
-                upcoming = reader.submit(_read, images, labels, following)
+            if number < len(rows):
+                upcoming = reader.submit(make, number)
             yield batch
-
-
-def _read(images: Images, labels: np.ndarray, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    return images[rows], labels[rows]

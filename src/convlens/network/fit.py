@@ -1,57 +1,22 @@
 """Training: an epoch loop of its own, so that a run can be killed and goes on bit by bit as if it had not been."""
 
-import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
 import keras
 import numpy as np
-import tensorflow as tf
+import psutil
 
-from convlens.errors import ConvLensError
 from convlens.network.architectures import build_body
-from convlens.network.batches import Images, count_steps, iterate_batches, order_photos
-from convlens.network.checkpoints import Checkpoint, State
-from convlens.network.optimizers import build_optimizer
+from convlens.network.budget import Budget
+from convlens.network.checkpoints import Checkpoint, State, decode_state
+from convlens.network.determinism import require_determinism
+from convlens.network.devices import Devices
+from convlens.network.epochs import Epochs, History, Photos, Recipe
+from convlens.network.plan import Plan
+from convlens.network.pretrained import load_pretrained
 from convlens.network.runtime import Runtime
-from convlens.network.schedules import learning_rate_at, size_at
-from convlens.network.steps import Steps
-from convlens.params import AugmentParams, ModelParams, TrainingSize, TrainParams
-
-VALIDATION_BATCH = 128
-History = list[dict[str, float]]
-
-
-class NotFiniteError(ConvLensError):
-    """The loss of a batch is NaN or infinite; `rows` are the rows of its photos in the training split."""
-
-    def __init__(self, message: str, rows: np.ndarray) -> None:
-        super().__init__(message)
-        self.rows = rows
-
-
-@dataclass(frozen=True)
-class Photos:
-    """One split: photos uint8 (n, size, size, 3), and labels int64 (n,)."""
-
-    images: Images
-    labels: np.ndarray
-
-    @property
-    def image_size(self) -> int:
-        """Side of the photos in pixels."""
-        return int(self.images[np.arange(1)].shape[1])
-
-
-@dataclass(frozen=True)
-class Recipe:
-    """What to train and how."""
-
-    model: ModelParams
-    augment: AugmentParams
-    train: TrainParams
-    num_classes: int
 
 
 @dataclass(frozen=True)
@@ -60,16 +25,18 @@ class EpochReport:
 
     Attributes:
         values: epoch (from 1), image_size, learning_rate, losses and accuracies of training and validation.
-        num_epochs: of the whole training.
+        num_epochs: of the whole training, as planned now.
         seconds: wall-clock time of this epoch.
         photos_per_second: training photos over the time of the training steps.
-        seconds_left: what the epochs to come will take, by the pixels they have.
+        memory_megabytes: memory that this process holds after the epoch, in millions of bytes.
+        seconds_left: what the epochs to come will take.
     """
 
     values: dict[str, float]
     num_epochs: int
     seconds: float
     photos_per_second: float
+    memory_megabytes: float
     seconds_left: float
 
 
@@ -103,147 +70,72 @@ def fit(
 
     Raises:
         NotFiniteError: the loss is NaN or infinite.
+        ConvLensError: `train.deterministic` is asked of a layer that cannot be, or pretrained weights cannot be had.
     """
+    started = time.monotonic()
     keras.utils.set_random_seed(recipe.train.seed)
     size = None if recipe.model.architecture == "residual" else train.image_size
-    body = build_body(recipe.model, num_classes=recipe.num_classes, image_size=size, dtype=runtime.dtype_policy)
-    run = _Run(recipe, body, train, validation)
-    run.restore(checkpoint.load())
-    while not run.is_over():
-        on_epoch(run.run_epoch())
-        checkpoint.save(run.state())
-    return run.result()
-
-
-class _Run:
-    """The moving parts of one training."""
-
-    def __init__(self, recipe: Recipe, body: keras.Model, train: Photos, validation: Photos) -> None:
-        self._recipe, self._body, self._train, self._validation = recipe, body, train, validation
-        params = recipe.train
-        self._batch_size = min(params.batch_size, len(train.labels))
-        self._num_steps = count_steps(len(train.labels), self._batch_size)
-        self._optimizer = build_optimizer(params, body)
-        self._optimizer.build(body.trainable_variables)
-        self._steps = Steps(body, self._optimizer, recipe.augment, params.label_smoothing)
-        self._history: History = []
-        self._best: list[np.ndarray] = []
-        self._best_epoch = 0
-
-    def restore(self, state: State | None) -> None:
-        """Take up the state of an earlier process."""
+    with runtime.devices.scope():
+        body = build_body(recipe.model, num_classes=recipe.num_classes, image_size=size, dtype=runtime.dtype_policy)
+        state = decode_state(runtime.devices.from_chief(checkpoint.read))
         if state is None:
-            return
-        self._history, self._best, self._best_epoch = state.history, state.best, state.best_epoch
-        for variable, value in zip(self._variables(), state.variables, strict=True):
-            variable.assign(value)
-
-    def state(self) -> State:
-        """Everything that the next epoch depends on."""
-        values = [variable.numpy() for variable in self._variables()]
-        return State(self._history, values, self._best, self._best_epoch)
-
-    def is_over(self) -> bool:
-        """Whether all epochs are run, or patience has run out."""
-        params = self._recipe.train
-        waited = len(self._history) - self._best_epoch
-        return len(self._history) >= params.epochs or bool(params.patience and waited >= params.patience)
-
-    def run_epoch(self) -> EpochReport:
-        """Train one epoch, then validate."""
-        epoch, started = len(self._history), time.monotonic()
-        reseed(self._body, seed=self._recipe.train.seed, epoch=epoch)
-        size = self._size(epoch)
-        loss, accuracy = self._train_epoch(epoch, size)
-        trained = time.monotonic() - started
-        validation_loss, validation_accuracy = self._validate()
-        values = {
-            "epoch": epoch + 1,
-            "image_size": size,
-            "learning_rate": self._rate((epoch + 1) * self._num_steps - 1),
-            "train_loss": loss,
-            "train_accuracy": accuracy,
-            "validation_loss": validation_loss,
-            "validation_accuracy": validation_accuracy,
-        }
-        self._remember(values)
-        photos, seconds = self._num_steps * self._batch_size, time.monotonic() - started
-        return EpochReport(values, self._recipe.train.epochs, seconds, photos / trained, self._seconds_left(seconds))
-
-    def result(self) -> FitResult:
-        """The body with the weights of the best or the last epoch, as `train.keep` says."""
-        if self._recipe.train.keep == "best":
-            for variable, value in zip(self._body.variables, self._best, strict=True):
-                variable.assign(value)
-            return FitResult(self._body, self._history, self._best_epoch)
-        return FitResult(self._body, self._history, len(self._history))
-
-    def _variables(self) -> list[keras.Variable]:
-        return [*self._body.variables, *self._optimizer.variables]
-
-    def _size(self, epoch: int) -> int:
-        sizes: tuple[TrainingSize, ...] = ()
-        if self._recipe.model.architecture == "residual":
-            sizes = self._recipe.model.residual.training_sizes
-        full = self._train.image_size
-        return size_at(epoch, num_epochs=self._recipe.train.epochs, sizes=sizes) if sizes else full
-
-    def _seconds_left(self, seconds: float) -> float:
-        done, total = len(self._history), self._recipe.train.epochs
-        pixels = [self._size(epoch) ** 2 for epoch in range(done - 1, total)]
-        return seconds * sum(pixels[1:]) / pixels[0]
-
-    def _rate(self, step: int) -> float:
-        params = self._recipe.train
-        return learning_rate_at(step, num_steps=params.epochs * self._num_steps, params=params)
-
-    def _train_epoch(self, epoch: int, size: int) -> tuple[float, float]:
-        """Mean loss and accuracy over the augmented photos."""
-        seed = self._recipe.train.seed
-        order = order_photos(len(self._train.labels), seed=seed, epoch=epoch)
-        batches = iterate_batches(self._train.images, self._train.labels, batch_size=self._batch_size, order=order)
-        losses, hits = [], 0
-        for number, (photos, labels) in enumerate(batches):
-            step = epoch * self._num_steps + number
-            draw = tf.constant([seed, step], tf.int32)
-            loss, right = self._steps.train(photos, labels, draw, rate=self._rate(step), size=size)
-            losses.append(float(loss))
-            hits += int(right)
-            if not math.isfinite(losses[-1]):
-                raise _not_finite(losses[-1], epoch, order[number * self._batch_size :][: self._batch_size])
-        return float(np.mean(losses)), hits / (self._num_steps * self._batch_size)
-
-    def _validate(self) -> tuple[float, float]:
-        """Loss without smoothing, and accuracy, on photos as they are."""
-        rows = np.arange(len(self._validation.labels))
-        loss, hits = 0.0, 0
-        for start in range(0, len(rows), VALIDATION_BATCH):
-            batch = rows[start : start + VALIDATION_BATCH]
-            values = self._steps.validate(self._validation.images[batch], self._validation.labels[batch])
-            loss, hits = loss + float(values[0]) * len(batch), hits + int(values[1])
-        return loss / len(rows), hits / len(rows)
-
-    def _remember(self, values: dict[str, float]) -> None:
-        self._history = [*self._history, values]
-        earlier = [row["validation_loss"] for row in self._history[:-1]]
-        if not earlier or values["validation_loss"] < min(earlier):
-            self._best_epoch = len(self._history)
-            if self._recipe.train.keep == "best":
-                self._best = [variable.numpy() for variable in self._body.variables]
+            load_pretrained(body, recipe.model)
+        if recipe.train.deterministic:
+            require_determinism(body)
+        epochs = Epochs(recipe, body, train, validation, devices=runtime.devices)
+        return _Training(epochs, checkpoint, state, started, runtime.devices).run(on_epoch)
 
 
-def reseed(network: keras.Model, *, seed: int, epoch: int) -> None:
-    """Set the state of every random layer from seed and epoch, so that a restart draws the same numbers."""
-    for number, layer in enumerate(network._flatten_layers(include_self=False, recursive=True)):
-        generator = getattr(layer, "seed_generator", None)
-        if generator is not None:
-            state = np.random.SeedSequence([seed, epoch, number]).generate_state(2)
-            generator.state.assign(state.astype(generator.state.dtype))
+class _Training:
+    """One training: its epochs, its clock and its checkpoint."""
 
+    def __init__(
+        self, epochs: Epochs, checkpoint: Checkpoint, state: State | None, started: float, devices: Devices
+    ) -> None:
+        self._epochs, self._checkpoint, self._started, self._devices = epochs, checkpoint, started, devices
+        epochs.restore(state)
+        self._budget = Budget(epochs.recipe.train, state)
+        self._plan = Plan(state.plan) if state else self._make_plan()
+        self._told = self._spent()
 
-def _not_finite(loss: float, epoch: int, rows: np.ndarray) -> NotFiniteError:
-    return NotFiniteError(
-        f"Expected a finite loss. Received: {loss} in epoch {epoch + 1}. No model was written. Lower "
-        "train.learning_rate, or set train.precision to float32.",
-        rows,
-    )
+    def run(self, on_epoch: Callable[[EpochReport], None]) -> FitResult:
+        """Run the epochs that are left."""
+        while not self._epochs.is_over(self._plan.num_epochs):
+            on_epoch(self._run_epoch())
+            if self._devices.is_chief:
+                self._checkpoint.save(self._epochs.state(self._plan, self._spent(), self._budget.costs))
+        return FitResult(*self._epochs.result())
+
+    def _make_plan(self) -> Plan:
+        if not self._budget.is_limited:
+            return Plan.even(self._epochs.recipe.train.epochs or 1)
+        self._budget.costs = self._epochs.measure()
+        return self._agree(self._budget.fit(Plan.even(1), 0, spent=self._spent(), size_at=self._epochs.size_at))
+
+    def _agree(self, plan: Plan) -> Plan:
+        """The chief's plan on all machines, for each has a clock of its own."""
+        ends = np.array(plan.ends, np.float64)
+        return Plan(tuple(np.frombuffer(self._devices.from_chief(ends.tobytes), np.float64).tolist()))
+
+    def _run_epoch(self) -> EpochReport:
+        number, started = self._epochs.num_done, time.monotonic()
+        start, end = self._plan.span(number)
+        values, photos_per_second = self._epochs.run(start, end)
+        seconds = time.monotonic() - started
+        self._learn(int(values["image_size"]), number + 1)
+        left = self._budget.seconds_left(self._plan, number + 1, self._epochs.size_at)
+        memory = psutil.Process().memory_info().rss / 1e6
+        return EpochReport(values, self._plan.num_epochs, seconds, photos_per_second, memory, left)
+
+    def _learn(self, size: int, num_done: int) -> None:
+        """Note what an epoch took, what came between it and the one before included, and correct the plan."""
+        spent = self._spent()
+        self._budget.learn(size, spent - self._told)
+        self._told = spent
+        if self._budget.is_limited:
+            plan = self._budget.correct(self._plan, num_done, spent=spent, size_at=self._epochs.size_at)
+            self._plan = self._agree(plan)
+
+    def _spent(self) -> float:
+        """Seconds of the training so far, those before a restart included."""
+        return self._budget.spent_before + time.monotonic() - self._started

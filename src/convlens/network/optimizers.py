@@ -10,18 +10,34 @@ from convlens.params import TrainParams
 
 NEWTON_SCHULZ = (3.4445, -4.7750, 2.0315)  # Jordan et al. 2024: steepest at zero while staying near one
 
+CONVOLUTIONS = (keras.layers.Conv2D, keras.layers.DepthwiseConv2D, keras.layers.SeparableConv2D)
+
 
 def build_optimizer(params: TrainParams, network: keras.Model) -> keras.optimizers.Optimizer:
     """The optimizer that `train.optimizer` names; its learning rate is set at every step by the schedule."""
     rate, decay = params.learning_rate, params.weight_decay
     if params.optimizer == "conv_muon":
-        normalised = any(isinstance(layer, keras.layers.BatchNormalization) for layer in network.layers)
-        return ConvMuon(rate, keep_norm=normalised)
+        return ConvMuon(rate, keep_norm=is_normalised(network))
     if params.optimizer == "adam":
         return keras.optimizers.Adam(rate)
     if params.optimizer == "adamw":
         return keras.optimizers.AdamW(rate, weight_decay=decay)
     return keras.optimizers.SGD(rate, momentum=0.9, nesterov=True, weight_decay=decay or None)
+
+
+def is_normalised(network: keras.Model) -> bool:
+    """Whether normalisation that learns from the batch follows the convolutions, so that their norm does not matter.
+
+    Frozen normalisation, as in pretrained backbones, does not make up for a changed norm; nor is there any behind a
+    convolution with a bias of its own, as in squeeze-and-excitation.
+    """
+    normalisations = [layer for layer in network.layers if isinstance(layer, keras.layers.BatchNormalization)]
+    convolutions = [layer for layer in network.layers if isinstance(layer, CONVOLUTIONS)]
+    return (
+        bool(normalisations)
+        and all(layer.trainable for layer in normalisations)
+        and not any(layer.use_bias for layer in convolutions)
+    )
 
 
 @keras.saving.register_keras_serializable(package="convlens")

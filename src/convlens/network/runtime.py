@@ -1,15 +1,13 @@
 """Where TensorFlow computes: device, threads, precision. Call once, before anything else touches TensorFlow."""
 
 from dataclasses import dataclass
-from pathlib import Path
 
 import tensorflow as tf
 
 from convlens.errors import ConvLensError
+from convlens.network.devices import SINGLE, Devices, Meeting, open_devices
+from convlens.network.precision import choose_precision
 from convlens.params import TrainParams
-
-FAST_BFLOAT16 = {"avx512_bf16", "amx_bf16"}
-CPU_INFO = Path("/proc/cpuinfo")
 
 
 @dataclass(frozen=True)
@@ -20,11 +18,13 @@ class Runtime:
         device: `cpu` or `gpu`.
         precision: `float32` or `bfloat16`, of the multiplications; weights are always float32.
         num_threads: threads one operation may use; 0 leaves it to TensorFlow (one per core).
+        devices: what a training is spread over.
     """
 
     device: str
     precision: str
     num_threads: int
+    devices: Devices = SINGLE
 
     @property
     def dtype_policy(self) -> str:
@@ -32,11 +32,15 @@ class Runtime:
         return "mixed_bfloat16" if self.precision == "bfloat16" else "float32"
 
 
-def prepare_runtime(params: TrainParams) -> Runtime:
-    """Choose device and precision, and fix the number of threads.
+def prepare_runtime(params: TrainParams, meeting: Meeting | None = None) -> Runtime:
+    """Choose devices and precision, and fix the number of threads.
+
+    Args:
+        params: the group `train`.
+        meeting: terms for several machines; without it a single device is used, whatever `train.strategy` says.
 
     Raises:
-        ConvLensError: a GPU is asked for and TensorFlow sees none.
+        ConvLensError: a GPU is asked for and TensorFlow sees none, or other machines do not come.
     """
     gpus = tf.config.list_physical_devices("GPU")
     if params.device == "gpu" and not gpus:
@@ -51,8 +55,11 @@ def prepare_runtime(params: TrainParams) -> Runtime:
         tf.config.experimental.set_memory_growth(gpu, True)
     if params.num_threads:
         _fix_threads(params.num_threads)
-    precision = params.precision if params.precision != "auto" else _choose_precision(gpus if use_gpu else [])
-    return Runtime("gpu" if use_gpu else "cpu", precision, params.num_threads)
+    devices = open_devices(params, meeting) if meeting else SINGLE
+    precision: str = params.precision
+    if precision == "auto":  # one for all machines: they train one network
+        precision = devices.from_chief(lambda: choose_precision(gpus if use_gpu else []).encode()).decode()
+    return Runtime("gpu" if use_gpu else "cpu", precision, params.num_threads, devices)
 
 
 def _fix_threads(num_threads: int) -> None:
@@ -64,18 +71,3 @@ def _fix_threads(num_threads: int) -> None:
                 f"Expected to compute with train.num_threads = {num_threads}. Received: a process in which TensorFlow "
                 "already runs with another number. Start a new process."
             ) from None
-
-
-def _choose_precision(gpus: list[tf.config.PhysicalDevice]) -> str:
-    """bfloat16 where the hardware multiplies it natively, which is where it is faster."""
-    if gpus:
-        capability = tf.config.experimental.get_device_details(gpus[0]).get("compute_capability", (0, 0))
-        return "bfloat16" if capability >= (8, 0) else "float32"
-    return "bfloat16" if FAST_BFLOAT16 & _cpu_flags() else "float32"
-
-
-def _cpu_flags() -> set[str]:
-    if not CPU_INFO.is_file():
-        return set()
-    lines = CPU_INFO.read_text(errors="replace").splitlines()
-    return set(next((line for line in lines if line.startswith("flags")), "").split())

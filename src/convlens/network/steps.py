@@ -1,12 +1,28 @@
 """One training step and one validation step, compiled once per picture size."""
 
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
 import keras
 import numpy as np
 import tensorflow as tf
 
-from convlens.network.augmentation import augment
-from convlens.network.losses import batch_loss, count_hits
+from convlens.network.augmentation import Share, augment, cut_and_mix
+from convlens.network.losses import batch_loss, count_hits, make_targets
+from convlens.network.transfer import Phase
 from convlens.params import AugmentParams
+
+Pair = tuple[tf.Tensor, tf.Tensor]
+Step = Callable[..., Pair]
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Photos that are ready for a training step, in the form that the kind of steps wants; their side in pixels."""
+
+    values: tuple[Any, ...]
+    size: int
 
 
 class Steps:
@@ -19,36 +35,70 @@ class Steps:
         self._optimizer = optimizer
         self._augmentation = augmentation
         self._smoothing = smoothing
-        self._compiled_train = tf.function(self._train, reduce_retracing=False)
+        self._num_outputs = int(body.output_shape[-1])
+        self._compiled_change = tf.function(self._change, reduce_retracing=False)
+        self._compiled_train: dict[str, Step] = {}
         self._compiled_validate = tf.function(self._validate, reduce_retracing=True)
 
-    def train(
-        self, photos: np.ndarray, labels: np.ndarray, seed: tf.Tensor, *, rate: float, size: int
-    ) -> tuple[tf.Tensor, tf.Tensor]:
-        """Change the photos at random, update the weights; returns loss and number of right answers."""
-        result: tuple[tf.Tensor, tf.Tensor] = self._compiled_train(
-            tf.constant(photos), tf.constant(labels), seed, tf.constant(rate, tf.float32), size=size
-        )
+    def prepare(self, photos: np.ndarray, labels: np.ndarray, seed: tf.Tensor, *, size: int) -> Batch:
+        """Change the photos at random; may run in a thread, beside the training step of the batch before."""
+        return Batch(self._compiled_change(tf.constant(photos), tf.constant(labels), seed, size=size), size)
+
+    def train(self, batch: Batch, *, rate: float, phase: Phase) -> Pair:
+        """Update the weights of the phase; returns loss and number of right answers."""
+        return self._step_of(phase)(*batch.values, tf.constant(rate * phase.rate_factor, tf.float32))
+
+    def validate(self, photos: np.ndarray, labels: np.ndarray, *, size: int) -> Pair:
+        """Loss (without smoothing) and number of right answers; the photos are only brought to the size."""
+        result: Pair = self._compiled_validate(tf.constant(photos), tf.constant(labels), size=size)
         return result
 
-    def validate(self, photos: np.ndarray, labels: np.ndarray) -> tuple[tf.Tensor, tf.Tensor]:
-        """Loss (without smoothing) and number of right answers, without a change to weights or photos."""
-        result: tuple[tf.Tensor, tf.Tensor] = self._compiled_validate(tf.constant(photos), tf.constant(labels))
-        return result
+    def reseed(self, *, seed: int, epoch: int) -> None:
+        """Set the state of every random layer from seed and epoch, so that a restart draws the same numbers."""
+        for number, layer in enumerate(self._body._flatten_layers(include_self=False, recursive=True)):
+            generator = getattr(layer, "seed_generator", None)
+            if generator is not None:
+                state = np.random.SeedSequence([seed, epoch, number]).generate_state(2)
+                generator.state.assign(state.astype(generator.state.dtype))
 
-    def _train(
-        self, photos: tf.Tensor, labels: tf.Tensor, seed: tf.Tensor, rate: tf.Tensor, *, size: int
-    ) -> tuple[tf.Tensor, tf.Tensor]:
-        pictures = augment(photos, seed, size=size, params=self._augmentation)
+    def _step_of(self, phase: Phase) -> Step:
+        if phase.name not in self._compiled_train:
+            self._compiled_train[phase.name] = self._compile(phase.variables)
+        return self._compiled_train[phase.name]
+
+    def _compile(self, variables: Sequence[keras.Variable]) -> Step:
+        def step(pictures: tf.Tensor, targets: tf.Tensor, labels: tf.Tensor, rate: tf.Tensor) -> Pair:
+            loss, gradients, logits = self._learn(pictures, targets, variables)
+            self._optimizer.learning_rate.assign(rate)
+            self._optimizer.apply_gradients(zip(gradients, variables, strict=True))
+            return loss, count_hits(logits, labels)
+
+        compiled: Step = tf.function(step, reduce_retracing=False)
+        return compiled
+
+    def _change(
+        self, photos: tf.Tensor, labels: tf.Tensor, seed: tf.Tensor, *, size: int, share: Share | None = None
+    ) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+        """Pictures, targets, and the labels as they are."""
+        pictures = augment(photos, seed, size=size, params=self._augmentation, share=share)
+        targets = make_targets(labels, num_outputs=self._num_outputs, smoothing=self._smoothing)
+        if probability := self._augmentation.cutmix:
+            pictures, targets = cut_and_mix(pictures, targets, seed, probability=probability, share=share)
+        return pictures, targets, labels
+
+    def _learn(
+        self, pictures: tf.Tensor, targets: tf.Tensor, variables: Sequence[keras.Variable], weight: float = 1.0
+    ) -> tuple[tf.Tensor, list[tf.Tensor], tf.Tensor]:
+        """Loss, gradients and logits; loss and gradients are multiplied with a weight."""
         with tf.GradientTape() as tape:
             logits = self._body(pictures, training=True)
-            loss = batch_loss(logits, labels, smoothing=self._smoothing)
-        variables = self._body.trainable_variables
-        gradients = tape.gradient(loss, variables)
-        self._optimizer.learning_rate.assign(rate)
-        self._optimizer.apply_gradients(zip(gradients, variables, strict=True))
-        return loss, count_hits(logits, labels)
+            loss = batch_loss(logits, targets) * weight
+        return loss, tape.gradient(loss, variables), logits
 
-    def _validate(self, photos: tf.Tensor, labels: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        logits = self._body(tf.cast(photos, tf.float32), training=False)
-        return batch_loss(logits, labels, smoothing=0.0), count_hits(logits, labels)
+    def _validate(self, photos: tf.Tensor, labels: tf.Tensor, *, size: int) -> Pair:
+        pictures = tf.cast(photos, tf.float32)
+        if size != photos.shape[1]:
+            pictures = tf.image.resize(pictures, (size, size), antialias=True)
+        logits = self._body(pictures, training=False)
+        targets = make_targets(labels, num_outputs=self._num_outputs, smoothing=0.0)
+        return batch_loss(logits, targets), count_hits(logits, labels)

@@ -6,7 +6,7 @@ import pandas as pd
 
 from convlens.errors import ConvLensError
 from convlens.network.inference import predict_probabilities
-from convlens.network.model_files import load_trained_model
+from convlens.network.model_files import load_card, load_trained_model
 from convlens.params import EvaluateParams
 from convlens.photos.prepared import Prepared, open_prepared
 from convlens.progress import say
@@ -73,7 +73,8 @@ def _answer(prepared: Prepared, model_folder: Path) -> Answers:
     photos = prepared.photos(SPLIT)
     if photos.empty:
         raise ConvLensError("Expected photos in the test split. Received: none. Raise preprocess.test_fraction.")
-    probabilities = predict_probabilities(load_trained_model(model_folder), prepared.images(SPLIT))
+    model, mirror = load_trained_model(model_folder), load_card(model_folder)["mirror"]
+    probabilities = predict_probabilities(model, prepared.images(SPLIT), mirror=mirror)
     if probabilities.shape[1] != len(prepared.classes):
         raise ConvLensError(
             f"Expected a model of the {len(prepared.classes)} classes {', '.join(prepared.classes)}. "

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -18,15 +19,27 @@ def training_key(
 
     Only the chosen architecture's parameters count. Same key, same machine and thread count: same network.
     """
-    chosen = getattr(model, model.architecture)
     inputs = {
         "data": {name: value for name, value in prepared_card.items() if name != "source"},
-        "architecture": {model.architecture: chosen.model_dump(mode="json")},
+        "mirror": model.mirror,
+        "architecture": {model.architecture: _describe_architecture(model)},
         "augment": augment.model_dump(mode="json"),
         "train": train.model_dump(mode="json"),
         "code": digest_code(),
     }
     return hashlib.sha256(json.dumps(inputs, sort_keys=True).encode()).hexdigest()
+
+
+def _describe_architecture(model: ModelParams) -> dict[str, Any]:
+    """Parameters of the chosen architecture; of pretrained weights what they are, not where they lie.
+
+    A file is its digest. ImageNet's weights come with Keras, whose version decides which, and what the backbone is.
+    """
+    values: dict[str, Any] = getattr(model, model.architecture).model_dump(mode="json")
+    if model.architecture != "transfer":
+        return values
+    weights = "file" if model.transfer.has_weights_file else model.transfer.weights
+    return {**values, "weights": weights, "keras": version("keras")}
 
 
 def digest_code() -> str:

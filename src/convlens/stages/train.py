@@ -1,7 +1,7 @@
 """Stage `train`: fit the network, live in MLflow, and write its file and its history."""
 
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import keras
 import pandas as pd
@@ -9,14 +9,16 @@ import pandas as pd
 from convlens.environment import repository_root
 from convlens.errors import ConvLensError
 from convlens.network.checkpoints import Checkpoint
-from convlens.network.fit import EpochReport, FitResult, NotFiniteError, Photos, Recipe, fit
+from convlens.network.devices import Meeting
+from convlens.network.epochs import NotFiniteError, Photos, Recipe
+from convlens.network.fit import EpochReport, FitResult, fit
 from convlens.network.model_files import FILE, encode_model, finish_model
 from convlens.network.runtime import Runtime, prepare_runtime
 from convlens.params import AugmentParams, ModelParams, TrainParams, load_params
 from convlens.photos.prepared import Prepared, open_prepared
 from convlens.progress import say
 from convlens.report.figures_style import to_png
-from convlens.report.figures_training import plot_training_curves
+from convlens.report.figures_training import plot_speed, plot_training_curves
 from convlens.stages.keys import training_key
 from convlens.stages.outputs import new_folder, write_bytes, write_csv, write_json
 from convlens.tracking.live import LiveRun, open_live_run
@@ -30,6 +32,7 @@ def train(
     history: Path,
     curves: Path,
     timing: Path,
+    speed: Path,
     checkpoints: Path,
     model: ModelParams,
     augment: AugmentParams,
@@ -42,7 +45,8 @@ def train(
         model_folder: folder to write: `model.keras` and `card.json`.
         history: one row per epoch (CSV).
         curves: the same as a picture (PNG).
-        timing: seconds and photos per second of each epoch; not a result, differs from run to run (CSV).
+        timing: seconds, photos per second and memory of each epoch; not a result, differs from run to run (CSV).
+        speed: the same as a picture (PNG).
         checkpoints: folder, below the repository's root, for the state of unfinished trainings.
         model: the group `model`.
         augment: the group `augment`.
@@ -52,9 +56,9 @@ def train(
         ConvLensError: a GPU is asked for and there is none, or the loss is not finite any more.
     """
     photos = open_prepared(prepared)
-    runtime = prepare_runtime(train)
     recipe = Recipe(model, augment, train, len(photos.classes))
     key = training_key(photos.card, model=model, augment=augment, train=train)
+    runtime = prepare_runtime(train, Meeting(key))
     checkpoint = Checkpoint(Path(repository_root()) / checkpoints / key)
     _announce(recipe, photos, runtime)
     # What is recorded besides the result is no input of this stage: it reads the whole file without depending on it.
@@ -68,6 +72,7 @@ def train(
             network, _describe(network, result, key=key, recipe=recipe, photos=photos, runtime=runtime), model_folder
         )
     _write_history(result, history, curves)
+    write_bytes(speed, to_png(plot_speed(pd.read_csv(timing))))
     checkpoint.remove()
 
 
@@ -76,16 +81,27 @@ class _Watch:
 
     def __init__(self, timing: Path, live: LiveRun, key: str) -> None:
         self._timing, self._live, self._key = timing, live, key
-        self._rows: list[dict[str, str | float]] = []
 
     def tell(self, report: EpochReport) -> None:
         epoch = int(report.values["epoch"])
-        speed = {"seconds": round(report.seconds, 3), "photos_per_second": round(report.photos_per_second, 1)}
-        self._rows.append({"key": self._key, "epoch": epoch, **speed})
+        speed = {
+            "seconds": round(report.seconds, 3),
+            "photos_per_second": round(report.photos_per_second, 1),
+            "memory_megabytes": round(report.memory_megabytes),
+        }
         self._timing.parent.mkdir(parents=True, exist_ok=True)
-        write_csv(self._timing, pd.DataFrame(self._rows))
+        row = {"key": self._key, "epoch": epoch, **speed}
+        write_csv(self._timing, pd.DataFrame([*self._earlier(epoch), row]))
         self._live.log_epoch(epoch, {**{k: v for k, v in report.values.items() if k != "epoch"}, **speed})
-        say(_line(report))
+        tell_epoch(report)
+
+    def _earlier(self, epoch: int) -> list[dict[str, Any]]:
+        """What an earlier process noted of the same training."""
+        if not self._timing.is_file():
+            return []
+        table = pd.read_csv(self._timing)
+        same = table[(table["key"] == self._key) & (table["epoch"] < epoch)]
+        return cast("list[dict[str, Any]]", same.to_dict(orient="records"))
 
 
 def _fit(recipe: Recipe, photos: Prepared, *, runtime: Runtime, checkpoint: Checkpoint, watch: _Watch) -> FitResult:
@@ -98,10 +114,11 @@ def _fit(recipe: Recipe, photos: Prepared, *, runtime: Runtime, checkpoint: Chec
         raise ConvLensError(f"{error} Photos of that batch: {', '.join(names)}.") from error
 
 
-def _line(report: EpochReport) -> str:
+def tell_epoch(report: EpochReport) -> None:
+    """Print one line about an epoch."""
     values = report.values
     minutes, seconds = divmod(round(report.seconds_left), 60)
-    return (
+    say(
         f"train: epoch {int(values['epoch']):>3}/{report.num_epochs}  {int(values['image_size'])} px  "
         f"loss {values['train_loss']:.3f}  accuracy {values['train_accuracy']:.1%}  "
         f"validation {values['validation_loss']:.3f} {values['validation_accuracy']:.1%}  "
@@ -112,9 +129,17 @@ def _line(report: EpochReport) -> str:
 def _announce(recipe: Recipe, photos: Prepared, runtime: Runtime) -> None:
     counts = {split: sum(photos.card["counts"][split].values()) for split in ("train", "validation")}
     say(
-        f"train: {recipe.model.architecture}, {recipe.train.epochs} epochs over {counts['train']:,} photos, "
-        f"{counts['validation']:,} to validate, {runtime.device}, {runtime.precision}."
+        f"train: {recipe.model.architecture}, {_length(recipe.train)} over {counts['train']:,} photos, "
+        f"{counts['validation']:,} to validate, {runtime.devices.describe(runtime.device)}, {runtime.precision}."
     )
+
+
+def _length(params: TrainParams) -> str:
+    """How long the training is to be: `40 epochs`, `as many epochs as fit 5 minutes`, or `at most` so many."""
+    if params.max_minutes is None:
+        return f"{params.epochs} epochs"
+    minutes = f"fit {params.max_minutes:g} minutes"
+    return f"as many epochs as {minutes}" if params.epochs is None else f"{params.epochs} epochs or what {minutes}"
 
 
 def _finish(result: FitResult, recipe: Recipe, photos: Prepared) -> keras.Model:
@@ -133,10 +158,12 @@ def _describe(
         "image_size": photos.card["image_size"],
         "keep_aspect": photos.card["keep_aspect"],
         "resampling": photos.card["resampling"],
+        "mirror": recipe.model.mirror,
         "num_parameters": network.count_params(),
         "precision": runtime.precision,
         "num_threads": runtime.num_threads,
         "device": runtime.device,
+        "num_devices": runtime.devices.num_replicas,
         "epochs": len(result.history),
         "best_epoch": result.best_epoch,
         "data_digest": photos.card["digest"],

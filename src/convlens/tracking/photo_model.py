@@ -32,7 +32,7 @@ class PhotoClassifier:
         """Take the parts.
 
         Args:
-            card: card.json of the model: classes and the settings of the loader.
+            card: card.json of the model: classes, the settings of the loader, and whether to look at mirror images.
             network: gives probabilities for uint8 arrays (n, image_size, image_size, 3).
             load_photo: gives the array (image_size, image_size, 3) of a path, bytes or an array, by the card.
         """
@@ -61,10 +61,15 @@ class PhotoClassifier:
 
     def predict_arrays(self, images: np.ndarray) -> np.ndarray:
         """Probabilities, float64 (n, classes), of uint8 images (n, image_size, image_size, 3), in one batch."""
-        answer = np.asarray(self._network(images, training=False)).astype(np.float64)
+        answer = self._answer(images)
+        if self.card.get("mirror", False):
+            answer = (answer + self._answer(images[:, :, ::-1])) / 2
         if answer.shape[1] == 1:  # one sigmoid: the probability of the second class
             answer = np.concatenate([1 - answer, answer], axis=1)
         return answer
+
+    def _answer(self, images: np.ndarray) -> np.ndarray:
+        return np.asarray(self._network(images, training=False)).astype(np.float64)
 
     def _predict_batch(self, photos: list[Any]) -> pd.DataFrame:
         loaded = [self._load(photo) for photo in photos]
