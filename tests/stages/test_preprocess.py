@@ -40,7 +40,13 @@ def run(folder: str = "prepared", **changes: Any) -> Any:
         "preprocess",
         **{"image_size": 16, "photos_per_shard": 4, "num_workers": 1, **changes},
     )
-    preprocess(manifest=Path("manifest.parquet"), prepared=Path(folder), data=SOURCE, preprocess=group)
+    preprocess(
+        manifest=Path("manifest.parquet"),
+        prepared=Path(folder),
+        leaks=Path(f"{folder}.json"),
+        data=SOURCE,
+        preprocess=group,
+    )
     return open_prepared(Path(folder))
 
 
@@ -180,7 +186,7 @@ def test_a_photo_that_broke_since_the_scan_stops_and_leaves_the_earlier_result()
     with pytest.raises(PhotoError, match=r"pets/dogs/003\.png"):
         run()
     assert tree("prepared") == before
-    assert sorted(path.name for path in Path().iterdir()) == ["manifest.parquet", "pets", "prepared"]
+    assert sorted(path.name for path in Path().iterdir()) == ["manifest.parquet", "pets", "prepared", "prepared.json"]
 
 
 def test_a_full_disk_is_told_and_leaves_the_earlier_result() -> None:

@@ -1,4 +1,4 @@
-"""Stage `preprocess`: split the usable photos and decode them once into memory-mapped arrays."""
+"""Stage `preprocess`: split the usable photos, copies together, and decode them once into memory-mapped arrays."""
 
 import hashlib
 from collections.abc import Iterable
@@ -10,29 +10,33 @@ import numpy as np
 import pandas as pd
 from numpy.lib.format import write_array_header_1_0
 
+from convlens.errors import ConvLensError
 from convlens.params import DataParams, PreprocessParams
 from convlens.photos.decoding import decode_photos
+from convlens.photos.duplicates import group_duplicates
+from convlens.photos.leaks import describe_groups, is_large
 from convlens.photos.loader import LoaderSettings
-from convlens.photos.split import SPLITS, split_photos
+from convlens.photos.split import LEFT_OUT, SPLITS, split_photos
 from convlens.progress import say, track
 from convlens.stages.outputs import new_folder, read_parquet, write_csv, write_json
 
 SPLIT_COLUMNS = ["path", "label", "split", "row", "width", "height", "sha256"]
 
 
-def preprocess(*, manifest: Path, prepared: Path, data: DataParams, preprocess: PreprocessParams) -> None:
-    """Write arrays, labels and the table of splits.
+def preprocess(*, manifest: Path, prepared: Path, leaks: Path, data: DataParams, preprocess: PreprocessParams) -> None:
+    """Write arrays, labels, the table of splits, and which photos are copies of each other.
 
     Args:
         manifest: table that `validate` wrote.
         prepared: folder to write.
+        leaks: groups of near-duplicates and what became of them, to write (JSON).
         data: the group `data`; its source is noted in the card.
         preprocess: the group `preprocess`.
 
     Raises:
         ConvLensError: a class is left without photos in a split, or a photo cannot be read any more.
     """
-    table = _assign_rows(read_parquet(manifest), preprocess)
+    table, copies = _split(read_parquet(manifest), preprocess)
     settings = LoaderSettings(preprocess.image_size, preprocess.keep_aspect, preprocess.resampling)
     with new_folder(prepared) as folder:
         for split in SPLITS:
@@ -40,15 +44,41 @@ def preprocess(*, manifest: Path, prepared: Path, data: DataParams, preprocess: 
             np.save(folder / split / "labels.npy", _encode_labels(table)[table["split"] == split])
         write_csv(folder / "splits.csv", table[SPLIT_COLUMNS])
         write_json(folder / "card.json", _describe(table, data, preprocess))
+    write_json(leaks, copies)
+    _tell(copies, leaks)
     counts = ", ".join(f"{(table['split'] == split).sum():,} {split}" for split in SPLITS)
     say(f"preprocess: {counts} photos at {preprocess.image_size}x{preprocess.image_size}.")
 
 
-def _assign_rows(manifest: pd.DataFrame, params: PreprocessParams) -> pd.DataFrame:
+def _split(manifest: pd.DataFrame, params: PreprocessParams) -> tuple[pd.DataFrame, dict[str, Any]]:
+    """The photos that are used, with their split and row, and what is known of copies."""
     table = manifest[manifest["usable"]].reset_index(drop=True)
-    table["split"] = split_photos(table, params)
+    groups = group_duplicates(table, params)
+    splits = split_photos(table, params, groups=groups)
+    copies = describe_groups(table, groups, splits)
+    if copies["groups_across_splits"]:
+        raise ConvLensError(
+            "Expected copies of a photo in one split. Received: groups of near-duplicates in two splits, "
+            f"{copies['groups_across_splits']:,} of {copies['num_groups']:,}. This is a fault of ConvLens; report it."
+        )
+    table = table.assign(split=splits)[splits != LEFT_OUT].reset_index(drop=True)
     table["row"] = table.groupby("split").cumcount()
-    return table
+    return table, copies
+
+
+def _tell(copies: dict[str, Any], leaks: Path) -> None:
+    grouped, groups = copies["num_grouped_photos"], copies["num_groups"]
+    if groups:
+        say(f"preprocess: {grouped:,} photos are in {groups:,} groups of copies, each in one split; see {leaks}.")
+    if copies["left_out"]:
+        say(f"preprocess: {len(copies['left_out']):,} photos are left out: copies of photos that the source holds out.")
+    if copies["groups_of_two_labels"]:
+        say(f"preprocess: warning: {copies['groups_of_two_labels']:,} groups of copies have more than one label.")
+    if is_large(copies["largest_group"], copies["num_photos"]):
+        say(
+            f"preprocess: warning: {copies['largest_group']:,} photos count as copies of one another. If they are not, "
+            "lower preprocess.duplicate_distance, or set preprocess.near_duplicates to false."
+        )
 
 
 def _write_images(folder: Path, paths: pd.Series, settings: LoaderSettings, params: PreprocessParams) -> None:
