@@ -32,6 +32,14 @@ def repository_root() -> str:
     return os.environ.get("DVC_ROOT", os.getcwd())
 
 
+def cluster_address() -> str:
+    """Address of the Dask scheduler whose workers read the photos, from `CONVLENS_CLUSTER`; '' means this machine.
+
+    No parameter: where photos are read changes no result, so it must neither run a stage again nor be recorded.
+    """
+    return os.environ.get("CONVLENS_CLUSTER", "").strip()
+
+
 @contextmanager
 def hold_stderr(*, replay: bool = True) -> Iterator[None]:
     """Keep back what libraries print, such as TensorFlow's remarks from C++ that no setting silences.

@@ -47,7 +47,7 @@ def test_cards_are_read(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("values", "words"),
     [
-        ({**PAINTED, "kind": "drawn"}, r"Expected a card with kind: painted or kind: url in .*Received: 'drawn'"),
+        ({**PAINTED, "kind": "drawn"}, r"Expected a card with kind: painted, url or store in .*Received: 'drawn'"),
         ({**PAINTED, "kind": ["painted"]}, r"Received: \['painted'\]"),
         ({"name": "x"}, "Received: None"),
         ("", "Received: None"),

@@ -1,10 +1,12 @@
 import os
+import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import pandas as pd
 import pytest
-from photo_files import write_classes, write_photo
+from photo_files import ROOT, write_classes, write_photo
 
 from convlens.errors import ConvLensError
 from convlens.photos.listing import describe_photos, list_folder, read_regions
@@ -228,3 +230,32 @@ def test_regions_that_are_not_text_are_told(tmp_path: Path) -> None:
     (tmp_path / "regions.csv").write_bytes(b"\xff\xfe\xfa\xc3" * 20)
     with pytest.raises(ConvLensError, match=r"Expected .*regions\.csv"):
         read_regions(tmp_path)
+
+
+LISTER = """
+import os, sys
+from pathlib import Path
+from convlens.errors import ConvLensError
+from convlens.photos.listing import list_folder
+os.setgid(65534); os.setuid(65534)
+try:
+    list_folder(Path(sys.argv[1]))
+except ConvLensError as error:
+    print(error)
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "setuid") or os.getuid() != 0, reason="as nobody else there is nobody to become")
+def test_a_folder_that_may_not_be_listed_is_told() -> None:
+    """The super-user may list all, so another user tries."""
+    with tempfile.TemporaryDirectory() as name:
+        source = Path(name)
+        source.chmod(0o755)
+        touch(source, "a/1.jpg", "b/1.jpg")
+        (source / "b").chmod(0)
+        done = subprocess.run([sys.executable, "-c", LISTER, name], capture_output=True, text=True, timeout=60, cwd="/",
+                              env={"PYTHONPATH": str(ROOT / "src")}, check=False)  # fmt: skip
+        (source / "b").chmod(0o755)
+    assert done.stdout == f"Expected to list {name}/b. Received: Permission denied. Check its permissions.\n", (
+        done.stderr
+    )

@@ -1,16 +1,20 @@
+import contextlib
 import os
-from collections.abc import Iterator
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 
 import numpy as np
 import pytest
-from photo_files import noise_photo, write_photo
+from photo_files import ROOT, make_doubts, noise_photo, write_photo
 
 from convlens.errors import ConvLensError
 from convlens.photos import workers
 from convlens.photos.decoding import decode_photos
-from convlens.photos.facts import scan_photo
+from convlens.photos.facts import Candidate, scan_photo
 from convlens.photos.loader import LoaderSettings, PhotoError, load_photo
 from convlens.photos.workers import count_workers, map_in_processes
 
@@ -34,8 +38,10 @@ def test_processes_give_the_same_as_none(paths: list[str]) -> None:
 def test_facts_from_processes_and_errors_from_processes(paths: list[str], tmp_path: Path) -> None:
     broken = write_photo(tmp_path / "broken.jpg", b"no photo")
     many = [*paths, str(broken)]
-    scan = partial(scan_photo, max_megapixels=1)
-    assert list(map_in_processes(scan, many, num_workers=2)) == list(map_in_processes(scan, many, num_workers=1))
+    scan = partial(scan_photo, doubts=make_doubts())
+    candidates = [Candidate(path) for path in many]
+    found = list(map_in_processes(scan, candidates, num_workers=2))
+    assert found == list(map_in_processes(scan, candidates, num_workers=1))
     with pytest.raises(PhotoError, match=r"Received: .*broken\.jpg, which is none") as caught:
         list(decode_photos(many, SETTINGS, num_workers=2))
     assert caught.value.reason == "not an image that Pillow can read"
@@ -67,3 +73,46 @@ def test_work_is_done_as_it_is_asked_for() -> None:
 def test_the_number_of_processes() -> None:
     assert count_workers(3) == 3
     assert 1 <= count_workers(0) <= (os.cpu_count() or 1)
+
+
+PARENT = """
+import sys, time
+from convlens.photos import workers
+workers.SMALL_JOB = 2
+if __name__ == "__main__":
+    for _ in workers.map_in_processes(time.sleep, [0.0] * 8 + [60.0] * 8, num_workers=2, chunk=1):
+        print("working", flush=True)
+"""
+
+
+@pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="only Linux lists processes there")
+def test_the_processes_of_a_killed_one_end(tmp_path: Path) -> None:
+    """They would wait for work for ever: each holds the end of the pipe that it reads from."""
+    script = tmp_path / "parent.py"
+    script.write_text(PARENT)
+    with subprocess.Popen([sys.executable, script], stdout=subprocess.PIPE, start_new_session=True,
+                          env={**os.environ, "PYTHONPATH": str(ROOT / "src")}) as parent:  # fmt: skip
+        assert parent.stdout is not None
+        parent.stdout.readline()
+        assert len(list_session(parent.pid)) > 2
+        parent.kill()
+    wait_until(lambda: list_session(parent.pid) == [])
+
+
+def list_session(leader: int) -> list[int]:
+    """The living processes of a session, zombies aside."""
+    found = []
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        with contextlib.suppress(OSError):
+            fields = stat.read_text().rpartition(")")[2].split()
+            if int(fields[3]) == leader and fields[0] != "Z":
+                found.append(int(stat.parent.name))
+    return found
+
+
+def wait_until(holds: Callable[[], bool]) -> None:
+    for _ in range(600):
+        if holds():
+            return
+        time.sleep(0.05)
+    raise AssertionError("it did not come true")

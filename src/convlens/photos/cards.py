@@ -42,15 +42,27 @@ class UrlCard(Group):
         return self
 
 
-def read_card(path: Path) -> PaintedCard | UrlCard:
+class StoreCard(Group):
+    """Photos in an object store, listed and read where they are."""
+
+    kind: Literal["store"]
+    name: Name
+    licence: Licence
+    address: str = Field(pattern=r"^(s3|gs)://[^/@?#]+(/[^?#]*)?$", description="Such as s3://bucket/photos.")
+
+
+Card = PaintedCard | UrlCard | StoreCard
+
+
+def read_card(path: Path) -> Card:
     """Read a card.
 
     Raises:
         ConvLensError: not a card, or a field is unknown, missing or out of range.
     """
     values = read_yaml(path)
-    kinds: dict[str, type[PaintedCard] | type[UrlCard]] = {"painted": PaintedCard, "url": UrlCard}
+    kinds: dict[str, type[Card]] = {"painted": PaintedCard, "url": UrlCard, "store": StoreCard}
     kind = values.get("kind") if isinstance(values, dict) else None
     if not isinstance(kind, str) or kind not in kinds:
-        raise ConvLensError(f"Expected a card with kind: painted or kind: url in {path}. Received: {kind!r}.")
+        raise ConvLensError(f"Expected a card with kind: painted, url or store in {path}. Received: {kind!r}.")
     return parse_group(kinds[kind], values, where=str(path))

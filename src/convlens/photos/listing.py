@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 
 from convlens.errors import ConvLensError
+from convlens.photos.remote import digest_object, is_address
 
 SPLIT_FOLDERS = {
     "train": "train",
@@ -54,8 +55,8 @@ def list_folder(folder: Path) -> list[ListedPhoto]:
         raise ConvLensError(f"Expected a folder of class folders. Received: {folder}, which is no folder.")
     root = _descend(folder)
     photos = [photo for top in _folders(root) for photo in _list_top(top, folder)]
-    _check_classes(photos, root)
-    _check_splits(photos, root)
+    check_classes(photos, root)
+    check_splits(photos, root)
     return sorted(photos, key=lambda photo: photo.path)
 
 
@@ -122,12 +123,12 @@ def _list_top(top: Path, source: Path) -> Iterator[ListedPhoto]:
 
 
 def _folders(folder: Path) -> list[Path]:
-    return sorted(path for path in folder.iterdir() if path.is_dir() and _wanted(path.name))
+    return [path for path in _children(folder) if path.is_dir() and _wanted(path.name)]
 
 
 def _files(folder: Path, source: Path) -> Iterator[Path]:
     _refuse_outside(folder, source)
-    for path in sorted(folder.iterdir()):
+    for path in _children(folder):
         if not _wanted(path.name):
             continue
         _refuse_outside(path, source)
@@ -135,6 +136,14 @@ def _files(folder: Path, source: Path) -> Iterator[Path]:
             yield from () if path.is_symlink() else _files(path, source)
         else:
             yield path
+
+
+def _children(folder: Path) -> list[Path]:
+    """What is in a folder, in order."""
+    try:
+        return sorted(folder.iterdir())
+    except OSError as error:  # no permission, a disk that went away
+        raise ConvLensError(f"Expected to list {folder}. Received: {error.strerror}. Check its permissions.") from error
 
 
 def _refuse_outside(path: Path, source: Path) -> None:
@@ -153,7 +162,8 @@ def _wanted(name: str) -> bool:
     return not name.startswith(".") and name.lower() not in JUNK
 
 
-def _check_classes(photos: list[ListedPhoto], root: Path) -> None:
+def check_classes(photos: list[ListedPhoto], root: Path | str) -> None:
+    """Raise ConvLensError unless there are at least two classes."""
     classes = sorted({photo.label for photo in photos})
     if len(classes) < 2:
         received = f"one class only ('{classes[0]}')" if classes else "no class folder"
@@ -163,7 +173,8 @@ def _check_classes(photos: list[ListedPhoto], root: Path) -> None:
         )
 
 
-def _check_splits(photos: list[ListedPhoto], root: Path) -> None:
+def check_splits(photos: list[ListedPhoto], root: Path | str) -> None:
+    """Raise ConvLensError if class folders stand beside split folders."""
     splits = {photo.split for photo in photos}
     if "" in splits and len(splits) > 1:
         classes = sorted({photo.label for photo in photos if not photo.split})
@@ -175,6 +186,8 @@ def _check_splits(photos: list[ListedPhoto], root: Path) -> None:
 
 def _digest_file(path: str) -> tuple[int, str]:
     """Size and digest; a pipe or device is not opened, its reader would wait for ever."""
+    if is_address(path):
+        return digest_object(path)
     if not os.path.isfile(path):
         return 0, ""
     try:

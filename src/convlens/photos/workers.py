@@ -1,14 +1,19 @@
-"""The same work on many photos, in several processes."""
+"""The same work on many photos, in several processes or threads, or on a cluster."""
 
 import os
+import warnings
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures import Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
-from multiprocessing import get_context
+from multiprocessing import get_context, parent_process
+from multiprocessing.connection import wait
+from threading import Thread
 from typing import TypeVar
 
+from convlens.environment import cluster_address
 from convlens.errors import ConvLensError
+from convlens.photos.cluster import map_on_cluster
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -28,6 +33,8 @@ def map_in_processes(
 ) -> Iterator[Result]:
     """Yield `function(item)` for every item, in order; results do not depend on the number of processes.
 
+    Where `CONVLENS_CLUSTER` names a Dask scheduler, its workers do the work instead (see `cluster.py`).
+
     Args:
         function: a picklable function (module level, or a `functools.partial` of one).
         items: picklable items.
@@ -35,14 +42,17 @@ def map_in_processes(
         chunk: items handed over at a time.
 
     Raises:
-        ConvLensError: a process was killed, mostly by a system that is out of memory.
+        ConvLensError: a process was killed, mostly by a system that is out of memory; or the cluster fails.
     """
-    workers = count_workers(num_workers)
+    workers, address = count_workers(num_workers), cluster_address()
+    if address and len(items) >= SMALL_JOB:
+        yield from map_on_cluster(function, items, address=address, chunk=chunk)
+        return
     if workers == 1 or len(items) < SMALL_JOB:
         yield from map(function, items)
         return
     # Fresh processes, not forks: a fork copies the locks of libraries' threads but not the threads.
-    with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
+    with ProcessPoolExecutor(workers, mp_context=get_context("spawn"), initializer=_end_with_parent) as pool:
         try:
             yield from _map_in_window(pool, function, items, chunk=chunk, window=4 * workers)
         except BrokenProcessPool as error:
@@ -55,8 +65,41 @@ def map_in_processes(
             raise
 
 
+def map_in_threads(
+    function: Callable[[Item], Result], items: Sequence[Item], *, num_workers: int = 0, chunk: int = 16
+) -> Iterator[Result]:
+    """Like `map_in_processes`, in threads: for work in libraries that let other threads run meanwhile.
+
+    Nothing has to be started and no result sent, but what crashes a thread crashes the program. Warnings are off while
+    it runs: Python's switch for them is one for all threads.
+    """
+    workers = count_workers(num_workers)
+    if workers == 1:
+        yield from map(function, items)
+        return
+    with ThreadPoolExecutor(workers) as pool, warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        try:
+            yield from _map_in_window(pool, function, items, chunk=chunk, window=4 * workers)
+        except BaseException:
+            pool.shutdown(cancel_futures=True)
+            raise
+
+
+def _end_with_parent() -> None:
+    """Let this process end when the one that started it is killed: it would wait for work for ever."""
+    parent = parent_process()
+    if parent is not None:
+        Thread(target=_wait_and_exit, args=(parent.sentinel,), daemon=True).start()
+
+
+def _wait_and_exit(sentinel: int) -> None:
+    wait([sentinel])
+    os._exit(1)
+
+
 def _map_in_window(
-    pool: ProcessPoolExecutor, function: Callable[[Item], Result], items: Sequence[Item], *, chunk: int, window: int
+    pool: Executor, function: Callable[[Item], Result], items: Sequence[Item], *, chunk: int, window: int
 ) -> Iterator[Result]:
     """Like `pool.map`, with at most `window` chunks under way, so that memory does not grow with the job."""
     pending: deque[Future[list[Result]]] = deque()
