@@ -31,7 +31,8 @@ def make_inputs(
     return ReportInputs(
         manifest=manifest,
         validation_result=make_validation(manifest),
-        quarantine=manifest.loc[~manifest["usable"], ["path", "label", "reason"]],
+        quarantine=manifest.loc[~manifest["usable"], ["path", "label", "cause", "reason"]],
+        gallery=make_gallery([]),
         prepared_card=card,
         splits=splits,
         history=make_history(),
@@ -57,11 +58,20 @@ def make_manifest(classes: Sequence[str], per_class: int) -> pd.DataFrame:
             rows.append({
                 "path": path, "label": label, "bytes": 9000 + index, "sha256": digest(path), "format": "JPEG",
                 "mode": "RGB", "width": width, "height": height, "decodes": True, "usable": True, "reason": "",
-                "brightness": generator.uniform(), "split": SPLITS[index % len(SPLITS)],
+                "frames": 1, "aspect": width / height, "cause": "", "brightness": generator.uniform(),
+                "contrast": generator.uniform(0, 0.5), "sharpness": generator.uniform(60, 3000),
+                "split": SPLITS[index % len(SPLITS)],
             })  # fmt: skip
     table = pd.DataFrame(rows)
-    table.loc[0, ["decodes", "usable", "reason", "format"]] = [False, False, "the file ends early", ""]
+    table.loc[0, ["decodes", "usable", "cause", "reason"]] = [False, False, "unreadable", "the file ends early"]
+    table.loc[0, ["format", "sha256"]] = ""
     return table
+
+
+def make_gallery(photos: Sequence[tuple[str, str, str]]) -> pd.DataFrame:
+    """`data/validation_gallery.parquet` of photos given by path, digest and doubt."""
+    rows = [(path, sha256, doubt, paint(path)) for path, sha256, doubt in photos]
+    return pd.DataFrame(rows, columns=["path", "sha256", "doubt", "thumbnail"], dtype=object)
 
 
 def make_evaluation(test: pd.DataFrame, classes: Sequence[str], skill: float) -> Evaluation:
@@ -96,9 +106,11 @@ def make_model_card(prepared: dict[str, Any]) -> dict[str, Any]:
 
 def make_validation(manifest: pd.DataFrame) -> dict[str, Any]:
     """`reports/validation/result.json` with one warning."""
-    met = {"expectation": "at least 10 usable photos in every class", "severity": "critical", "success": True,
+    met = {"name": "photos_per_class", "expected": "at least 10",
+           "expectation": "at least 10 usable photos in every class", "severity": "critical", "success": True,
            "observed": "all 2 classes meet it", "parameter": "validate.min_photos_per_class", "worst": []}  # fmt: skip
-    missed = {"expectation": "no photo twice", "severity": "warning", "success": False, "observed": "2 photos do not",
+    missed = {"name": "unique_paths", "expected": "none twice",
+              "expectation": "no photo twice", "severity": "warning", "success": False, "observed": "2 photos do not",
               "parameter": "data.source", "worst": ["data/raw/a.jpg", "data/raw/b.jpg"]}  # fmt: skip
     usable = int(manifest["usable"].sum())
     counts = {"num_photos": len(manifest), "num_usable": usable}

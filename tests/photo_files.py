@@ -10,6 +10,7 @@ import numpy as np
 from PIL import Image
 
 from convlens.params import Group, PreprocessParams, ValidateParams
+from convlens.photos.facts import Doubts
 
 ROOT = Path(__file__).parents[1]
 PARAMS = ROOT / "params.yaml"
@@ -20,7 +21,8 @@ GROUPS: dict[str, tuple[type[Group], dict[str, Any]]] = {
     "validate": (
         ValidateParams,
         {
-            "formats": ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "MPO"),
+            "critical": ("unreadable", "quarantined", "photos_per_class", "unique_paths"),
+            "formats": ("JPEG", "PNG", "WEBP", "AVIF", "GIF", "BMP", "TIFF", "MPO"),
             "min_side": 32,
             "max_aspect": 4.0,
             "max_megapixels": 100.0,
@@ -30,6 +32,9 @@ GROUPS: dict[str, tuple[type[Group], dict[str, Any]]] = {
             "max_quarantined_fraction": 0.2,
             "max_dark_fraction": 0.1,
             "dark_brightness": 0.1,
+            "max_duplicated_fraction": 0.2,
+            "max_blurred_fraction": 0.1,
+            "blurred_sharpness": 1.0,
         },
     ),
     "preprocess": (
@@ -41,6 +46,9 @@ GROUPS: dict[str, tuple[type[Group], dict[str, Any]]] = {
             "validation_fraction": 0.15,
             "test_fraction": 0.15,
             "seed": 0,
+            "near_duplicates": True,
+            "duplicate_distance": 6,
+            "match_mirrored": False,
             "photos_per_shard": 4096,
             "num_workers": 1,
         },
@@ -61,6 +69,12 @@ def import_expectations() -> Any:
         import convlens.photos.expectations
 
         return convlens.photos.expectations
+
+
+def make_doubts(**changes: Any) -> Doubts:
+    """What `scan_photo` is told of the group `validate`."""
+    group = make_group("validate", **changes)
+    return Doubts(**{name: getattr(group, name) for name in Doubts.__dataclass_fields__})
 
 
 def encode(image: Image.Image, kind: str = "PNG", **options: Any) -> bytes:

@@ -1,7 +1,8 @@
 import contextlib
 import socket
 import threading
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -241,3 +242,39 @@ def test_without_a_digest_the_digest_is_shown(site: Site, tmp_path: Path, capsys
 def test_the_digest_of_a_file(tmp_path: Path) -> None:
     (tmp_path / "file").write_bytes(CONTENT)
     assert digest_file(tmp_path / "file") == sha()
+
+
+def drip(*, head: bool) -> Callable[[Handler], None]:
+    """An answer of a byte now and then: never late for a socket, never done."""
+
+    def answer(request: Handler) -> None:
+        if not head:
+            request.send_response(200)
+            request.send_header("Content-Length", "300000")
+            request.end_headers()
+        with contextlib.suppress(OSError):
+            for letter in (b"HTTP/1.1 200 OK\r\nX-Long: " if head else CONTENT)[:30] + b"a" * 170:
+                request.wfile.write(bytes([letter]))
+                request.wfile.flush()
+                time.sleep(0.02)
+
+    return answer
+
+
+@pytest.mark.parametrize("head", [True, False], ids=["header", "content"])
+def test_a_server_that_drips_is_left(head: bool, site: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(download, "WINDOW_SECONDS", 0.2)
+    monkeypatch.setattr(download, "ATTEMPTS", 2)
+    site.answers = [drip(head=head)]
+    with pytest.raises(
+        ConvLensError, match=r"after 2 attempts: \d+ bytes, then nothing in time.*What has come is kept"
+    ):
+        bring(site, tmp_path / "photos.zip")
+    assert len(site.asked) == 2
+
+
+def test_a_download_ends_at_its_deadline(site: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(download, "MAX_SECONDS", 0.2)
+    site.answers = [drip(head=False)]
+    with pytest.raises(ConvLensError, match=r"after 1 attempts: "):
+        bring(site, tmp_path / "photos.zip")

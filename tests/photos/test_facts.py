@@ -1,16 +1,25 @@
+import io
 import os
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
-from photo_files import encode, noise_photo, quadrants, write_photo
+from photo_files import encode, make_doubts, noise_photo, quadrants, write_photo
 from PIL import Image
 
-from convlens.photos.facts import PhotoFacts, scan_photo
+from convlens.photos import facts as facts_module
+from convlens.photos.facts import Candidate, PhotoFacts, ScannedPhoto, find_doubt, scan_photo
+from convlens.photos.hashing import compute_hashes
 
 
 def scan(path: Path, max_megapixels: float = 10) -> PhotoFacts:
-    return scan_photo(str(path), max_megapixels=max_megapixels)
+    return look(path, max_megapixels=max_megapixels).facts
+
+
+def look(path: Path, *, copied: bool = False, **limits: Any) -> ScannedPhoto:
+    return scan_photo(Candidate(str(path), copied), doubts=make_doubts(**limits))
 
 
 def test_the_facts_of_a_painted_photo(tmp_path: Path) -> None:
@@ -30,7 +39,8 @@ def test_the_facts_of_a_painted_photo(tmp_path: Path) -> None:
         error="",
         brightness=0.5,
         contrast=0.5,
-        sharpness=round(2 / 98, 4),  # an edge one pixel wide on either side
+        sharpness=round(2 * 255**2 / 98, 2),  # an edge of 255 on one side, of -255 on the other
+        **compute_hashes(Image.fromarray(half)),
     )
 
 
@@ -47,7 +57,7 @@ def test_blur_lowers_sharpness(tmp_path: Path) -> None:
     first, second = (
         scan(write_photo(tmp_path / f"{name}.png", photo)) for name, photo in (("a", sharp), ("b", blurred))
     )
-    assert second.sharpness < first.sharpness / 2
+    assert second.sharpness < first.sharpness / 4
 
 
 @pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP", "TIFF"])
@@ -125,3 +135,54 @@ def test_a_photo_above_the_limit_is_not_decoded(tmp_path: Path) -> None:
 def test_a_photo_of_one_pixel_can_be_measured(tmp_path: Path) -> None:
     facts = scan(write_photo(tmp_path / "dot.png", Image.new("RGB", (1, 1), (255, 255, 255))))
     assert (facts.decodes, facts.brightness, facts.sharpness) == (True, 1.0, 0.0)
+
+
+def test_pages_of_a_tiff_are_counted_up_to_a_limit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Pillow's own count takes the square of their number: 300,000 empty pages would keep it busy for hours."""
+    frames = [noise_photo(str(index)) for index in range(4)]
+    path = write_photo(tmp_path / "a.tiff", frames[0], "TIFF", save_all=True, append_images=frames[1:])
+    facts = scan(path)
+    assert (facts.frames, facts.decodes) == (4, True)
+    assert facts.sharpness == scan(write_photo(tmp_path / "b.png", frames[0])).sharpness  # the first page
+    monkeypatch.setattr(facts_module, "MAX_PAGES", 3)
+    assert scan(path).error == "a TIFF of more than 3 pages"
+
+
+@pytest.mark.parametrize(
+    ("doubt", "content", "limits"),
+    [
+        ("", noise_photo("good", (60, 50)), {}),
+        ("too_small", noise_photo("small", (60, 20)), {}),
+        ("dark", Image.new("RGB", (60, 50)), {}),
+        ("blurred", Image.new("RGB", (60, 50), (128, 128, 128)), {}),
+        ("format", noise_photo("format", (60, 50)), {"formats": ("JPEG",)}),
+    ],
+)
+def test_doubtful_photos_come_with_a_picture(doubt: str, content: Image.Image, limits: dict, tmp_path: Path) -> None:
+    path = write_photo(tmp_path / "a.png", content)
+    found = look(path, **limits)
+    assert (found.doubt, bool(found.thumbnail)) == (doubt, bool(doubt))
+    copy = look(path, copied=True, **limits)
+    assert (copy.doubt, copy.facts) == ("copied", found.facts)
+    with Image.open(io.BytesIO(copy.thumbnail)) as picture:
+        assert (picture.format, picture.size) == ("JPEG", content.size)
+
+
+def test_pictures_are_small(tmp_path: Path) -> None:
+    found = look(write_photo(tmp_path / "a.png", noise_photo("large", (1600, 900))), copied=True)
+    with Image.open(io.BytesIO(found.thumbnail)) as picture:
+        assert picture.size == (160, 90)
+    assert len(found.thumbnail) < 16_000
+
+
+def test_a_second_view_of_a_phone_is_no_animation() -> None:
+    good = PhotoFacts(width=50, height=50, frames=2, brightness=0.5, sharpness=99)
+    doubts = {kind: find_doubt(replace(good, format=kind), make_doubts()) for kind in ("MPO", "GIF", "TIFF")}
+    assert doubts == {"MPO": "", "GIF": "later_frames", "TIFF": "later_frames"}
+
+
+def test_what_is_measured_does_not_depend_on_the_order_of_sums() -> None:
+    """Sums of integers are exact, so two machines agree to the last digit."""
+    values = np.random.default_rng(0).integers(-1020, 1021, (254, 254), dtype=np.int32)
+    assert facts_module._variance(values) == facts_module._variance(values[::-1, ::-1])
+    assert facts_module._variance(values) == pytest.approx(float(values.astype(float).var()), rel=1e-12)

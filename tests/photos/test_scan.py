@@ -5,14 +5,11 @@ import pytest
 from photo_files import encode, make_group, noise_photo, write_photo
 from PIL import Image
 
+from convlens.photos import facts
+from convlens.photos import scan as scan_module
 from convlens.photos.listing import describe_photos, list_folder
-from convlens.photos.scan import scan_photos
-
-COLUMNS = {
-    *("path", "label", "bytes", "sha256", "split", "regions"),
-    *("format", "mode", "frames", "width", "height", "aspect", "orientation", "suffix_agrees", "decodes", "error"),
-    *("brightness", "contrast", "sharpness", "usable", "reason"),
-}
+from convlens.photos.manifest import MANIFEST_COLUMNS
+from convlens.photos.scan import scan_photos, scan_with_pictures
 
 
 @pytest.fixture
@@ -20,7 +17,7 @@ def dirty(tmp_path: Path) -> Path:
     photo = noise_photo("dirty", (60, 50))
     whole = encode(photo, "JPEG")
     write_photo(tmp_path / "cats/good.jpg", whole)
-    write_photo(tmp_path / "cats/suffix.png", whole)
+    write_photo(tmp_path / "cats/suffix.png", encode(photo, "JPEG", quality=60))
     write_photo(tmp_path / "cats/cut.jpg", whole[: len(whole) // 2])
     write_photo(tmp_path / "cats/text.jpg", b"no photo")
     write_photo(tmp_path / "dogs/small.png", Image.new("RGB", (100, 31)))
@@ -35,7 +32,7 @@ def test_every_photo_gets_a_row_and_a_reason(dirty: Path) -> None:
     photos = describe_photos(list_folder(dirty), {})
     before = photos.copy(deep=True)
     table = scan_photos(photos, make_group("validate", max_megapixels=0.1), num_workers=1)
-    assert set(table.columns) == COLUMNS
+    assert list(table.columns) == list(MANIFEST_COLUMNS)
     pd.testing.assert_frame_equal(photos, before)
     reasons = {Path(path).name: reason for path, reason in zip(table["path"], table["reason"], strict=True)}
     cut = reasons.pop("cut.jpg")
@@ -64,3 +61,29 @@ def test_the_index_of_the_list_does_not_matter(dirty: Path) -> None:
     pd.testing.assert_frame_equal(
         table.sort_values("path").reset_index(drop=True), scan_photos(photos, limits, num_workers=1)
     )
+
+
+def test_the_gallery_is_bounded_and_holds_one_picture_of_equal_files(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(scan_module, "MAX_PICTURES_PER_DOUBT", 2)
+    for index in range(4):
+        write_photo(tmp_path / f"cats/{index}.png", Image.new("RGB", (20 + index, 20), (90, 90, 90)))
+        write_photo(tmp_path / f"dogs/copy{index}.png", noise_photo("same"))
+    write_photo(tmp_path / "dogs/good.png")
+    gallery = scan_with_pictures(describe_photos(list_folder(tmp_path), {}), make_group("validate")).gallery
+    names = [(Path(path).name, doubt) for path, doubt in zip(gallery["path"], gallery["doubt"], strict=True)]
+    assert names == [("0.png", "too_small"), ("1.png", "too_small"), ("copy0.png", "copied")]
+
+
+def test_no_photo_is_decoded_twice(dirty: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[str] = []
+    decode = facts.decode_photo
+
+    def count(image: Image.Image) -> Image.Image:
+        seen.append(image.filename)  # type: ignore[attr-defined]
+        return decode(image)
+
+    monkeypatch.setattr(facts, "decode_photo", count)
+    scan_with_pictures(describe_photos(list_folder(dirty), {}), make_group("validate"), num_workers=1)
+    assert len(seen) == len(set(seen)) == 6

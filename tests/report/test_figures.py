@@ -1,7 +1,7 @@
 import io
 import re
 from collections.abc import Callable
-from functools import cache
+from functools import cache, partial
 from xml.etree import ElementTree
 
 import matplotlib
@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from overview_inputs import make_history, make_inputs
 from PIL import Image
 
-from convlens.report.figures_data import MAX_POINTS, plot_brightness, plot_class_balance, plot_sizes
+from convlens.report.figures_data import MAX_POINTS, MEASURES, plot_class_balance, plot_measure, plot_sizes
 from convlens.report.figures_evaluation import (
     plot_confusion_matrix,
     plot_probabilities,
@@ -35,7 +35,7 @@ FIGURES: dict[str, Callable[[], Figure]] = {
     "probabilities": lambda: plot_probabilities(["cats", "dogs"], np.array([0.9, 0.2]), ("cats", "dogs")),
     "balance": lambda: plot_class_balance(INPUTS.prepared_card["counts"]),
     "sizes": lambda: plot_sizes(INPUTS.manifest),
-    "brightness": lambda: plot_brightness(INPUTS.manifest),
+    **{measure.column: partial(plot_measure, INPUTS.manifest, measure, limits=(0.3,)) for measure in MEASURES},
 }
 
 

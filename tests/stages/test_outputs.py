@@ -151,6 +151,11 @@ def test_what_a_killed_process_left_is_cleared(tmp_path: Path) -> None:
     with new_folder(tmp_path / "result"):
         pass
     assert names(tmp_path) == [".other.1.part", "result"]
+    for name in (".a.json.99999.part", ".a[1].parquet.99999.part", ".b.json.99999.part"):
+        (tmp_path / name).write_text("half")
+    write_json(tmp_path / "a.json", {})
+    write_parquet(tmp_path / "a[1].parquet", pd.DataFrame({"a": [1]}))
+    assert names(tmp_path) == [".b.json.99999.part", ".other.1.part", "a.json", "a[1].parquet", "result"]
 
 
 def test_a_link_is_replaced_not_followed(tmp_path: Path) -> None:

@@ -22,7 +22,8 @@ COUNT = 24
 @pytest.fixture(scope="module")
 def params() -> Params:
     values = load_params(Path(__file__).parents[2] / "params.yaml")
-    small = {"image_size": SIZE, "num_workers": 1, "validation_fraction": 0.25, "test_fraction": 0.5}
+    small = {"image_size": SIZE, "num_workers": 1, "validation_fraction": 0.25, "test_fraction": 0.5,
+             "near_duplicates": False}  # fmt: skip
     return values.model_copy(
         update={
             "preprocess": values.preprocess.model_copy(update=small),
@@ -36,15 +37,17 @@ def home(tmp_path_factory: pytest.TempPathFactory, params: Params) -> Path:
     """Everything the stage reads, made by the stages before it where they are quick."""
     home = tmp_path_factory.mktemp("report")
     pd.DataFrame([_write_photo(home, i) for i in range(COUNT)]).to_parquet(home / "manifest.parquet")
-    preprocess(manifest=home / "manifest.parquet", prepared=home / "prepared", data=params.data,
-               preprocess=params.preprocess)  # fmt: skip
+    preprocess(manifest=home / "manifest.parquet", prepared=home / "prepared", leaks=home / "leaks.json",
+               data=params.data, preprocess=params.preprocess)  # fmt: skip
     _write_model(home / "model")
     expectation = {"expectation": "photos decode", "severity": "critical", "success": True, "observed": "all",
                    "expected": "all", "parameter": "validate.formats", "worst": []}  # fmt: skip
     result = {"success": True, "num_photos": COUNT, "num_usable": COUNT, "num_warnings": 0,
               "expectations": [expectation]}  # fmt: skip
     (home / "result.json").write_text(json.dumps(result))
-    (home / "quarantine.csv").write_text("path,label,reason\n")
+    (home / "quarantine.csv").write_text("path,label,cause,reason\n")
+    columns = ["path", "sha256", "doubt", "thumbnail"]
+    pd.DataFrame([], columns=columns, dtype=object).to_parquet(home / "gallery.parquet")
     (home / "history.csv").write_text(
         "epoch,image_size,learning_rate,train_loss,train_accuracy,validation_loss,validation_accuracy\n"
         "1,24,0.1,0.7,0.5,0.7,0.5\n2,24,0.05,0.6,0.6,0.6,0.6\n"
@@ -68,7 +71,7 @@ def _write_photo(home: Path, index: int) -> dict[str, Any]:
         "path": str(path), "label": label, "bytes": len(content), "sha256": hashlib.sha256(content).hexdigest(),
         "split": "", "regions": [], "format": "PNG", "mode": "RGB", "frames": 1, "width": SIZE, "height": SIZE,
         "aspect": 1.0, "orientation": 1, "suffix_agrees": True, "decodes": True, "error": "", "brightness": 0.5,
-        "contrast": 0.1, "sharpness": 0.1, "reason": "", "usable": True,
+        "contrast": 0.1, "sharpness": 500.0, "cause": "", "reason": "", "usable": True,
     }  # fmt: skip
 
 
@@ -76,8 +79,8 @@ def _write_model(folder: Path) -> None:
     folder.mkdir()
     model = residual()
     (folder / "model.keras").write_bytes(encode_model(model, folder))
-    card = {"key": "0" * 64, "architecture": "residual", "classes": ["cats", "dogs"], "image_size": SIZE,
-            "keep_aspect": False, "resampling": "bicubic", "num_parameters": model.count_params(),
+    card = {"key": "0" * 64, "mirror": False, "architecture": "residual", "classes": ["cats", "dogs"],
+            "image_size": SIZE, "keep_aspect": False, "resampling": "bicubic", "num_parameters": model.count_params(),
             "precision": "float32", "num_threads": 2, "device": "cpu", "epochs": 2, "best_epoch": 2,
             "data_digest": "0" * 64, "validation_loss": 0.6, "validation_accuracy": 0.6}  # fmt: skip
     (folder / "card.json").write_text(json.dumps(card))
@@ -95,14 +98,15 @@ def _write_own(folder: Path) -> None:
 
 def _run(home: Path, target: Path, params: Params, **changes: Path) -> None:
     inputs = {"manifest": "manifest.parquet", "validation": "result.json", "quarantine": "quarantine.csv",
+              "gallery": "gallery.parquet", "leaks": "leaks.json",
               "prepared": "prepared", "model_folder": "model", "history": "history.csv", "metrics": "metrics",
               "predictions": "predictions", "class_scores": "class_scores", "roc": "roc",
               "reliability": "reliability", "own": "own"}  # fmt: skip
     outputs = {"page": "report.html", "feature_maps": "feature_maps.html", "feature_maps_folder": "feature_maps",
                "summary": "summary.md"}  # fmt: skip
     paths = {name: home / path for name, path in inputs.items()} | {n: target / path for n, path in outputs.items()}
-    report(**(paths | changes), preprocess=params.preprocess, model=params.model, augment=params.augment,
-           train=params.train, evaluate=params.evaluate, report=params.report)  # fmt: skip
+    report(**(paths | changes), validate=params.validate_, preprocess=params.preprocess, model=params.model,
+           augment=params.augment, train=params.train, evaluate=params.evaluate, report=params.report)  # fmt: skip
 
 
 @pytest.fixture(scope="module")

@@ -17,10 +17,13 @@ from convlens.stages.outputs import write_parquet
 import_expectations()
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")
-    from convlens.stages.validate import validate
+    from convlens.photos.expectations import Verdict
+    from convlens.photos.quarantine import CAUSES
+    from convlens.stages.validate import tabulate_verdicts, validate
 
 OUTPUTS = {
     "manifest": Path("data/manifest.parquet"),
+    "gallery": Path("data/validation_gallery.parquet"),
     "result": Path("reports/validation/result.json"),
     "quarantine": Path("reports/validation/quarantine.csv"),
     "docs": Path("reports/validation/data_docs"),
@@ -66,14 +69,14 @@ def test_good_photos_give_a_manifest_and_a_report(capsys: pytest.CaptureFixture[
     result = run()
     assert (result["success"], result["num_photos"], result["num_usable"], result["num_warnings"]) == (True, 6, 6, 0)
     assert {tuple(entry) for entry in result["expectations"]} == {
-        ("expectation", "severity", "success", "observed", "parameter", "worst")
+        ("name", "expectation", "severity", "success", "observed", "expected", "parameter", "worst")
     }
-    assert read_quarantine() == [["path", "label", "reason"]]
+    assert read_quarantine() == [["path", "label", "cause", "reason"]]
     assert (OUTPUTS["docs"] / "index.html").is_file()
     table = pd.read_parquet(OUTPUTS["manifest"])
     assert table["usable"].all()
     assert (table["width"] == 40).all()
-    assert "validate: 6 usable photos; 10 of 10 expectations met." in capsys.readouterr().err
+    assert "validate: 6 usable photos; 12 of 12 expectations met." in capsys.readouterr().err
 
 
 def test_broken_photos_are_quarantined_and_left_on_disk(capsys: pytest.CaptureFixture[str]) -> None:
@@ -82,17 +85,18 @@ def test_broken_photos_are_quarantined_and_left_on_disk(capsys: pytest.CaptureFi
     result = run(max_unreadable_fraction=0.1)
     assert (result["success"], result["num_photos"], result["num_usable"]) == (True, 18, 16)
     rows = read_quarantine()
-    assert [row[:2] for row in rows] == [
-        ["path", "label"],
-        ["pets/cats/cut.jpg", "cats"],
-        ["pets/dogs/small, very.png", "dogs"],
+    assert [row[:3] for row in rows] == [
+        ["path", "label", "cause"],
+        ["pets/cats/cut.jpg", "cats", "unreadable"],
+        ["pets/dogs/small, very.png", "dogs", "too_small"],
     ]
-    assert rows[1][2].startswith("cannot be decoded: image file is truncated")
-    assert rows[2][2] == "20x90 pixels, below validate.min_side = 32"
+    assert rows[1][3].startswith("cannot be decoded: image file is truncated")
+    assert rows[2][3] == "20x90 pixels, below validate.min_side = 32"
+    assert result["quarantine"] == {**dict.fromkeys(CAUSES, 0), "unreadable": 1, "too_small": 1}
     assert tree("pets") == before
     told = capsys.readouterr().err
     assert "2 of 18 photos are left out; reports/validation/quarantine.csv lists them." in told
-    assert "warning: Expected: the shorter side has at least 32 pixels" in told
+    assert "  min_side     1 of 18 photos do not (5.6%)  at least 32 pixels  validate.min_side\n" in told
 
 
 def test_two_runs_give_the_same_bytes() -> None:
@@ -116,13 +120,14 @@ CRITICAL = [
 @pytest.mark.parametrize(("changes", "example", "parameter"), CRITICAL)
 def test_a_critical_failure_stops_with_files_and_parameter(changes: dict, example: str, parameter: str) -> None:
     make_dirty()
-    with pytest.raises(ConvLensError, match=r"^the photos do not meet what is expected\.\n") as caught:
+    with pytest.raises(ConvLensError, match=r"^the photos do not meet what is expected\.") as caught:
         run(**changes)
-    _, line = str(caught.value).split("\n")
-    assert line.startswith("Expected: at least ")
-    assert "Received: 2 of 2 classes do not" in line or "of 18 photos do not" in line
-    assert example in line
-    assert line.endswith(f"Correct the photos, or change {parameter}.")
+    _, head, row, *files, last = str(caught.value).split("\n")
+    assert head.split() == ["expectation", "observed", "expected", "change"]
+    assert "2 of 2 classes do not" in row or "of 18 photos do not" in row
+    assert row.endswith(f"  {parameter}")
+    assert [name for name in example.split(", ") if not any(line.endswith(name) for line in files)] == []
+    assert last.startswith("reports/validation/quarantine.csv lists what is left out")
     result = read_result()
     assert result["success"] is False
     assert [
@@ -140,7 +145,7 @@ def test_a_class_without_a_usable_photo_stops() -> None:
     write_photo(Path("pets/dogs/1.jpg"), b"no photo")
     with pytest.raises(
         ConvLensError,
-        match=r"at least 1 usable photos in every class\. Received: 1 of 2 classes do not\. For example: dogs",
+        match=r"photos_per_class +1 of 2 classes do not +at least 1 +validate\.min_photos_per_class\n +dogs",
     ):
         run(min_photos_per_class=1)
 
@@ -158,15 +163,19 @@ def test_warnings_only_warn(capsys: pytest.CaptureFixture[str]) -> None:
     same = encode(Image.new("RGB", (300, 40)))
     for name in ("cats/black.png", "dogs/black.png"):
         write_photo(Path("pets") / name, same)
-    result = run()
+    result = run(max_quarantined_fraction=0.5)
     assert result["success"] is True
-    failed = {entry["parameter"]: entry for entry in result["expectations"] if not entry["success"]}
-    assert set(failed) == {"validate.max_aspect", "validate.max_dark_fraction", "data.source"}
+    failed = {entry["name"]: entry for entry in result["expectations"] if not entry["success"]}
+    assert set(failed) == {"aspect", "dark", "blurred", "two_labels"}
     assert {entry["severity"] for entry in failed.values()} == {"warning"}
-    assert result["num_warnings"] == 3
-    assert failed["data.source"]["worst"] == ["pets/cats/black.png", "pets/dogs/black.png"]
-    lines = [line for line in capsys.readouterr().err.splitlines() if line.startswith("validate: warning: ")]
-    assert len(lines) == 3
+    assert result["num_warnings"] == 4
+    assert failed["two_labels"]["worst"] == ["pets/cats/black.png", "pets/dogs/black.png"]
+    told = capsys.readouterr().err
+    lines = told.split("training goes on.\n")[1].splitlines()
+    assert {line.split()[0] for line in lines if line.startswith("  ")} == {
+        *("expectation", "aspect", "dark", "blurred", "two_labels"),
+        *("pets/cats/black.png", "pets/dogs/black.png"),
+    }
     assert OUTPUTS["manifest"].is_file()
 
 
@@ -174,3 +183,48 @@ def test_a_missing_list_is_told() -> None:
     with pytest.raises(ConvLensError, match=r"Expected the table data/photos\.parquet of an earlier stage"):
         validate(photos=Path("data/photos.parquet"), **OUTPUTS, validate=make_group("validate"))
     assert not OUTPUTS["docs"].exists()
+
+
+def test_a_warning_becomes_a_stop_where_it_is_asked_to() -> None:
+    write_classes(Path("pets"), {"cats": 3, "dogs": 3})
+    write_photo(Path("pets/cats/wide.png"), noise_photo("wide", (300, 40)))
+    assert run()["success"] is True
+    with pytest.raises(ConvLensError, match=r"aspect +1 of 7 photos do not"):
+        run(critical=("aspect",))
+    assert not OUTPUTS["manifest"].exists()
+
+
+def test_copies_and_later_frames_are_left_out_and_listed() -> None:
+    write_classes(Path("pets"), {"cats": 8, "dogs": 8})
+    for name in ("cats/a copy.png", "cats/z copy.png"):
+        write_photo(Path("pets") / name, Path("pets/cats/003.png").read_bytes())
+    write_photo(Path("pets/cats/wrong.png"), Path("pets/dogs/005.png").read_bytes())
+    frames = [noise_photo(str(index)) for index in range(3)]
+    write_photo(Path("pets/dogs/moving.gif"), frames[0], "GIF", save_all=True, append_images=frames[1:])
+    result = run(max_quarantined_fraction=0.5)
+    assert (result["num_photos"], result["num_usable"]) == (20, 16)
+    assert read_quarantine()[1:] == [
+        ["pets/cats/a copy.png", "cats", "duplicate", "the same bytes as pets/cats/003.png"],
+        ["pets/cats/wrong.png", "cats", "two_labels", "the same bytes under the labels cats, dogs"],
+        ["pets/cats/z copy.png", "cats", "duplicate", "the same bytes as pets/cats/003.png"],
+        ["pets/dogs/005.png", "dogs", "two_labels", "the same bytes under the labels cats, dogs"],
+        ["pets/dogs/moving.gif", "dogs", "later_frames", "3 pictures in the file; the first is used, 2 left out"],
+    ]
+    gallery = pd.read_parquet(OUTPUTS["gallery"])
+    assert list(zip(gallery["path"], gallery["doubt"], strict=True)) == [
+        ("pets/cats/003.png", "copied"),
+        ("pets/cats/wrong.png", "copied"),
+        ("pets/dogs/moving.gif", "later_frames"),
+    ]
+
+
+def test_names_cannot_command_the_terminal() -> None:
+    worst = ("a\n\x1b[31mb.jpg", "große Katze 猫.jpg", "c", "d")
+    verdict = Verdict("dark", "not dark", "warning", False, "1 of 2 photos do not", "none", "validate.dark", worst)
+    assert tabulate_verdicts([verdict]).splitlines() == [
+        "  expectation  observed              expected  change",
+        "  dark         1 of 2 photos do not  none      validate.dark",
+        "      a\\n\\x1b[31mb.jpg",
+        "      große Katze 猫.jpg",
+        "      c",
+    ]

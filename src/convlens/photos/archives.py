@@ -11,13 +11,15 @@ import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import IO
+from typing import IO, cast
 
 from convlens.errors import ConvLensError
+from convlens.photos.archive_streams import Guarded, open_tar_stream, open_zip_file
 
-MAX_MEMBERS = 5_000_000
+MAX_MEMBERS = 2_000_000
 MAX_RATIO = 200
 ALWAYS_ALLOWED_BYTES = 1 << 30
+HEADER_SHARE = 1 << 20  # bytes at least for the headers of a tar, beside its content
 DAMAGE = (  # what Python's readers raise on archives that are cut off, changed, encrypted or of unknown make
     zipfile.BadZipFile,
     tarfile.TarError,
@@ -25,6 +27,7 @@ DAMAGE = (  # what Python's readers raise on archives that are cut off, changed,
     zlib.error,
     struct.error,
     EOFError,
+    MemoryError,  # an xz file names the memory it wants
     NotImplementedError,
     OSError,
     RuntimeError,
@@ -46,9 +49,14 @@ class Member:
 def is_archive(path: Path) -> bool:
     """Whether a file is a zip or tar archive, by its content."""
     try:
-        return path.is_file() and (zipfile.is_zipfile(path) or tarfile.is_tarfile(path))
-    except DAMAGE:
+        return path.is_file() and (zipfile.is_zipfile(path) or _is_tar(path))
+    except (*DAMAGE, ConvLensError):
         return False
+
+
+def _is_tar(path: Path) -> bool:
+    with open_tar_stream(path, allowance=ALWAYS_ALLOWED_BYTES) as stream, _read_tar(stream):
+        return True
 
 
 def unpack_archive(archive: Path, folder: Path) -> int:
@@ -61,13 +69,10 @@ def unpack_archive(archive: Path, folder: Path) -> int:
         ConvLensError: a name that leaves the folder, a link or device, encryption, damage, or more content than a
             photo archive of this size can hold.
     """
-    allowance = max(ALWAYS_ALLOWED_BYTES, MAX_RATIO * archive.stat().st_size)
+    allowance = _allow(archive)
     count = 0
     try:
-        for member in _open_members(archive):
-            count += 1
-            if count > MAX_MEMBERS:
-                raise ConvLensError(f"Expected at most {MAX_MEMBERS:,} files in {archive}. Received: more.")
+        for count, member in enumerate(_open_members(archive), start=1):  # noqa: B007 - returned
             allowance = _write_member(member, _safe_path(member.name, folder, archive), allowance, archive)
     except DAMAGE as error:
         if isinstance(error, OSError) and error.errno not in (None, errno.EINVAL):
@@ -77,13 +82,19 @@ def unpack_archive(archive: Path, folder: Path) -> int:
     return count
 
 
+def _allow(archive: Path) -> int:
+    """Bytes that the content of an archive may have."""
+    return int(max(ALWAYS_ALLOWED_BYTES, MAX_RATIO * archive.stat().st_size))
+
+
 def _open_members(archive: Path) -> Iterator[Member]:
     return _open_zip(archive) if zipfile.is_zipfile(archive) else _open_tar(archive)
 
 
 def _open_zip(archive: Path) -> Iterator[Member]:
-    with zipfile.ZipFile(archive) as opened:
-        for info in opened.infolist():
+    with open_zip_file(archive) as file, zipfile.ZipFile(file) as opened:
+        for count, info in enumerate(opened.infolist(), start=1):
+            _check_count(count, archive)
             mode = info.external_attr >> 16
             if mode and not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)) and stat.S_IFMT(mode):
                 raise _refuse(archive, info.filename, "a link or device")
@@ -93,14 +104,26 @@ def _open_zip(archive: Path) -> Iterator[Member]:
 
 
 def _open_tar(archive: Path) -> Iterator[Member]:
-    with tarfile.open(archive) as opened:
-        for info in opened:
+    # Twice the content: what is skipped counts here and not there, and every member has its headers.
+    with open_tar_stream(archive, allowance=2 * _allow(archive) + HEADER_SHARE) as stream, _read_tar(stream) as opened:
+        for count, info in enumerate(opened, start=1):
+            _check_count(count, archive)
+            opened.members = []  # type: ignore[attr-defined]  # else all members of a long archive stay in memory
             if info.isdir():
                 continue
             content = opened.extractfile(info) if info.isreg() else None
             if content is None:
                 raise _refuse(archive, info.name, "a link or device")
             yield Member(info.name, content)
+
+
+def _read_tar(stream: Guarded) -> tarfile.TarFile:
+    return tarfile.open(fileobj=cast("IO[bytes]", stream), mode="r:")
+
+
+def _check_count(count: int, archive: Path) -> None:
+    if count > MAX_MEMBERS:
+        raise ConvLensError(f"Expected at most {MAX_MEMBERS:,} files and folders in {archive}. Received: more.")
 
 
 def _safe_path(name: str, folder: Path, archive: Path) -> Path:

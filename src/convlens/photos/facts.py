@@ -1,5 +1,6 @@
 """The facts of one photo, from decoding it once. Light to import: worker processes load it."""
 
+import io
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -7,31 +8,21 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from convlens.photos.hashing import compute_hashes
 from convlens.photos.loader import PhotoError, decode_photo, open_photo, read_orientation
+from convlens.photos.reading import read_photo
 
 ROTATED = (5, 6, 7, 8)  # EXIF orientations that swap width and height
 STATISTICS_SIDE = 256
+THUMBNAIL_SIDE = 160
+THUMBNAIL_QUALITY = 78
+MAX_PAGES = 1000
+SECOND_VIEWS = ("MPO",)  # phones keep previews and depth maps there: no pages, nothing lost
 
 
 @dataclass(frozen=True)
 class PhotoFacts:
-    """What is known of a photo after decoding it.
-
-    Attributes:
-        format: Pillow's name of the format, whatever the suffix says; empty if it is no image.
-        mode: Pillow's colour mode as stored.
-        frames: pictures in the file; only the first is used.
-        width: pixels of the upright photo, 0 if unknown.
-        height: pixels of the upright photo, 0 if unknown.
-        aspect: width over height, 0 if unknown.
-        orientation: EXIF orientation 1..8.
-        suffix_agrees: whether the file's suffix belongs to its format.
-        decodes: whether the whole picture could be decoded.
-        error: why not.
-        brightness: mean luminance, 0..1.
-        contrast: standard deviation of luminance, 0..0.5.
-        sharpness: mean absolute Laplacian of luminance at about 256 pixels, 0..4; low for blurred photos.
-    """
+    """What is known of a photo after decoding it; `manifest.py` says what each field means, its unit and range."""
 
     format: str = ""
     mode: str = ""
@@ -46,25 +37,70 @@ class PhotoFacts:
     brightness: float = 0.0
     contrast: float = 0.0
     sharpness: float = 0.0
+    perceptual_hash: str = ""
 
 
-def scan_photo(path: str, *, max_megapixels: float) -> PhotoFacts:
+@dataclass(frozen=True)
+class Doubts:
+    """What makes a photo worth a picture in the report; the fields of the group `validate` of the same names."""
+
+    formats: tuple[str, ...]
+    min_side: int
+    max_megapixels: float
+    dark_brightness: float
+    blurred_sharpness: float
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A photo to scan; `copied` if another file has its digest."""
+
+    path: str
+    copied: bool = False
+
+
+@dataclass(frozen=True)
+class ScannedPhoto:
+    """The facts of a photo; if there is a doubt about it, which (a word of `find_doubt`), and a small JPEG of it."""
+
+    facts: PhotoFacts
+    doubt: str = ""
+    thumbnail: bytes = b""
+
+
+def scan_photo(photo: Candidate, *, doubts: Doubts) -> ScannedPhoto:
     """Decode one photo and measure it; what cannot be decoded is told in `error`, never raised."""
     facts = PhotoFacts()
     try:
-        with open_photo(Path(path)) as image:
-            facts = _read_header(image, path)
-            if facts.width * facts.height > max_megapixels * 1e6:
-                return replace(facts, error=f"{facts.width}x{facts.height} pixels")
+        with open_photo(read_photo(photo.path)) as image:
+            facts = _read_header(image, photo.path)
+            if facts.width * facts.height > doubts.max_megapixels * 1e6:
+                return ScannedPhoto(replace(facts, error=f"{facts.width}x{facts.height} pixels"))
             image.draft(None, (STATISTICS_SIDE, STATISTICS_SIDE))
-            return replace(facts, decodes=True, **_measure(decode_photo(image)))
+            picture = decode_photo(image)
     except PhotoError as error:
-        return replace(facts, error=error.reason)
+        return ScannedPhoto(replace(facts, error=error.reason))
+    picture.thumbnail((STATISTICS_SIDE, STATISTICS_SIDE), Image.Resampling.BOX)
+    facts = replace(facts, decodes=True, **_measure(picture))
+    doubt = "copied" if photo.copied else find_doubt(facts, doubts)
+    return ScannedPhoto(facts, doubt, _shrink(picture) if doubt else b"")
+
+
+def find_doubt(facts: PhotoFacts, doubts: Doubts) -> str:
+    """Why a person may want to see a decoded photo: `format`, `too_small`, `later_frames`, `dark`, `blurred` or ``."""
+    found = {
+        "format": facts.format not in doubts.formats,
+        "too_small": min(facts.width, facts.height) < doubts.min_side,
+        "later_frames": facts.frames > 1 and facts.format not in SECOND_VIEWS,
+        "dark": facts.brightness < doubts.dark_brightness,
+        "blurred": facts.sharpness < doubts.blurred_sharpness,
+    }
+    return next((name for name, holds in found.items() if holds), "")
 
 
 def _read_header(image: Image.Image, path: str) -> PhotoFacts:
     try:
-        frames = int(getattr(image, "n_frames", 1))
+        frames = _count_frames(image)
     except Exception as error:  # a broken header shows itself in many ways
         raise PhotoError(f"Expected a whole photo. Received: {path}: {error}", str(error)) from error
     orientation = read_orientation(image)
@@ -84,14 +120,47 @@ def _read_header(image: Image.Image, path: str) -> PhotoFacts:
     )
 
 
+def _count_frames(image: Image.Image) -> int:
+    """Pictures in the file. Pillow's own count of the pages of a TIFF takes the square of their number."""
+    if image.format != "TIFF":
+        return int(getattr(image, "n_frames", 1))
+    for page in range(1, MAX_PAGES + 1):
+        try:
+            image.seek(page)
+        except EOFError:
+            image.seek(0)
+            return page
+    raise ValueError(f"a TIFF of more than {MAX_PAGES:,} pages")
+
+
 def _measure(image: Image.Image) -> dict[str, Any]:
-    image.thumbnail((STATISTICS_SIDE, STATISTICS_SIDE), Image.Resampling.BOX)
-    light = np.asarray(image.convert("L"), dtype=np.float32) / 255
+    """Brightness, contrast, sharpness and hashes of a picture of at most 256 pixels a side.
+
+    Sharpness is the variance of the Laplacian (Pech-Pacheco et al., "Diatom autofocusing in brightfield microscopy",
+    ICPR 2000) of luminance in 8-bit levels. At one size, so that one limit serves the photos of every camera.
+    """
+    light = np.asarray(image.convert("L")).astype(np.int32)
     inner = light[1:-1, 1:-1]
     laplacian = light[:-2, 1:-1] + light[2:, 1:-1] + light[1:-1, :-2] + light[1:-1, 2:] - 4 * inner
-    sharpness = float(np.abs(laplacian).mean()) if laplacian.size else 0.0
     return {
-        "brightness": round(float(light.mean()), 4),
-        "contrast": round(float(light.std()), 4),
-        "sharpness": round(sharpness, 4),
+        "brightness": round(float(light.mean()) / 255, 4),
+        "contrast": round(_variance(light) ** 0.5 / 255, 4),
+        "sharpness": round(_variance(laplacian), 2),
+        **compute_hashes(image),
     }
+
+
+def _variance(values: np.ndarray) -> float:
+    """Of integers, through exact sums: the same on every machine, in whatever order it adds. 0 for no values."""
+    if not values.size:
+        return 0.0
+    mean = int(values.sum(dtype=np.int64)) / values.size
+    return max(int(np.einsum("ij,ij->", values, values, dtype=np.int64)) / values.size - mean**2, 0.0)
+
+
+def _shrink(picture: Image.Image) -> bytes:
+    """A JPEG of at most 160 pixels a side."""
+    picture.thumbnail((THUMBNAIL_SIDE, THUMBNAIL_SIDE), Image.Resampling.BOX)
+    buffer = io.BytesIO()
+    picture.save(buffer, "JPEG", quality=THUMBNAIL_QUALITY)
+    return buffer.getvalue()

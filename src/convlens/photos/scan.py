@@ -1,47 +1,77 @@
 """One pass over the photos: every file fully decoded once, one row of facts each."""
 
-from dataclasses import asdict
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from dataclasses import asdict, dataclass, fields
 from functools import partial
 
 import pandas as pd
 
 from convlens.params import ValidateParams
-from convlens.photos.facts import PhotoFacts, scan_photo
+from convlens.photos.facts import Candidate, Doubts, PhotoFacts, ScannedPhoto, scan_photo
+from convlens.photos.manifest import MANIFEST_COLUMNS
+from convlens.photos.quarantine import judge_photos
 from convlens.photos.workers import map_in_processes
 from convlens.progress import track
 
+MAX_PICTURES_PER_DOUBT = 24
+
+
+@dataclass(frozen=True)
+class Scan:
+    """What one pass over the photos found.
+
+    Attributes:
+        manifest: one row per photo, the columns of `manifest.py`.
+        gallery: small pictures of some of the doubtful photos, at most 24 for each kind of doubt: columns path,
+            sha256, doubt (see `facts.find_doubt`; `copied`: another file has its digest, one picture for all of them)
+            and thumbnail (JPEG bytes, at most 160 pixels a side).
+    """
+
+    manifest: pd.DataFrame
+    gallery: pd.DataFrame
+
 
 def scan_photos(photos: pd.DataFrame, limits: ValidateParams, *, num_workers: int = 0) -> pd.DataFrame:
+    """The manifest alone, see `scan_with_pictures`."""
+    return scan_with_pictures(photos, limits, num_workers=num_workers).manifest
+
+
+def scan_with_pictures(photos: pd.DataFrame, limits: ValidateParams, *, num_workers: int = 0) -> Scan:
     """Decode every photo once, in several processes.
 
     Args:
         photos: the list that `ingest` wrote.
         limits: the group `validate`.
         num_workers: processes; 0 takes one per core.
-
-    Returns:
-        `photos` with the columns of `PhotoFacts`, and `usable` and `reason`: why a photo is left out.
     """
-    paths = photos["path"].tolist()
-    scanned = map_in_processes(
-        partial(scan_photo, max_megapixels=limits.max_megapixels), paths, num_workers=num_workers
-    )
-    facts = list(track(scanned, total=len(paths), task="validate"))
-    table = photos.reset_index(drop=True).join(pd.DataFrame([asdict(row) for row in facts]))
-    table["reason"] = [_reason(row, limits) for row in facts]
-    table["usable"] = table["reason"] == ""
-    return table
+    photos = photos.reset_index(drop=True)
+    copied = photos.duplicated("sha256", keep=False) & (photos["sha256"] != "")
+    candidates = [Candidate(path, twice) for path, twice in zip(photos["path"], copied.tolist(), strict=True)]
+    doubts = Doubts(**{field.name: getattr(limits, field.name) for field in fields(Doubts)})
+    scanned = map_in_processes(partial(scan_photo, doubts=doubts), candidates, num_workers=num_workers)
+    gallery = _Gallery(photos)
+    facts = list(gallery.watch(track(scanned, total=len(photos), task="validate")))
+    table = photos.join(pd.DataFrame([asdict(row) for row in facts], index=photos.index))
+    return Scan(judge_photos(table, limits)[list(MANIFEST_COLUMNS)], gallery.table())
 
 
-def _reason(facts: PhotoFacts, limits: ValidateParams) -> str:
-    """Why a photo is left out of training; empty for a usable one."""
-    size = f"{facts.width}x{facts.height} pixels"
-    if facts.width * facts.height > limits.max_megapixels * 1e6:
-        return f"{size}, above validate.max_megapixels = {limits.max_megapixels:g}"
-    if not facts.decodes:
-        return f"cannot be decoded: {facts.error}"
-    if facts.format not in limits.formats:
-        return f"format {facts.format} is not among validate.formats"
-    if min(facts.width, facts.height) < limits.min_side:
-        return f"{size}, below validate.min_side = {limits.min_side}"
-    return ""
+class _Gallery:
+    """Keeps a bounded number of the pictures that pass by."""
+
+    def __init__(self, photos: pd.DataFrame) -> None:
+        self._photos = photos[["path", "sha256"]]
+        self._counts: Counter[str] = Counter()
+        self._digests: set[str] = set()
+        self._rows: list[dict[str, object]] = []
+
+    def watch(self, scanned: Iterable[ScannedPhoto]) -> Iterator[PhotoFacts]:
+        for (path, digest), photo in zip(self._photos.itertuples(index=False), scanned, strict=True):
+            if photo.doubt and digest not in self._digests and self._counts[photo.doubt] < MAX_PICTURES_PER_DOUBT:
+                self._counts[photo.doubt] += 1
+                self._digests.add(digest)
+                self._rows.append({"path": path, "sha256": digest, "doubt": photo.doubt, "thumbnail": photo.thumbnail})
+            yield photo.facts
+
+    def table(self) -> pd.DataFrame:
+        return pd.DataFrame(self._rows, columns=["path", "sha256", "doubt", "thumbnail"], dtype=object)

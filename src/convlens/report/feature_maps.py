@@ -89,6 +89,7 @@ class FeatureMapInputs:
         skipped: layers that are not drawn.
         unreadable: own photos that could not be read.
         left_out: names of photos left out to keep the page small.
+        mirror: whether the answers are the mean over each photo and its mirror image.
     """
 
     model_name: str
@@ -105,6 +106,7 @@ class FeatureMapInputs:
     skipped: Sequence[Note] = ()
     unreadable: Sequence[Note] = ()
     left_out: Sequence[str] = ()
+    mirror: bool = False
 
 
 def render_feature_maps(inputs: FeatureMapInputs) -> str:

@@ -1,12 +1,13 @@
-"""Figures of a data set: photos per class and split, sizes, brightness."""
+"""Figures of a data set: photos per class and split, sizes, and histograms of what was measured."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator, StrMethodFormatter
+from matplotlib.ticker import MaxNLocator, NullLocator, StrMethodFormatter
 
 from convlens.report.figures_style import COLOURS, INK, PAPER, SERIES, WIDTH, new_axes, styled
 from convlens.report.wording import shorten
@@ -14,6 +15,27 @@ from convlens.report.wording import shorten
 SPLIT_COLOURS = {"train": COLOURS["blue"], "validation": COLOURS["sky"], "test": COLOURS["orange"]}
 MARKERS = "osD^vP"
 MAX_POINTS = 500
+
+
+@dataclass(frozen=True)
+class Measure:
+    """A column of the manifest as a histogram shows it: its axis, and edges from `low` to `high`, perhaps in powers."""
+
+    column: str
+    title: str
+    axis: str
+    low: float
+    high: float
+    in_powers: bool = False
+
+
+MEASURES = (
+    Measure("brightness", "Brightness", "mean brightness (0 black, 1 white)", 0.0, 1.0),
+    Measure("contrast", "Contrast", "standard deviation of brightness", 0.0, 0.5),
+    Measure("sharpness", "Sharpness", "variance of the Laplacian (lower is blurrier)", 1.0, 1e5, in_powers=True),
+    Measure("aspect", "Aspect", "width over height", 0.125, 8.0, in_powers=True),
+)
+NUM_BINS = 25
 
 
 @styled
@@ -81,25 +103,39 @@ def _thin_out(manifest: pd.DataFrame) -> pd.DataFrame:
 
 
 @styled
-def plot_brightness(manifest: pd.DataFrame) -> Figure:
-    """Histogram of mean brightness per class.
+def plot_measure(manifest: pd.DataFrame, measure: Measure, *, limits: Sequence[float] = ()) -> Figure:
+    """Histogram of one measure per class; values beyond the axis stand at its ends.
 
     Args:
-        manifest: columns label, brightness (0..1).
+        manifest: the column `label` and that of the measure.
+        measure: what is shown.
+        limits: where dashed lines stand.
     """
     figure, axes = new_axes()
-    bins = np.linspace(0, 1, 26).tolist()
+    space = np.geomspace if measure.in_powers else np.linspace
+    bins = space(measure.low, measure.high, NUM_BINS + 1).tolist()
     for index, (label, photos) in enumerate(manifest.groupby("label", sort=True)):
         colour = SERIES[index % len(SERIES)]
         style = ("-", "--", ":", "-.")[index % 4]
-        values = photos["brightness"].dropna()
+        values = photos[measure.column].dropna().clip(measure.low, measure.high)
         axes.hist(values, bins=bins, histtype="step", color=colour, linewidth=1.8, linestyle=style,
                   label=shorten(str(label), 18))  # fmt: skip
         axes.hist(values, bins=bins, color=colour, alpha=0.08)
-    axes.set(xlabel="mean brightness (0 black, 1 white)", ylabel="photos", title="Brightness", xlim=(0, 1))
+    axes.set(xlabel=measure.axis, ylabel="photos", title=measure.title, xlim=(measure.low, measure.high))
+    if measure.in_powers:
+        _use_powers(axes, measure)
     axes.yaxis.set_major_locator(MaxNLocator(5, integer=True))
+    for limit in limits:
+        axes.axvline(limit, color=COLOURS["vermilion"], linewidth=1.2, linestyle=(0, (4, 3)))
     _add_legend(axes)
     return figure
+
+
+def _use_powers(axes: Axes, measure: Measure) -> None:
+    base = 2 if measure.high / measure.low <= 64 else 10
+    axes.set_xscale("log", base=base)
+    axes.xaxis.set_major_formatter(StrMethodFormatter("{x:,.4g}" if base == 2 else "{x:,.0f}"))
+    axes.xaxis.set_minor_locator(NullLocator())
 
 
 def _add_legend(axes: Axes) -> None:

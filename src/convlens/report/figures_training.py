@@ -1,4 +1,4 @@
-"""Curves of a training: loss, accuracy and learning rate by epoch."""
+"""Curves of a training: loss, accuracy and learning rate by epoch; speed and memory."""
 
 from collections.abc import Callable
 from typing import Any
@@ -46,6 +46,30 @@ def plot_accuracy(history: pd.DataFrame) -> Figure:
 def plot_learning_rate(history: pd.DataFrame) -> Figure:
     """The step size by epoch; see `plot_training_curves`."""
     return _plot_one(_draw_learning_rate, history)
+
+
+@styled
+def plot_speed(timing: pd.DataFrame) -> Figure:
+    """Photos per second and memory, one below the other.
+
+    Args:
+        timing: columns epoch, photos_per_second, memory_megabytes; one row per epoch.
+    """
+    figure = Figure(figsize=(7.5, 4.6))
+    panels = figure.subplots(2, 1, sharex=True)
+    _draw_measure(panels[0], timing, "photos_per_second", "Training photos per second")
+    _draw_measure(panels[1], timing, "memory_megabytes", "Memory of the process in MB")
+    panels[0].set_xlabel("")
+    return figure
+
+
+def _draw_measure(axes: Axes, timing: pd.DataFrame, column: str, title: str) -> None:
+    axes.set_title(title)
+    axes.plot(timing["epoch"], timing[column], color=SERIES[0], marker=_marker(timing), markersize=3)
+    axes.set_ylim(bottom=0)
+    axes.set_xlabel("epoch")
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
+    axes.margins(x=0.02)
 
 
 def _plot_one(draw: Callable[[Axes, pd.DataFrame], None], history: pd.DataFrame) -> Figure:

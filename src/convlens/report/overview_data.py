@@ -6,13 +6,13 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from convlens.report.figures_data import plot_brightness, plot_class_balance, plot_sizes
+from convlens.report.figures_data import MEASURES, plot_class_balance, plot_measure, plot_sizes
 from convlens.report.overview_page import Drawing, draw
 from convlens.report.wording import show_bytes, show_count
 
 SAMPLES_PER_CLASS = 8
 MAX_CLASSES_SHOWN = 12
-MAX_QUARANTINE_SHOWN = 200
+LIMITS = {"brightness": "dark_brightness", "sharpness": "blurred_sharpness", "aspect": "max_aspect"}
 SPLITS = ("train", "validation", "test")
 
 
@@ -30,21 +30,20 @@ def choose_samples(manifest: pd.DataFrame) -> dict[str, list[str]]:
 def describe_data(
     manifest: pd.DataFrame,
     validation_result: Mapping[str, Any],
-    quarantine: pd.DataFrame,
     prepared_card: Mapping[str, Any],
     splits: pd.DataFrame,
+    limits: Mapping[str, Any],
 ) -> dict[str, Any]:
-    """What the data section shows."""
+    """What the data section shows; `limits` is the group `validate`."""
     decoded = manifest[manifest["decodes"]]
     return {
         "facts": _list_facts(manifest, decoded, prepared_card),
         "counts": _count_table(prepared_card),
+        "formats": _count_formats(decoded),
         "balance": _draw_balance(prepared_card),
-        "figures": _draw_figures(decoded) if len(decoded) else [],
+        "figures": _draw_figures(decoded, limits) if len(decoded) else [],
         "validation": describe_verdict(validation_result),
         "expectations": validation_result["expectations"],
-        "quarantine": quarantine.head(MAX_QUARANTINE_SHOWN).to_dict("records"),
-        "num_quarantined": len(quarantine),
         "num_photos": len(manifest),
         "num_prepared": len(splits),
         "samples": choose_samples(manifest),
@@ -103,11 +102,39 @@ def _draw_balance(card: Mapping[str, Any]) -> Drawing:
     return draw(plot_class_balance(counts), "Bar chart", caption, alone=False)
 
 
-def _draw_figures(decoded: pd.DataFrame) -> list[Drawing]:
+def _count_formats(decoded: pd.DataFrame) -> dict[str, Any]:
+    """Photos of each format in each class; empty if there is but one format."""
+    formats = sorted(decoded["format"].unique())
+    if len(formats) < 2:
+        return {}
+    counts = decoded.groupby(["label", "format"]).size().unstack(fill_value=0).reindex(columns=formats)
+    rows = [
+        [str(label), *(int(value) for value in row)] for label, row in zip(counts.index, counts.to_numpy(), strict=True)
+    ]
+    return {"formats": formats, "rows": rows}
+
+
+def _draw_figures(decoded: pd.DataFrame, limits: Mapping[str, Any]) -> list[Drawing]:
     figures = []
     if len(decoded[["width", "height"]].drop_duplicates()) > 1:
         figures.append(draw(plot_sizes(decoded), "Scatter plot of sizes", f"{_describe_sizes(decoded)}."))
-    means = decoded.groupby("label", sort=True)["brightness"].mean()
-    shown = ", ".join(f"{name} {value:.2f}" for name, value in list(means.items())[:MAX_CLASSES_SHOWN])
-    figures.append(draw(plot_brightness(decoded), "Histogram", f"Mean brightness: {shown}."))
+    for measure in MEASURES:
+        if measure.column == "aspect" and decoded["aspect"].nunique() < 2:
+            continue
+        medians = decoded.groupby("label", sort=True)[measure.column].median()
+        shown = ", ".join(f"{name} {value:.3g}" for name, value in list(medians.items())[:MAX_CLASSES_SHOWN])
+        lines, words = _name_limit(measure.column, limits)
+        drawing = plot_measure(decoded, measure, limits=lines)
+        figures.append(draw(drawing, "Histogram", f"{measure.title}, median: {shown}.{words}"))
     return figures
+
+
+def _name_limit(column: str, limits: Mapping[str, Any]) -> tuple[tuple[float, ...], str]:
+    """Where dashed lines stand in the histogram of a column, and the sentence that says so."""
+    name = LIMITS.get(column, "")
+    if not limits.get(name):
+        return (), ""
+    limit = float(limits[name])
+    if column == "aspect":
+        return (limit, 1 / limit), f" Dashed: validate.{name} = {limit:g}, either way."
+    return (limit,), f" Dashed: validate.{name} = {limit:g}."

@@ -32,6 +32,8 @@ def describe_settings(params: Mapping[str, Any]) -> list[dict[str, Any]]:
 
 
 def _show_setting(value: Any) -> str:
+    if value is None:
+        return "not set"
     if isinstance(value, bool):
         return "yes" if value else "no"
     if isinstance(value, Mapping):

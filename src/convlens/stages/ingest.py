@@ -15,6 +15,7 @@ from convlens.photos.download import download_archive
 from convlens.photos.listing import REGION_COLUMNS, REGIONS_FILE, describe_photos, list_folder, read_regions
 from convlens.photos.painted_files import paint_file
 from convlens.photos.painting import PaintingRecipe, list_photos
+from convlens.photos.store_listing import find_address, list_store
 from convlens.photos.workers import map_in_processes
 from convlens.progress import say, track
 from convlens.stages.outputs import new_folder, write_bytes, write_csv, write_parquet, write_text
@@ -24,7 +25,8 @@ def ingest(*, source: Path, photos: Path, raw: Path, data: DataParams) -> None:
     """Write the list of photos.
 
     Args:
-        source: a folder of class folders, an archive, or a card.
+        source: a folder of class folders, an archive, or a card; or an address in an object store (which no `Path`
+            can hold: it is read from `data`).
         photos: the list to write (parquet): path, label, bytes, sha256, split, regions.
         raw: folder for what had to be painted, downloaded or unpacked; a folder source leaves only a note in it.
         data: the group `data`.
@@ -33,9 +35,11 @@ def ingest(*, source: Path, photos: Path, raw: Path, data: DataParams) -> None:
         ConvLensError: the source is missing, overlaps with `raw`, is no archive, card or folder of class folders, its
             checksum differs, or it has fewer than two classes. What `raw` and `photos` held before is still there.
     """
-    _check_source(source, raw)
+    address = find_address(data.source)
+    if not address:
+        _check_source(source, raw)
     with new_folder(raw) as fresh:
-        table = _list_photos(_obtain(source, fresh), source)
+        table = _list_store(address, fresh) if address else _list_photos(_obtain(source, fresh), source)
     table["path"] = [_settle(path, fresh, raw) for path in table["path"]]
     write_parquet(photos, table)
     counts = ", ".join(f"{count:,} {label}" for label, count in table["label"].value_counts().sort_index().items())
@@ -63,6 +67,11 @@ def _obtain(source: Path, fresh: Path) -> Path:
         return source
     _fill(source, fresh)
     return fresh
+
+
+def _list_store(address: str, fresh: Path) -> pd.DataFrame:
+    write_text(fresh / "README.txt", f"The photos stay where they are: {address}\n")
+    return describe_photos(list_store(address), {})
 
 
 def _list_photos(folder: Path, source: Path) -> pd.DataFrame:
@@ -96,7 +105,7 @@ def _fill(source: Path, folder: Path) -> None:
     card = read_card(source)
     if isinstance(card, PaintedCard):
         _paint(card.recipe, folder)
-    else:
+    elif isinstance(card, UrlCard):
         unpack_archive(_download(card), folder)
 
 

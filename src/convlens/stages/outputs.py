@@ -10,6 +10,7 @@ import os
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from glob import escape
 from pathlib import Path
 from typing import Any
 
@@ -38,6 +39,7 @@ def write_bytes(path: Path, content: bytes) -> None:
 
 def write_text(path: Path, text: str) -> None:
     """Write text as UTF-8, whole or not at all."""
+    _clear_leftovers(path)
     write_bytes(path, text.encode("utf-8"))
 
 
@@ -57,6 +59,7 @@ def write_csv(path: Path, table: pd.DataFrame) -> None:
 
 def write_parquet(path: Path, table: pd.DataFrame) -> None:
     """Write a table as parquet without its index."""
+    _clear_leftovers(path)
     buffer = io.BytesIO()
     table.to_parquet(buffer, index=False)
     write_bytes(path, buffer.getvalue())
@@ -106,8 +109,11 @@ def _take_place(temporary: Path, path: Path) -> None:
 
 def _clear_leftovers(path: Path) -> None:
     """Remove what a killed process left behind."""
-    for leftover in path.parent.glob(f".{path.name}.*.part"):
-        shutil.rmtree(leftover, ignore_errors=True)
+    for leftover in path.parent.glob(f".{escape(path.name)}.*.part"):
+        if leftover.is_dir():
+            shutil.rmtree(leftover, ignore_errors=True)
+        else:
+            leftover.unlink(missing_ok=True)
 
 
 def _cannot_write(path: Path, error: OSError) -> ConvLensError:

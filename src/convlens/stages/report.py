@@ -20,12 +20,13 @@ from convlens.params import (
     PreprocessParams,
     ReportParams,
     TrainParams,
+    ValidateParams,
 )
 from convlens.photos.prepared import Prepared, open_prepared
 from convlens.progress import say
 from convlens.report.overview import ReportInputs, photos_needed, render_report
 from convlens.report.summary import render_summary
-from convlens.stages.outputs import new_folder, write_bytes, write_csv, write_json, write_text
+from convlens.stages.outputs import new_folder, read_parquet, write_bytes, write_csv, write_json, write_text
 from convlens.stages.report_maps import MapResults, make_maps
 from convlens.stages.report_photos import HeldOut, choose_test_photos, read_own
 
@@ -37,6 +38,8 @@ def report(
     manifest: Path,
     validation: Path,
     quarantine: Path,
+    gallery: Path,
+    leaks: Path,
     prepared: Path,
     model_folder: Path,
     history: Path,
@@ -50,6 +53,7 @@ def report(
     feature_maps: Path,
     feature_maps_folder: Path,
     summary: Path,
+    validate: ValidateParams,
     preprocess: PreprocessParams,
     model: ModelParams,
     augment: AugmentParams,
@@ -63,6 +67,8 @@ def report(
         manifest: table of all photos, from `validate`.
         validation: outcome of the expectations (JSON).
         quarantine: photos left out (CSV).
+        gallery: small pictures of doubtful photos, from `validate`.
+        leaks: groups of photos that look alike, from `preprocess` (JSON).
         prepared: folder of arrays per split.
         model_folder: folder of the trained network.
         history: numbers per epoch (CSV).
@@ -76,7 +82,8 @@ def report(
         feature_maps: the feature-map page to write (HTML).
         feature_maps_folder: folder to write: filters.csv, maps_metrics.json, one PNG per convolution.
         summary: the summary to write (Markdown).
-        preprocess: the group `preprocess`, shown on the overview, as are the next four.
+        validate: the group `validate`, shown on the overview, as are the next five.
+        preprocess: the group `preprocess`.
         model: the group `model`.
         augment: the group `augment`.
         train: the group `train`.
@@ -87,14 +94,17 @@ def report(
         ConvLensError: an input is missing, or the opened model does not answer as the model does.
     """
     data = open_prepared(prepared)
-    groups = {"preprocess": preprocess, "model": model, "augment": augment, "train": train, "evaluate": evaluate}
+    groups = {"validate": validate, "preprocess": preprocess, "model": model, "augment": augment, "train": train,
+              "evaluate": evaluate}  # fmt: skip
     inputs = _gather(
         data,
         groups,
         tables={"manifest": pd.read_parquet(manifest), "quarantine": _read_csv(quarantine),
+                "gallery": read_parquet(gallery),
                 "history": _read_csv(history), "predictions": _read_csv(predictions),
                 "class_scores": _read_csv(class_scores), "roc": _read_csv(roc), "reliability": _read_csv(reliability)},
-        cards={"validation_result": _read_json(validation), "metrics": _read_json(metrics),
+        cards={"validation_result": _read_json(validation), "duplicates": _read_json(leaks),
+               "metrics": _read_json(metrics),
                "model_card": _read_json(model_folder / "card.json")},
     )  # fmt: skip
     overview = render_report(inputs)
@@ -117,7 +127,7 @@ def report(
 def _gather(
     data: Prepared, groups: Mapping[str, Group], *, tables: Mapping[str, Any], cards: Mapping[str, Any]
 ) -> ReportInputs:
-    needed = photos_needed(tables["predictions"], tables["manifest"])
+    needed = photos_needed(tables["predictions"], tables["manifest"], cards["duplicates"])
     return ReportInputs(
         **tables,
         **cards,
@@ -141,6 +151,7 @@ def _look(
         HeldOut(data),
         classes=data.classes,
         max_filters=params.max_filters,
+        mirror=_read_json(model_folder / "card.json")["mirror"],
         unreadable=unreadable,
     )
 

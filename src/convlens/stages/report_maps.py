@@ -9,7 +9,7 @@ import pandas as pd
 
 from convlens.lens.filters import measure_filters
 from convlens.lens.lens import Lens, Look
-from convlens.network.inference import spread_sigmoid
+from convlens.network.inference import predict_probabilities
 from convlens.progress import track
 from convlens.report.feature_maps import FeatureMapInputs, count_filters, render_feature_maps
 from convlens.report.feature_maps_encode import (
@@ -44,6 +44,7 @@ def make_maps(
     *,
     classes: Sequence[str],
     max_filters: int,
+    mirror: bool,
     unreadable: Sequence[Unreadable] = (),
 ) -> MapResults:
     """Show the network every photo, one after the other, and gather pages, tables and pictures.
@@ -60,7 +61,8 @@ def make_maps(
     for choice in track(choices, total=len(choices), task="report: feature maps"):
         look = lens.look(choice.pixels)
         pictures = pictures or _draw_layers(lens, look, choice.name)
-        photo = encode_photo(_shown(choice, look, classes), lens.blocks, chosen)
+        probabilities = predict_probabilities(lens.model, choice.pixels[np.newaxis], mirror=mirror)[0]
+        photo = encode_photo(_shown(choice, look, classes, probabilities), lens.blocks, chosen)
         room -= photo.num_bytes
         if room < 0:
             break
@@ -81,13 +83,13 @@ def make_maps(
         skipped=lens.skipped,
         unreadable=unreadable,
         left_out=left_out,
+        mirror=mirror,
     )
     metrics = _metrics(filters, count_filters(filters, blocks))
     return MapResults(render_feature_maps(inputs), filters, metrics, pictures, len(photos), left_out)
 
 
-def _shown(choice: Choice, look: Look, classes: Sequence[str]) -> ShownPhoto:
-    probabilities = spread_sigmoid(look.answer[np.newaxis])[0]
+def _shown(choice: Choice, look: Look, classes: Sequence[str], probabilities: np.ndarray) -> ShownPhoto:
     return ShownPhoto(
         name=choice.name,
         group=choice.group,

@@ -1,5 +1,6 @@
 """Stage `validate`: decode every photo once, quarantine what cannot be used, check the rest against expectations."""
 
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 
@@ -8,68 +9,93 @@ import pandas as pd
 from convlens.errors import ConvLensError
 from convlens.params import ValidateParams
 from convlens.photos.expectations import Verdict, check_photos
-from convlens.photos.scan import scan_photos
+from convlens.photos.quarantine import CAUSES, list_quarantine
+from convlens.photos.scan import scan_with_pictures
 from convlens.progress import say
 from convlens.stages.outputs import new_folder, read_parquet, write_csv, write_json, write_parquet
 
+MAX_FILES_TOLD = 3
+
 
 def validate(
-    *, photos: Path, manifest: Path, result: Path, quarantine: Path, docs: Path, validate: ValidateParams
+    *,
+    photos: Path,
+    manifest: Path,
+    gallery: Path,
+    result: Path,
+    quarantine: Path,
+    docs: Path,
+    validate: ValidateParams,
 ) -> None:
     """Write the manifest, and the validation report whatever the outcome.
 
     Args:
         photos: the list that `ingest` wrote.
-        manifest: table to write (parquet): one row per photo with everything known of it, `usable` and `reason`.
+        manifest: table to write (parquet): one row per photo with everything known of it, see `photos/manifest.py`.
+        gallery: table to write (parquet): small pictures of doubtful photos, for the report.
         result: verdicts to write (JSON).
-        quarantine: photos left out, with their reason (CSV).
+        quarantine: what is left out, with its cause and reason (CSV).
         docs: folder for Data Docs.
         validate: the group `validate`.
 
     Raises:
         ConvLensError: an expectation of severity critical fails.
     """
-    table = scan_photos(read_parquet(photos), validate)
+    scan = scan_with_pictures(read_parquet(photos), validate)
+    left_out = list_quarantine(scan.manifest)
     with new_folder(docs) as site:
-        verdicts = check_photos(table, validate, docs=site)
-    write_csv(quarantine, table.loc[~table["usable"], ["path", "label", "reason"]])
-    write_json(result, _summarise(table, verdicts))
-    if _critical(verdicts):
+        verdicts = check_photos(scan.manifest, validate, docs=site)
+    write_csv(quarantine, left_out)
+    write_parquet(gallery, scan.gallery)
+    write_json(result, _summarise(scan.manifest, left_out, verdicts))
+    if _failed(verdicts, "critical"):
         manifest.unlink(missing_ok=True)  # an earlier one would contradict the report
-    _tell(table, verdicts, quarantine)
-    write_parquet(manifest, table)
+    _tell(scan.manifest, verdicts, quarantine)
+    write_parquet(manifest, scan.manifest)
 
 
-def _summarise(table: pd.DataFrame, verdicts: list[Verdict]) -> dict[str, object]:
+def _summarise(table: pd.DataFrame, left_out: pd.DataFrame, verdicts: list[Verdict]) -> dict[str, object]:
+    counts = left_out["cause"].value_counts()
     return {
-        "success": not _critical(verdicts),
+        "success": not _failed(verdicts, "critical"),
         "num_photos": len(table),
         "num_usable": int(table["usable"].sum()),
-        "num_warnings": sum(not verdict.success for verdict in verdicts if verdict.severity == "warning"),
+        "num_warnings": len(_failed(verdicts, "warning")),
+        "quarantine": {cause: int(counts.get(cause, 0)) for cause in CAUSES},
         "expectations": [asdict(verdict) for verdict in verdicts],
     }
 
 
-def _critical(verdicts: list[Verdict]) -> list[Verdict]:
-    return [verdict for verdict in verdicts if verdict.severity == "critical" and not verdict.success]
+def _failed(verdicts: list[Verdict], severity: str) -> list[Verdict]:
+    return [verdict for verdict in verdicts if verdict.severity == severity and not verdict.success]
 
 
 def _tell(table: pd.DataFrame, verdicts: list[Verdict], quarantine: Path) -> None:
-    for verdict in verdicts:
-        if not verdict.success and verdict.severity == "warning":
-            say(f"validate: warning: {_describe(verdict)}")
-    left_out = table[~table["usable"]]
-    if len(left_out):
-        say(f"validate: {len(left_out):,} of {len(table):,} photos are left out; {quarantine} lists them.")
-    if critical := _critical(verdicts):
-        raise ConvLensError("the photos do not meet what is expected.\n" + "\n".join(map(_describe, critical)))
-    say(f"validate: {len(table) - len(left_out):,} usable photos; {sum(v.success for v in verdicts)} of "
-        f"{len(verdicts)} expectations met.")  # fmt: skip
+    if warnings := _failed(verdicts, "warning"):
+        say(f"validate: warning: not all is as expected; training goes on.\n{tabulate_verdicts(warnings)}")
+    num_usable = int(table["usable"].sum())
+    if num_usable < len(table):
+        say(f"validate: {len(table) - num_usable:,} of {len(table):,} photos are left out; {quarantine} lists them.")
+    if critical := _failed(verdicts, "critical"):
+        raise ConvLensError(
+            "the photos do not meet what is expected. Correct them, or change the parameter in params.yaml.\n"
+            f"{tabulate_verdicts(critical)}\n{quarantine} lists what is left out; the Data Docs beside it say more."
+        )
+    say(f"validate: {num_usable:,} usable photos; {sum(v.success for v in verdicts)} of {len(verdicts)} expectations "
+        "met.")  # fmt: skip
 
 
-def _describe(verdict: Verdict) -> str:
-    examples = f" For example: {', '.join(verdict.worst)}." if verdict.worst else ""
-    return (
-        f"Expected: {verdict.expectation}. Received: {verdict.observed}.{examples} "
-        f"Correct the photos, or change {verdict.parameter}."
-    )
+def tabulate_verdicts(verdicts: Sequence[Verdict]) -> str:
+    """A short table for a terminal: expectation, observed, expected, parameter, and below each a few files."""
+    rows = [("expectation", "observed", "expected", "change")]
+    rows += [(one.name, one.observed, one.expected, one.parameter) for one in verdicts]
+    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+    lines = ["  ".join(f"{cell:<{width}}" for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
+    files = [[f"    {_printable(name)}" for name in verdict.worst[:MAX_FILES_TOLD]] for verdict in verdicts]
+    told = [line for row, names in zip(lines[1:], files, strict=True) for line in (row, *names)]
+    return "\n".join(f"  {line}" for line in (lines[0], *told))
+
+
+def _printable(name: str) -> str:
+    """A name may hold line ends, or commands to the terminal."""
+    return "".join(letter if letter.isprintable() else letter.encode("unicode_escape").decode() for letter in name)
