@@ -1,9 +1,12 @@
 """DVC's experiments and comparisons, as the README shows them."""
 
 import json
+import re
 
 import pytest
 from pipeline.clone import stages_run
+
+TWO_SIZES = [{"until": 0.5, "size": 32}, {"until": 1.0, "size": 40}]
 
 
 def metric(clone):
@@ -17,9 +20,20 @@ def committed(clone):
     return clone
 
 
+def write_preset(clone, name, text):
+    (clone.folder / f"presets/{name}.yaml").write_text(f"# {name}.\n{text}\n")
+
+
+def cells(shown: str, name: str) -> list[str]:
+    """What a table of `convlens compare` has in the row of this name."""
+    (row,) = (line.strip() for line in shown.splitlines() if line.strip().startswith(f"{name}  "))
+    return re.split(r"\s{2,}", row)[1:]
+
+
 def test_run_compare_and_show(committed):
     clone = committed
-    ran = clone.run("dvc", "exp", "run", "--name", "shorter", "-S", "train.epochs=1").stdout
+    write_preset(clone, "shorter", "train: {epochs: 1}")
+    ran = clone.run("sh", "-c", "dvc exp run --name shorter $(convlens preset shorter)").stdout
     assert "Ran experiment(s): shorter" in ran
     assert stages_run(ran) == ["train", "evaluate", "report", "register"]
     params = json.loads(clone.run("dvc", "params", "diff", "--json").stdout)
@@ -32,6 +46,10 @@ def test_run_compare_and_show(committed):
     assert any((clone.folder / "plots").rglob("*curves.png"))
     shown = clone.run("dvc", "exp", "show", "--csv").stdout
     assert "shorter" in shown
+    compared = clone.run("convlens", "compare", "HEAD", "shorter", check=False).stdout
+    assert cells(compared, "train.epochs") == ["3", "1"]
+    assert cells(compared, "epochs") == ["3", "1"]
+    assert "Traceback" not in compared
     from mlflow import MlflowClient
 
     client = MlflowClient(f"sqlite:///{clone.folder}/mlflow.db")
@@ -47,7 +65,9 @@ def test_an_unknown_parameter_is_refused(committed):
 
 def test_a_queue_with_two_workers_records_in_one_store(committed):
     clone = committed
-    clone.run("dvc", "exp", "run", "--queue", "-S", "train.seed=5,6")
+    write_preset(clone, "two-sizes", f"model: {{residual: {{training_sizes: {TWO_SIZES}}}}}")
+    sweep = "dvc exp run --queue --name sweep $(convlens preset two-sizes) -S 'train.seed=5,6'"
+    clone.run("sh", "-c", sweep)
     clone.run("dvc", "queue", "start", "--jobs", "2")
     done = clone.run("dvc", "queue", "logs", "--follow", next_task(clone), check=False)
     wait_for_queue(clone)
@@ -60,6 +80,20 @@ def test_a_queue_with_two_workers_records_in_one_store(committed):
     runs = client.search_runs(experiments)
     assert {run.data.params["train.seed"] for run in runs} == {"0", "5", "6"}
     assert {run.info.status for run in runs} == {"FINISHED"}
+    compare_the_sweep(clone)
+
+
+def compare_the_sweep(clone):
+    """What ran in other folders is compared here: from the experiments' commits, DVC's cache and MLflow."""
+    shown = clone.run("convlens", "compare", "HEAD", "sweep-1", "sweep-2", check=False).stdout
+    assert cells(shown, "train.seed") == ["0", "5", "6"]
+    sizes = cells(shown, "model.residual.training_sizes")
+    assert [json.loads(text) for text in sizes] == [[{"until": 1.0, "size": 32}], TWO_SIZES, TWO_SIZES]
+    assert len(cells(shown, "against HEAD")) == 2
+    assert "no verdict" not in shown
+    assert "unknown" not in shown
+    markdown = clone.run("convlens", "compare", "--markdown", "sweep-1", "sweep-2", check=False).stdout
+    assert "| train.seed | 5 | 6 |" in markdown
 
 
 def next_task(clone) -> str:

@@ -1,0 +1,97 @@
+import re
+
+import pytest
+from compared_runs import Repository, good
+
+from convlens.cli import main
+from convlens.tracking import durations
+
+KEYS = {"first": 65.0, "second": 8.0}
+
+
+@pytest.fixture(scope="module")
+def repository(tmp_path_factory: pytest.TempPathFactory) -> Repository:
+    """A commit; the experiment `wider`, which is better; a workspace that is much worse."""
+    repository = Repository(tmp_path_factory.mktemp("compared"))
+    repository.write_results(good(80, 20), key="first", epochs=1)
+    repository.commit()
+    repository.write_results(good(100, 0), key="second", epochs=2)
+    repository.save_experiment("wider")
+    repository.write_results(good(50, 50), key="third", epochs=3)
+    return repository
+
+
+@pytest.fixture(autouse=True)
+def _inside(repository: Repository, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(repository.root)
+    monkeypatch.setattr(durations, "find_durations", lambda keys: {key: KEYS[key] for key in keys if key in KEYS})
+
+
+def run(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, str, str]:
+    """Exit code, standard output (without non-breaking spaces), standard error."""
+    with pytest.raises(SystemExit) as stopped:
+        main(["compare", *arguments])
+    told = capsys.readouterr()
+    return int(stopped.value.code or 0), told.out.replace("\N{NO-BREAK SPACE}", " "), told.err
+
+
+def line(out: str, start: str) -> list[str]:
+    """The cells of a table's row."""
+    (found,) = (text.strip() for text in out.splitlines() if text.strip().startswith(f"{start}  "))
+    return [cell.strip() for cell in found.removeprefix(start).split("  ") if cell.strip()]
+
+
+def test_the_workspace_is_compared_with_the_last_commit(capsys: pytest.CaptureFixture[str]) -> None:
+    code, out, err = run(capsys)
+    assert (code, err) == (1, "")
+    assert out.startswith("workspace against HEAD (")
+    assert "workspace: worse than HEAD on the same 100 test photos." in out
+    assert "workspace: REGRESSION." in out
+    assert line(out, "train.epochs") == ["1", "3"]
+    assert line(out, "photos") == ["100", "100"]
+    assert line(out, "training time") == ["1 min 5 s", "unknown"]
+    assert line(out, "parameters") == ["7", "7"]
+
+
+def test_one_name_is_the_base(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(capsys, "wider")[1].startswith("workspace against wider (")
+
+
+def test_an_experiment_that_is_better_ends_well(capsys: pytest.CaptureFixture[str]) -> None:
+    code, out, err = run(capsys, "HEAD", "wider")
+    assert (code, err) == (0, "")
+    assert "wider: better than HEAD on the same 100 test photos." in out
+    assert line(out, "training time") == ["1 min 5 s", "8 s"]
+
+
+def test_what_counts_as_a_regression_is_a_parameter(repository: Repository, capsys: pytest.CaptureFixture[str]) -> None:
+    params = repository.root / "params.yaml"
+    before = params.read_text()
+    params.write_text(re.sub(r"max_regression: \S+", "max_regression: 0.4", before))
+    try:
+        code, out, _ = run(capsys)
+    finally:
+        params.write_text(before)
+    assert code == 0
+    assert "workspace: worse than HEAD" in out
+
+
+def test_many_runs_stand_in_one_table(capsys: pytest.CaptureFixture[str]) -> None:
+    code, out, _ = run(capsys, "HEAD", "wider", "workspace")
+    assert code == 1
+    assert line(out, "train.epochs") == ["1", "2", "3"]
+    assert [cell.split(":")[0] for cell in line(out, "against HEAD")] == ["better", "worse"]
+
+
+def test_markdown_for_a_pull_request(capsys: pytest.CaptureFixture[str]) -> None:
+    code, out, _ = run(capsys, "--markdown", "HEAD", "wider")
+    assert code == 0
+    assert out.startswith("### wider (")
+    assert "| train.epochs | 1 | 2 |\n" in out
+
+
+def test_an_unknown_revision_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
+    code, out, err = run(capsys, "HEAD", "nosuch")
+    assert (code, out) == (1, "")
+    assert err.startswith("Expected `workspace`, a Git revision or the name of a DVC experiment. Received: 'nosuch'")
+    assert len(err.splitlines()) == 1
