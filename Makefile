@@ -2,13 +2,16 @@
 #   PYTHON=python3.12   which Python makes the environment
 #   GPU=1               TensorFlow for NVIDIA GPUs
 #   PORT=5000           where `make ui` listens
+#   MINUTES=5           how long each contestant of `make bench` trains
+#   PHOTOS=folder       what `make bench` measures with, else data.source
 
 PYTHON ?= python3
 PORT ?= 5000
+MINUTES ?= 5
 KIND = $(if $(GPU),gpu,runtime)
 IN_VENV = PATH="$(CURDIR)/.venv/bin:$$PATH" VIRTUAL_ENV="$(CURDIR)/.venv"
 
-.PHONY: help setup repro report ui test lint format lock
+.PHONY: help setup repro report ui bench test lint format lock
 
 help: ## List the targets
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 10
@@ -30,6 +33,10 @@ ui: setup ## Browse runs and models with MLflow
 	@$(IN_VENV) MLFLOW_DISABLE_TELEMETRY=true MLFLOW_SERVER_ENABLE_JOB_EXECUTION=false \
 		mlflow ui --host 127.0.0.1 --port $(PORT) \
 		--backend-store-uri "$${MLFLOW_TRACKING_URI:-sqlite:///$(CURDIR)/mlflow.db}"
+
+bench: setup ## Measure training and reading beside what one would write instead
+	@$(IN_VENV) convlens bench data $(if $(PHOTOS),--photos "$(PHOTOS)")
+	@$(IN_VENV) convlens bench train --minutes $(MINUTES) $(if $(PHOTOS),--photos "$(PHOTOS)")
 
 dev:
 	@PYTHON="$(PYTHON)" sh tools/environment.sh dev

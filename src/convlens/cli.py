@@ -13,11 +13,14 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from convlens import __version__
+from convlens.bench.commands import bench
 from convlens.environment import hold_stderr, prepare_environment
 from convlens.errors import ConvLensError
 
 if TYPE_CHECKING:
     import pandas as pd
+
+    from convlens.comparison.parameters import ParameterRow
 
 CHAMPION = "models:/convlens@champion"
 
@@ -61,6 +64,80 @@ def pull(folder: Path, alias: str, name: str) -> None:
 
     version = pull_model(name, alias, folder)
     click.echo(f"{name} version {version} ({alias}) is in {folder}. Ask it: convlens predict --model {folder} PHOTO")
+
+
+@commands.command()
+@click.argument("name", required=False)
+@click.option("--write", is_flag=True, help="Change params.yaml in place instead.")
+def preset(name: str | None, write: bool) -> None:
+    """List the presets, or print NAME as arguments: dvc exp run $(convlens preset NAME)."""
+    from convlens import presets
+
+    if name is None:
+        known = presets.list_presets()
+        width = max(map(len, known), default=0)
+        click.echo("\n".join(f"{name.ljust(width)}  {purpose}".rstrip() for name, purpose in known.items()))
+        return
+    try:
+        found = presets.load_preset(name)
+        click.echo(_tell_changes(presets.write_preset(found)) if write else presets.to_arguments(found.values))
+    except ConvLensError:
+        if not (write or sys.stdout.isatty()):
+            click.echo("--no-preset")  # a shell goes on without what $(...) failed to give; DVC refuses this option
+        raise
+
+
+@commands.command()
+@click.argument("revisions", nargs=-1, metavar="[BASE] [HEAD]...")
+@click.option("--markdown", is_flag=True, help="Print Markdown, for a comment on a pull request.")
+def compare(revisions: Sequence[str], markdown: bool) -> None:
+    """Compare runs: parameters, metrics with intervals, and answers photo by photo.
+
+    BASE is the last commit unless given, HEAD the workspace; each may be any Git revision, a DVC experiment, or
+    `workspace`. Every further HEAD is compared with BASE too. Exit code 1: one of them is a regression, as `compare`
+    in params.yaml defines it.
+    """
+    from convlens.comparison.revisions import WORKSPACE
+    from convlens.comparison.run import compare_revisions, render
+
+    base, *heads = revisions or ("HEAD",)
+    compared = compare_revisions([base, *(heads or [WORKSPACE])])
+    click.echo(render(compared, markdown=markdown))
+    if compared.has_regression:
+        sys.exit(1)
+
+
+@commands.command()
+@click.option(
+    "--prepared",
+    type=click.Path(path_type=Path),
+    default=Path("data/prepared"),
+    show_default=True,
+    help="The arrays that `dvc repro preprocess` writes.",
+)
+@click.option(
+    "--wait-minutes", type=click.FloatRange(min=0), default=60, show_default=True, help="Time for the chief to come."
+)
+def worker(prepared: Path, wait_minutes: float) -> None:
+    """Train together with the chief of TF_CONFIG, which runs `dvc repro`. Nothing is written here.
+
+    For training on several machines: set TF_CONFIG on each, run `dvc repro` on the first one and this on the others,
+    from the same commit, with the same params.yaml and prepared photos.
+    """
+    from convlens.params import load_params
+
+    params = load_params()
+    with hold_stderr():
+        from convlens.stages.worker import work
+    work(prepared, params, wait_seconds=60 * wait_minutes)
+
+
+commands.add_command(bench)
+
+
+def _tell_changes(changes: "Sequence[ParameterRow]") -> str:
+    lines = [f"{row.name}: {' -> '.join(row.values)}" for row in changes]
+    return "\n".join(lines) or "Nothing to change: params.yaml has these values already."
 
 
 def _open_model(model: str) -> Any:

@@ -1,0 +1,115 @@
+"""The commands of `convlens bench`. Light to import: what a command needs is loaded when it is called."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import click
+
+from convlens.errors import ConvLensError
+
+CONTESTANTS = ("keras", "keras-cached", "classic", "residual")
+DEFAULT_CONTESTANTS = ("keras", "classic", "residual")
+
+photos_option = click.option(
+    "--photos",
+    type=click.Path(path_type=Path),
+    metavar="FOLDER",
+    help="A folder with a folder of photos for each class. Default: data.source of params.yaml.",
+)
+json_option = click.option(
+    "--json", "json_file", type=click.Path(path_type=Path), metavar="FILE", help="Write all numbers there as well."
+)
+markdown_option = click.option("--markdown", is_flag=True, help="Print the table as Markdown.")
+
+
+@click.group()
+def bench() -> None:
+    """Measure ConvLens on this machine, beside what one would write instead. Needs idle cores."""
+
+
+@bench.command()
+@photos_option
+@click.option(
+    "--minutes",
+    type=click.FloatRange(min=0, min_open=True),
+    default=5,
+    show_default=True,
+    help="Time of training for each contestant.",
+)
+@click.option(
+    "--contestant",
+    "contestants",
+    type=click.Choice(CONTESTANTS),
+    multiple=True,
+    default=DEFAULT_CONTESTANTS,
+    show_default=True,
+    help="Who trains; can be given several times. Ratios are to the first.",
+)
+@json_option
+@markdown_option
+def train(
+    photos: Path | None, minutes: float, contestants: Sequence[str], json_file: Path | None, markdown: bool
+) -> None:
+    """Train side by side: the lecture's Keras code, and ConvLens with the lecture's network and with its own."""
+    from convlens.bench.tables import format_train
+    from convlens.bench.train import bench_train
+    from convlens.params import load_params
+
+    _check_target(json_file)
+    result = bench_train(photos, load_params(), minutes=minutes, names=list(dict.fromkeys(contestants)))
+    _write(json_file, result)
+    click.echo(format_train(result, markdown=markdown))
+
+
+@bench.command()
+@photos_option
+@click.option("--repeats", type=click.IntRange(min=1), default=3, show_default=True, help="Runs; the median counts.")
+@json_option
+@markdown_option
+def data(photos: Path | None, repeats: int, json_file: Path | None, markdown: bool) -> None:
+    """From files to arrays: a loop with Pillow, Keras' loader, and ConvLens checking, decoding and reading."""
+    from convlens.bench.data import bench_data
+    from convlens.bench.tables import format_data
+    from convlens.params import load_params
+
+    _check_target(json_file)
+    result = bench_data(photos, load_params(), repeats=repeats)
+    _write(json_file, result)
+    click.echo(format_data(result, markdown=markdown))
+
+
+@bench.command()
+@click.option(
+    "--count",
+    "counts",
+    type=click.IntRange(min=100),
+    multiple=True,
+    default=(1_000, 10_000, 25_000, 100_000),
+    show_default=True,
+    help="Photos; can be given several times. A million takes minutes and 3 GB of memory.",
+)
+@json_option
+@markdown_option
+def duplicates(counts: Sequence[int], json_file: Path | None, markdown: bool) -> None:
+    """How the search for near-duplicates grows, on synthetic photos with crops among them."""
+    from convlens.bench.duplicates_bench import bench_duplicates, format_duplicates
+    from convlens.params import load_params
+
+    _check_target(json_file)
+    result = bench_duplicates(sorted(set(counts)), load_params().preprocess)
+    _write(json_file, result)
+    click.echo(format_duplicates(result, markdown=markdown))
+
+
+def _check_target(path: Path | None) -> None:
+    """Before the work, not after it."""
+    if path is not None and (path.is_dir() or not path.absolute().parent.is_dir()):
+        raise ConvLensError(f"Expected a file in an existing folder after --json. Received: {path}.")
+
+
+def _write(path: Path | None, result: dict[str, Any]) -> None:
+    if path is not None:
+        from convlens.stages.outputs import write_json
+
+        write_json(path, result)
