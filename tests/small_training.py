@@ -74,6 +74,7 @@ def write_card(path: Path, key: str = KEY) -> None:
         "image_size": SIDE,
         "keep_aspect": False,
         "resampling": "bicubic",
+        "mirror": False,
         "num_parameters": 4,
         "num_threads": 1,
         "precision": "float32",

@@ -127,6 +127,9 @@ UNEXPECTED = [
     ("validate.max_megapixels", 500, "less than or equal to 178"),
     ("model.dense.units", "512", "a list"),
     ("model.dense.units", [], "a list with at least 1 item"),
+    ("model.transfer.weights_sha256", "0", "a text that matches '^[0-9a-f]{64}$'"),
+    ("model.transfer.fine_tune_rate", 0, "greater than 0"),
+    ("model.transfer.frozen_fraction", 1.1, "less than or equal to 1"),
     ("register.model_name", "a/b", "a text that matches '^[^/:]+$'"),
 ]
 
@@ -147,6 +150,17 @@ OTHERWISE = [
         "model.residual.training_sizes",
         [{"until": 0.5, "size": 64}],
         "model.residual: Expected training_sizes whose `until` rise and end at 1.0. Received: [0.5].",
+    ),
+    (
+        "model.transfer.weights",
+        "data/backbone.weights.h5",
+        "model.transfer: Expected weights_sha256 to be the file's digest (`sha256sum FILE`), as weights is "
+        "'data/backbone.weights.h5'. Received: null.",
+    ),
+    (
+        "model.transfer.weights_sha256",
+        "0" * 64,
+        f"model.transfer: Expected weights_sha256 to be null, as weights is 'imagenet'. Received: {'0' * 64}.",
     ),
 ]
 
@@ -234,4 +248,5 @@ def test_the_pipeline_and_the_schema_know_the_same_groups() -> None:
         for stage in yaml.safe_load((ROOT / "dvc.yaml").read_text(encoding="utf-8"))["stages"].values()
         for name in stage.get("params", [])
     }
-    assert used == {field.alias or name for name, field in Params.model_fields.items()}
+    no_stages = {"compare"}
+    assert used | no_stages == {field.alias or name for name, field in Params.model_fields.items()}

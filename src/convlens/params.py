@@ -32,21 +32,44 @@ class DataParams(Group):
     source: str = Field(min_length=1, description="A folder of class folders, a zip or tar archive, or a card.")
 
 
-class ValidateParams(Group):
-    """What the photos must be like. `critical` expectations stop the pipeline, `warning` ones are reported."""
+Expectation = Literal[
+    "unreadable",
+    "quarantined",
+    "photos_per_class",
+    "class_balance",
+    "formats",
+    "min_side",
+    "aspect",
+    "dark",
+    "blurred",
+    "duplicated",
+    "two_labels",
+    "unique_paths",
+]
 
+
+class ValidateParams(Group):
+    """What the photos must be like. Expectations named in `critical` stop the pipeline, the others only warn."""
+
+    critical: tuple[Expectation, ...] = Field(description="Expectations that stop the pipeline; the others warn.")
     formats: tuple[str, ...] = Field(min_length=1, description="File formats taken, by Pillow's names.")
     min_side: PositiveInt = Field(description="Shorter side in pixels below which a photo is quarantined.")
     max_aspect: float = Field(ge=1, description="Longer side over shorter side that photos should not exceed.")
     max_megapixels: float = Field(
         gt=0, le=178, description="Millions of pixels above which a photo is quarantined unread; Pillow reads no more."
     )
-    min_photos_per_class: PositiveInt = Field(description="Usable photos every class must have (critical).")
-    max_class_ratio: float = Field(ge=1, description="Largest class over smallest class (warning).")
-    max_unreadable_fraction: Fraction = Field(description="Share of photos that may not decode (critical).")
-    max_quarantined_fraction: Fraction = Field(description="Share of photos that may be left out in all (critical).")
-    max_dark_fraction: Fraction = Field(description="Share of photos darker than `dark_brightness` (warning).")
+    min_photos_per_class: PositiveInt = Field(description="Usable photos every class must have.")
+    max_class_ratio: float = Field(ge=1, description="Largest class over smallest class.")
+    max_unreadable_fraction: Fraction = Field(description="Share of photos that may not decode.")
+    max_quarantined_fraction: Fraction = Field(description="Share of photos that may be left out in all.")
+    max_duplicated_fraction: Fraction = Field(description="Share of photos that may be exact copies of another one.")
+    max_dark_fraction: Fraction = Field(description="Share of photos that may be darker than `dark_brightness`.")
     dark_brightness: Fraction = Field(description="Mean brightness in 0..1 below which a photo counts as dark.")
+    max_blurred_fraction: Fraction = Field(description="Share of photos that may be below `blurred_sharpness`.")
+    blurred_sharpness: float = Field(
+        ge=0,
+        description="Variance of the Laplacian (8-bit levels, at 256 pixels) below which a photo counts as blurred.",
+    )
 
 
 class PreprocessParams(Group):
@@ -58,8 +81,16 @@ class PreprocessParams(Group):
     validation_fraction: float = Field(gt=0, lt=1, description="Share of photos for choosing the best weights.")
     test_fraction: float = Field(gt=0, lt=1, description="Share of photos that training never touches.")
     seed: int = Field(ge=0, description="Seed of the split.")
+    near_duplicates: bool = Field(
+        description="Keep photos that show the same in one split: copies resized, recompressed, brighter or cropped "
+        "by up to 10 % a side. False: only files of the same content."
+    )
+    duplicate_distance: int = Field(
+        ge=0, le=10, description="Bits of 64 in which hashes of copies may differ; above 6 slower, finds hardly more."
+    )
+    match_mirrored: bool = Field(description="Count a photo mirrored left to right as a copy, too.")
     photos_per_shard: PositiveInt = Field(description="Photos in one array file.")
-    num_workers: int = Field(ge=0, description="Processes that decode; 0 takes one per core.")
+    num_workers: int = Field(ge=0, description="Threads that decode; 0 takes one per core.")
 
     @model_validator(mode="after")
     def _leave_photos_for_training(self) -> "PreprocessParams":
@@ -111,13 +142,51 @@ class ResidualParams(Group):
         return self
 
 
+class TransferParams(Group):
+    """A network of `keras.applications`, trained on ImageNet, that learns the classes at hand."""
+
+    backbone: str = Field(min_length=1, description="Name of the network in keras.applications.")
+    weights: str = Field(
+        min_length=1, description="imagenet (Keras fetches them), none, or a file (.h5, .weights.h5 or .keras)."
+    )
+    weights_sha256: str | None = Field(
+        pattern=r"^[0-9a-f]{64}$", description="Digest of the file that `weights` names; null for imagenet and none."
+    )
+    frozen_fraction: Fraction = Field(
+        description="Share of the training in which only the last layer learns; 1 never changes the backbone."
+    )
+    fine_tune_rate: float = Field(gt=0, le=1, description="Factor on the learning rate once the backbone learns, too.")
+    unfrozen_fraction: float = Field(
+        gt=0, le=1, description="Share of the backbone's layers, from the answer back, that learn then."
+    )
+    dropout: float = Field(ge=0, lt=1, description="Share of the backbone's features dropped in training.")
+
+    @property
+    def has_weights_file(self) -> bool:
+        """Whether `weights` names a file."""
+        return self.weights not in ("imagenet", "none")
+
+    @model_validator(mode="after")
+    def _pin_the_file(self) -> "TransferParams":
+        """Only with its digest among the parameters does DVC see that the file has changed."""
+        if self.has_weights_file != (self.weights_sha256 is not None):
+            expected = "the file's digest (`sha256sum FILE`)" if self.has_weights_file else "null"
+            raise ValueError(
+                f"Expected weights_sha256 to be {expected}, as weights is '{self.weights}'. "
+                f"Received: {self.weights_sha256 or 'null'}"
+            )
+        return self
+
+
 class ModelParams(Group):
     """Which network. Only the group of the chosen architecture matters."""
 
-    architecture: Literal["residual", "classic", "dense"] = Field(description="Name of the architecture.")
+    architecture: Literal["residual", "classic", "dense", "transfer"] = Field(description="Name of the architecture.")
+    mirror: bool = Field(description="Answers are the mean over a photo and its mirror image.")
     residual: ResidualParams
     classic: ClassicParams
     dense: DenseParams
+    transfer: TransferParams
 
 
 class AugmentParams(Group):
@@ -130,6 +199,7 @@ class AugmentParams(Group):
     brightness: Fraction = Field(description="Shift, in shares of the full range.")
     contrast: float = Field(ge=0, lt=1, description="Factor from 1 - x to 1 + x.")
     saturation: float = Field(ge=0, lt=1, description="Factor from 1 - x to 1 + x.")
+    cutmix: Fraction = Field(description="Share of the pictures that get a box from another one, labels mixed by area.")
 
 
 class TrainParams(Group):
@@ -138,8 +208,17 @@ class TrainParams(Group):
     seed: int = Field(ge=0, description="Seed of weights, data order and augmentation.")
     device: Literal["auto", "cpu", "gpu"] = Field(description="auto takes a GPU if there is one.")
     num_threads: int = Field(ge=0, description="Threads TensorFlow computes with; 0 takes one per core.")
-    precision: Literal["auto", "float32", "bfloat16"] = Field(description="auto: bfloat16 where the CPU has it.")
-    epochs: PositiveInt = Field(description="Passes over the training photos.")
+    precision: Literal["auto", "float32", "bfloat16"] = Field(
+        description="auto: bfloat16 where the hardware has it and it is not slower."
+    )
+    deterministic: bool = Field(description="Refuse operations whose result may differ from run to run; slower.")
+    strategy: Literal["auto", "single", "mirrored", "multiworker"] = Field(
+        description="One device, all GPUs of this machine, or the machines of TF_CONFIG; auto takes what there is."
+    )
+    epochs: PositiveInt | None = Field(description="Passes over the training photos; null: as many as fit max_minutes.")
+    max_minutes: float | None = Field(
+        gt=0, description="Time for the training, which the epochs are fitted to; or null."
+    )
     batch_size: PositiveInt = Field(description="Photos per step.")
     optimizer: Literal["conv_muon", "adam", "adamw", "sgd"] = Field(description="Name of the optimizer.")
     learning_rate: float = Field(gt=0, description="Peak of the schedule.")
@@ -149,6 +228,12 @@ class TrainParams(Group):
     label_smoothing: float = Field(ge=0, lt=1, description="Share of certainty taken from the targets.")
     keep: Literal["best", "last"] = Field(description="Weights of the lowest validation loss, or of the last epoch.")
     patience: int = Field(ge=0, description="Epochs without a lower validation loss before stopping; 0 never stops.")
+
+    @model_validator(mode="after")
+    def _end_somewhere(self) -> "TrainParams":
+        if self.epochs is None and self.max_minutes is None:
+            raise ValueError("Expected a number for epochs, for max_minutes, or for both. Received: null for both")
+        return self
 
 
 class EvaluateParams(Group):
@@ -175,6 +260,12 @@ class RegisterParams(Group):
     min_accuracy: Fraction = Field(description="Test accuracy a champion must reach.")
 
 
+class CompareParams(Group):
+    """When `convlens compare` calls a run a regression."""
+
+    max_regression: Fraction = Field(description="Largest loss of accuracy tolerated, as a share of the test photos.")
+
+
 class Params(Group):
     """All of `params.yaml`."""
 
@@ -187,6 +278,7 @@ class Params(Group):
     evaluate: EvaluateParams
     report: ReportParams
     register_: RegisterParams = Field(alias="register")
+    compare: CompareParams
 
     def group(self, name: str) -> Group:
         """A group by its name in the file."""
