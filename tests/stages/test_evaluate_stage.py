@@ -33,6 +33,8 @@ CLASSES = ("maine coon", 'dogs, "big"')
 def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Path]:
     """Run the stage on painted grey photos with a network that answers by brightness."""
     monkeypatch.setattr(stage, "load_trained_model", lambda folder: None)
+    (tmp_path / "model").mkdir()
+    (tmp_path / "model/card.json").write_text('{"mirror": false}')
     monkeypatch.setattr(stage, "predict_probabilities", answer_by_brightness)
 
     def run_stage(classes: tuple[str, ...] = CLASSES, *, num_photos: int = 40, name: str = "evaluation") -> Path:
@@ -45,8 +47,9 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Path]:
     return run_stage
 
 
-def answer_by_brightness(model: Any, images: Any) -> np.ndarray:
+def answer_by_brightness(model: Any, images: Any, *, mirror: bool) -> np.ndarray:
     """P(second class) is the mean brightness."""
+    assert mirror is False, "what the model's card says"
     positive = np.asarray(images[:], dtype=np.float64).mean(axis=(1, 2, 3)) / 255
     return np.column_stack([1 - positive, positive])
 
