@@ -55,7 +55,7 @@ def plot_speed(timing: pd.DataFrame) -> Figure:
     Args:
         timing: columns epoch, photos_per_second, memory_megabytes; one row per epoch.
     """
-    figure = Figure(figsize=(7.5, 4.6))
+    figure = Figure(figsize=(5.2, 4.0))
     panels = figure.subplots(2, 1, sharex=True)
     _draw_measure(panels[0], timing, "photos_per_second", "Training photos per second")
     _draw_measure(panels[1], timing, "memory_megabytes", "Memory of the process in MB")
