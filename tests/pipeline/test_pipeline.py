@@ -20,6 +20,7 @@ DVC_OUTPUTS = {
     "data/model",
     "reports/validation/quarantine.csv",
     "reports/validation/data_docs",
+    "reports/validation/leaks.json",
     "reports/evaluation/classes.csv",
     "reports/evaluation/confusion_matrix.csv",
     "reports/evaluation/predictions.csv",
