@@ -1,11 +1,12 @@
 """What the numbers of a benchmark depend on: cores and the processor's instructions for fast multiplication."""
 
-import os
 import platform
 from dataclasses import asdict, dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
+
+from convlens.photos.workers import count_workers
 
 CPU_INFO = Path("/proc/cpuinfo")
 FEATURES = ("avx2", "avx512f", "avx512_bf16", "amx_bf16", "asimd", "sve", "bf16")
@@ -43,8 +44,7 @@ class Machine:
 
 def describe_machine(cpu_info: Path = CPU_INFO) -> Machine:
     """The machine this process runs on."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return Machine(cores, f"{platform.system()} {platform.machine()}", _features(cpu_info), _versions())
+    return Machine(count_workers(0), f"{platform.system()} {platform.machine()}", _features(cpu_info), _versions())
 
 
 def _features(cpu_info: Path) -> tuple[str, ...]:
