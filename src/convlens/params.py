@@ -6,6 +6,7 @@ expected and what came.
 """
 
 import json
+import math
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 
@@ -24,6 +25,7 @@ class Group(BaseModel):
 
 
 G = TypeVar("G", bound=Group)
+MAX_VALUES = 100_000  # of one YAML file
 
 
 class DataParams(Group):
@@ -131,7 +133,7 @@ class TrainingSize(Group):
 class ResidualParams(Group):
     """A small ResNet-9 that takes any size, trained at growing sizes."""
 
-    width: int = Field(ge=4, description="Filters of the first layer; the last has eight times as many.")
+    width: int = Field(ge=4, description="Unit of filters: the first layer has twice, the last eight times as many.")
     training_sizes: tuple[TrainingSize, ...] = Field(min_length=1, description="Sizes of the training pictures.")
 
     @model_validator(mode="after")
@@ -236,12 +238,89 @@ class TrainParams(Group):
         return self
 
 
+class PrecisionTarget(Group):
+    """A threshold by the precision it reaches."""
+
+    precision: float = Field(
+        gt=0, le=1, description="Precision that the threshold must reach on the validation photos."
+    )
+
+
 class EvaluateParams(Group):
-    """How the numbers are made."""
+    """How the numbers are made, and how probabilities become answers."""
 
     num_resamples: int = Field(ge=100, description="Bootstrap resamples behind every interval.")
     confidence: float = Field(gt=0.5, lt=1, description="Coverage of the intervals.")
     seed: int = Field(ge=0, description="Seed of the bootstrap.")
+    threshold: Annotated[float, Field(ge=0, lt=1)] | Literal["max_f1"] | PrecisionTarget = Field(
+        description="Of two classes the second is answered above this probability: a number, max_f1, or "
+        "{precision: 0.95}; the last two are chosen on the validation photos. More classes: 0.5, the most probable."
+    )
+    max_error: Fraction = Field(
+        description="Share of wrong answers tolerated; answers too unsure for it are left to people. 1 leaves none."
+    )
+
+
+class CounterexampleParams(Group):
+    """The fully connected network that `invariance` trains for comparison: Adam, constant rate, no augmentation."""
+
+    image_size: int = Field(ge=16, le=256, description="Side in pixels that the prepared photos are resized to.")
+    units: tuple[PositiveInt, ...] = Field(min_length=1, description="Units of each hidden layer.")
+    epochs: PositiveInt = Field(description="Passes over the training photos.")
+    batch_size: PositiveInt = Field(description="Photos per step.")
+    learning_rate: float = Field(gt=0, description="Rate of Adam.")
+
+
+class InvarianceParams(Group):
+    """How the test photos are disturbed. Every list holds the strengths of one disturbance; an empty one skips it."""
+
+    max_photos: PositiveInt = Field(description="Test photos at most, evenly taken from the split.")
+    seed: int = Field(ge=0, description="Seed of noise, of occluded places, and of the counterexample.")
+    shift: tuple[PositiveInt, ...] = Field(
+        description="Pixels of the prepared photo, each in eight directions; the border is filled by reflection."
+    )
+    rotation: tuple[Annotated[float, Field(gt=0, le=180)], ...] = Field(
+        description="Degrees, each both ways; the border is filled by reflection."
+    )
+    scale: tuple[Annotated[float, Field(ge=0.1, le=10)], ...] = Field(
+        description="Factor on the size of what is shown; below 1 the border is filled by reflection."
+    )
+    brightness: tuple[Annotated[float, Field(ge=-1, le=1)], ...] = Field(
+        description="Shift, in shares of the full range."
+    )
+    contrast: tuple[Annotated[float, Field(ge=0, le=10)], ...] = Field(
+        description="Factor on the distance from the photo's mean brightness."
+    )
+    blur: tuple[Annotated[float, Field(gt=0, le=50)], ...] = Field(
+        description="Radius of a Gaussian blur (one standard deviation) in pixels."
+    )
+    noise: tuple[Annotated[float, Field(gt=0, le=1)], ...] = Field(
+        description="Standard deviation of Gaussian noise on every value, in shares of the full range."
+    )
+    jpeg: tuple[Annotated[int, Field(ge=1, le=95)], ...] = Field(description="Pillow's JPEG quality.")
+    occlusion: tuple[Annotated[float, Field(gt=0, lt=1)], ...] = Field(
+        description="Share of the photo's area that a grey square hides, at a random place."
+    )
+    patch: float = Field(
+        gt=0, lt=1, description="Side of the shrunken photo that is put at nine places, as a share of the canvas."
+    )
+    counterexample: CounterexampleParams
+
+
+class MistakesParams(Group):
+    """How photos whose label may be wrong are found."""
+
+    folds: int = Field(
+        ge=0,
+        description="0 judges the validation and test photos; k >= 2 trains k more networks by the run's own recipe, "
+        "each on the training photos without one part, and judges these, too.",
+    )
+
+    @model_validator(mode="after")
+    def _leave_photos_to_learn_from(self) -> "MistakesParams":
+        if self.folds == 1:
+            raise ValueError("Expected 0 or at least 2 for folds. Received: 1")
+        return self
 
 
 class ReportParams(Group):
@@ -276,6 +355,8 @@ class Params(Group):
     augment: AugmentParams
     train: TrainParams
     evaluate: EvaluateParams
+    invariance: InvarianceParams
+    mistakes: MistakesParams
     report: ReportParams
     register_: RegisterParams = Field(alias="register")
     compare: CompareParams
@@ -304,9 +385,23 @@ def read_yaml(path: Path) -> Any:
     if not path.is_file():
         raise ConvLensError(f"Expected a YAML file at {path}. Received: nothing there. Run from the repository's root.")
     try:
-        return YAML(typ="safe").load(path.read_text(encoding="utf-8"))
-    except (YAMLError, UnicodeDecodeError) as error:
+        values = YAML(typ="safe").load(path.read_text(encoding="utf-8"))
+    except (YAMLError, ValueError, TypeError, RecursionError) as error:  # also impossible dates, endless numbers
         raise ConvLensError(f"Expected valid YAML in {path}. Received: {' '.join(str(error).split())}") from error
+    if _count_values(values, {}) > MAX_VALUES:
+        raise ConvLensError(f"Expected at most {MAX_VALUES:,} values in {path}. Received: more, by its aliases.")
+    return values
+
+
+def _count_values(values: Any, known: dict[int, float]) -> float:
+    """Values as they would be written out: aliases make a few lines endless. Infinity if something holds itself."""
+    if not isinstance(values, (dict, list)):
+        return 1
+    if id(values) not in known:
+        known[id(values)] = math.inf
+        inside = [*values, *values.values()] if isinstance(values, dict) else values
+        known[id(values)] = 1 + sum(_count_values(value, known) for value in inside)
+    return known[id(values)]
 
 
 def parse_group(group: type[G], values: Any, *, where: str) -> G:
