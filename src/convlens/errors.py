@@ -3,12 +3,28 @@
 import json
 from typing import Any
 
+NO_BREAK_SPACES = "\u00a0\u202f"  # between a number and its unit; Python calls them unprintable
+
 
 class ConvLensError(Exception):
     """Bad input, told in one line: what was expected, what came, how to fix it.
 
     The command line and the stage runner print the message and exit with 1; they show no traceback.
     """
+
+
+def printable(text: str, *, keep: str = "") -> str:
+    """Text for a terminal: a name may hold line ends, or commands to the terminal, which are shown and not sent.
+
+    Args:
+        text: any text.
+        keep: letters that pass though they are not printable, such as line ends between lines of our own.
+    """
+    harmless = f"{keep}{NO_BREAK_SPACES}"
+    return "".join(
+        letter if letter.isprintable() or letter in harmless else letter.encode("unicode_escape").decode()
+        for letter in text
+    )
 
 
 def explain_invalid(detail: Any, where: str) -> str:

@@ -5,6 +5,8 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from typing import TypeVar
 
+from convlens.errors import printable
+
 T = TypeVar("T")
 
 LOG_INTERVAL_SECONDS = 10.0
@@ -57,4 +59,4 @@ def _log_progress(items: Iterable[T], *, total: int, task: str, unit: str, weigh
 
 def say(line: str) -> None:
     """Print one line for the person who watches, at once, also into a log."""
-    print(line, file=sys.stderr, flush=True)
+    print(printable(line, keep="\n"), file=sys.stderr, flush=True)

@@ -134,6 +134,12 @@ def test_links_inside_are_followed_once(tmp_path: Path) -> None:
     assert sorted(listed(tmp_path)) == ["a/1.jpg", "a/linked.jpg", "b/1.jpg", "b/deep/2.jpg"]
 
 
+def test_a_link_to_itself_is_a_photo_that_cannot_be_read(tmp_path: Path) -> None:
+    touch(tmp_path, "a/1.jpg", "b/1.jpg")
+    (tmp_path / "a/circle.jpg").symlink_to(tmp_path / "a/circle.jpg")
+    assert sorted(listed(tmp_path)) == ["a/1.jpg", "a/circle.jpg", "b/1.jpg"]
+
+
 @pytest.mark.parametrize(
     ("link", "target"),
     [("a/secret.jpg", "out/1.jpg"), ("a/deep", "out"), ("c", "out"), ("train", "split"), ("a/dead.jpg", "nowhere")],

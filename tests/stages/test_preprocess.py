@@ -1,5 +1,7 @@
 import json
 import os
+import shutil
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +13,7 @@ from photo_files import encode, make_group, noise_photo, write_classes, write_ph
 from convlens.errors import ConvLensError
 from convlens.params import DataParams
 from convlens.photos import workers
+from convlens.photos.decoding import decode_photos
 from convlens.photos.listing import describe_photos, list_folder
 from convlens.photos.loader import LoaderSettings, PhotoError, load_photo
 from convlens.photos.prepared import open_prepared
@@ -183,10 +186,34 @@ def test_a_photo_that_broke_since_the_scan_stops_and_leaves_the_earlier_result()
     run()
     before = tree("prepared")
     Path("pets/dogs/003.png").write_bytes(encode(noise_photo("x"))[:60])
+    shutil.rmtree(".convlens")
     with pytest.raises(PhotoError, match=r"pets/dogs/003\.png"):
         run()
     assert tree("prepared") == before
+    shutil.rmtree(".convlens")
     assert sorted(path.name for path in Path().iterdir()) == ["manifest.parquet", "pets", "prepared", "prepared.json"]
+
+
+def test_photos_that_were_decoded_before_are_not_decoded_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    def decode(paths: Sequence[str], *args: Any, **options: Any) -> Iterator[np.ndarray]:
+        decoded.extend(Path(path).name for path in paths)
+        return decode_photos(paths, *args, **options)
+
+    decoded: list[str] = []
+    monkeypatch.setattr("convlens.stages.preprocess.decode_photos", decode)
+    write_manifest()
+    run("first")
+    assert len(decoded) == 25
+    write_photo(Path("pets/cats/new.png"))
+    write_manifest()
+    decoded.clear()
+    run("second")
+    assert decoded == ["new.png"]
+    shutil.rmtree(".convlens")
+    run("third")
+    assert tree("second") == tree("third")
+    run("other size", image_size=24)
+    assert len(decoded) == 1 + 26 + 26
 
 
 def test_a_full_disk_is_told_and_leaves_the_earlier_result() -> None:

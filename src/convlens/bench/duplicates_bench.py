@@ -1,12 +1,13 @@
 """How the search for near-duplicates grows: synthetic photos, of which some are crops of others."""
 
-import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
 
 from convlens.bench.machine import describe_machine
+from convlens.bench.processes import in_new_process, measure
 from convlens.bench.tables import format_table
 from convlens.params import PreprocessParams
 from convlens.photos.duplicates import Groups, join_alike
@@ -19,15 +20,23 @@ CHUNK = 2000
 SEED = 0
 
 
-def bench_duplicates(counts: Sequence[int], params: PreprocessParams) -> dict[str, Any]:
+def bench_duplicates(
+    counts: Sequence[int], params: PreprocessParams, *, call: Callable[..., Any] = in_new_process
+) -> dict[str, Any]:
     """Time the search at several numbers of photos.
+
+    Args:
+        counts: numbers of photos.
+        params: the group `preprocess`.
+        call: runs a function on a number, each time in a process of its own.
 
     Returns:
         Plain values: `machine`, `duplicate_distance`, `exponent` (of the number of photos, by least squares of the
-        logarithms; null for one number), and a row for each number with `photos`, `seconds`, `found` (share of the
-        crops found) and `wrong` (photos grouped that are no crops).
+        logarithms of processor time; null for one number), and a row for each number with `photos`, `seconds`,
+        `cpu_seconds`, `memory_megabytes` (the peak of the process, with the thumbnails of 1 kB a photo), `found` (share
+        of the crops found) and `wrong` (photos grouped that are no crops).
     """
-    rows = [_time_search(count, params) for count in counts]
+    rows = [call(partial(time_search, params=params), count) for count in counts]
     return {
         "machine": describe_machine().values,
         "duplicate_distance": params.duplicate_distance,
@@ -39,13 +48,20 @@ def bench_duplicates(counts: Sequence[int], params: PreprocessParams) -> dict[st
 def format_duplicates(result: dict[str, Any], *, markdown: bool = False) -> str:
     """All that a person reads of `bench duplicates`."""
     rows = [
-        [f"{row['photos']:,}", f"{row['seconds']:,.2f} s", f"{row['found']:.1%}", f"{row['wrong']:,}"]
+        [
+            f"{row['photos']:,}",
+            f"{row['seconds']:,.2f} s",
+            f"{row['cpu_seconds']:,.2f} s",
+            f"{row['memory_megabytes']:,.0f} MB",
+            f"{row['found']:.1%}",
+            f"{row['wrong']:,}",
+        ]
         for row in result["rows"]
     ]
-    head = [["photos", "search", "crops found", "wrongly grouped"]]
+    head = [["photos", "search", "processor time", "peak memory", "crops found", "wrongly grouped"]]
     lines = [format_table(head + rows, markdown=markdown)]
     if result["exponent"] is not None:
-        lines.append(f"The time grows with the number of photos to the power of {result['exponent']:.2f}.")
+        lines.append(f"Processor time grows with the number of photos to the power of {result['exponent']:.2f}.")
     return "\n\n".join(lines)
 
 
@@ -76,18 +92,19 @@ def _places(before: float, after: float) -> np.ndarray:
     return np.asarray(before + middles * (1 - before - after))
 
 
-def _time_search(count: int, params: PreprocessParams) -> dict[str, Any]:
+def time_search(count: int, *, params: PreprocessParams) -> dict[str, Any]:
+    """One row of `bench_duplicates`."""
     thumbnails = paint_thumbnails(count)
     groups = Groups(count)
-    started = time.perf_counter()
-    join_alike(groups, thumbnails, np.arange(count), params)
-    seconds = time.perf_counter() - started
+    usage = measure(lambda: join_alike(groups, thumbnails, np.arange(count), params))
     copies = np.arange(COPIES - 1, count, COPIES)
     found = ~groups.are_apart(copies, copies - 1)
     grouped = count - len(np.unique(groups.labels))
     return {
         "photos": count,
-        "seconds": seconds,
+        "seconds": usage.seconds,
+        "cpu_seconds": usage.cpu_seconds,
+        "memory_megabytes": usage.memory_megabytes,
         "found": float(found.mean()) if len(found) else 1.0,
         "wrong": int(grouped - found.sum()),
     }
@@ -96,5 +113,5 @@ def _time_search(count: int, params: PreprocessParams) -> dict[str, Any]:
 def _fit_exponent(rows: Sequence[dict[str, Any]]) -> float | None:
     if len(rows) < 2:
         return None
-    photos, seconds = (np.log([row[name] for row in rows]) for name in ("photos", "seconds"))
+    photos, seconds = (np.log([row[name] for row in rows]) for name in ("photos", "cpu_seconds"))
     return float(np.polyfit(photos, seconds, 1)[0])

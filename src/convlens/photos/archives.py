@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import IO, cast
 
-from convlens.errors import ConvLensError
+from convlens.errors import ConvLensError, printable
 from convlens.photos.archive_streams import Guarded, open_tar_stream, open_zip_file
 
 MAX_MEMBERS = 2_000_000
@@ -77,7 +77,7 @@ def unpack_archive(archive: Path, folder: Path) -> int:
     except DAMAGE as error:
         if isinstance(error, OSError) and error.errno not in (None, errno.EINVAL):
             raise  # the disk, not the archive
-        words = " ".join(str(error).split()) or type(error).__name__
+        words = printable(" ".join(str(error).split()) or type(error).__name__)
         raise ConvLensError(f"Expected a whole zip or tar archive. Received: {archive}: {words}") from error
     return count
 
@@ -160,4 +160,5 @@ def _write_member(member: Member, target: Path, allowance: int, archive: Path) -
 
 
 def _refuse(archive: Path, name: str, what: str) -> ConvLensError:
-    return ConvLensError(f"Expected plain files in {archive}. Received: '{name[:200]}', {what}. Nothing was unpacked.")
+    shown = printable(name[:200])
+    return ConvLensError(f"Expected plain files in {archive}. Received: '{shown}', {what}. Nothing was unpacked.")

@@ -84,6 +84,11 @@ def read_regions(folder: Path) -> Regions:
     return _group_regions(table, found)
 
 
+def label_folders(folder: Path) -> tuple[Path, Path]:
+    """Where `labels.csv` may be: in the folder, or beside the class folders if one folder wraps them all."""
+    return folder, _descend(folder)
+
+
 def describe_photos(photos: list[ListedPhoto], regions: Regions) -> pd.DataFrame:
     """One row per photo: path, label, bytes, sha256, split, regions. A file that cannot be read gets digest ''."""
     with ThreadPoolExecutor() as pool:
@@ -147,9 +152,12 @@ def _children(folder: Path) -> list[Path]:
 
 
 def _refuse_outside(path: Path, source: Path) -> None:
-    if path.is_symlink() and not path.resolve().is_relative_to(source.resolve()):
+    if not path.is_symlink():
+        return
+    target = Path(os.path.realpath(path))  # links that lead to themselves are an error to Path.resolve
+    if not target.is_relative_to(source.resolve()):
         raise ConvLensError(
-            f"Expected photos inside {source}. Received: the link {path}, which leads out to {path.resolve()}. "
+            f"Expected photos inside {source}. Received: the link {path}, which leads out to {target}. "
             "Move the photos there, or name their own folder as data.source."
         )
 

@@ -5,6 +5,7 @@ an animation counts. What the network got is exactly what the report shows.
 """
 
 import io
+import stat
 import warnings
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +21,7 @@ FILTERS = {
     "lanczos": Image.Resampling.LANCZOS,
 }
 PADDING_GREY = (128, 128, 128)
+WHOLE_BYTES = 1 << 24  # of a file; what is not longer is read at once, which is quicker than piece by piece
 OTHER_PROGRAMS = ("EPS", "WMF")  # Pillow hands these to Ghostscript and to Windows: no business of a photo's
 HEIC_BRANDS = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1")
 HEIC = "a HEIC photo. Run `pip install pillow-heif` and add HEIF to validate.formats, or convert it to JPEG"
@@ -84,9 +86,11 @@ def open_photo(photo: Path | bytes) -> Image.Image:
     """
     name = "the photo" if isinstance(photo, bytes) else str(photo)
     try:
-        if isinstance(photo, Path):
-            _check_file(photo)
-        return _identify(photo, name)
+        if isinstance(photo, bytes) or _check_file(photo) > WHOLE_BYTES:
+            return _identify(photo, name)
+        image = _identify(photo.read_bytes(), name)
+        image.filename = name  # type: ignore[attr-defined]  # errors name it
+        return image
     except PhotoError:
         raise
     except Image.DecompressionBombError as error:
@@ -131,17 +135,22 @@ def resize_photo(image: Image.Image, settings: LoaderSettings) -> np.ndarray:
         image = ImageOps.pad(image, side, method=method, color=PADDING_GREY)
     elif image.size != side:
         image = image.resize(side, method)
-    return np.array(image, dtype=np.uint8)
+    pixels = np.frombuffer(bytearray(image.tobytes()), np.uint8)  # np.array(image) copies once more
+    return pixels.reshape(image.height, image.width, 3)
 
 
-def _check_file(photo: Path) -> None:
-    """Only regular files are opened: a pipe would keep its reader waiting for ever."""
-    if photo.is_dir():
+def _check_file(photo: Path) -> int:
+    """The size in bytes. Only regular files are opened: a pipe would keep its reader waiting for ever."""
+    try:
+        status = photo.stat()
+    except (FileNotFoundError, NotADirectoryError):
+        message = f"Expected a photo file. Received: {photo}, which does not exist."
+        raise PhotoError(message, "the file does not exist") from None
+    if stat.S_ISDIR(status.st_mode):
         raise PhotoError(f"Expected a photo file. Received: the folder {photo}. Name the files in it.", "a folder")
-    if not photo.exists():
-        raise PhotoError(f"Expected a photo file. Received: {photo}, which does not exist.", "the file does not exist")
-    if not photo.is_file():
+    if not stat.S_ISREG(status.st_mode):
         raise PhotoError(f"Expected a photo file. Received: {photo}, which is no regular file.", "no regular file")
+    return status.st_size
 
 
 def _identify(photo: Path | bytes, name: str) -> Image.Image:

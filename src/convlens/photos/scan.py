@@ -1,13 +1,17 @@
 """One pass over the photos: every file fully decoded once, one row of facts each."""
 
+import base64
+import json
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass, fields
 from functools import partial
+from pathlib import Path, PurePosixPath
 
 import pandas as pd
 
 from convlens.params import ValidateParams
+from convlens.photos.cache import Codec, ResultCache
 from convlens.photos.facts import Candidate, Doubts, PhotoFacts, ScannedPhoto, scan_photo
 from convlens.photos.manifest import MANIFEST_COLUMNS
 from convlens.photos.quarantine import judge_photos
@@ -37,23 +41,54 @@ def scan_photos(photos: pd.DataFrame, limits: ValidateParams, *, num_workers: in
     return scan_with_pictures(photos, limits, num_workers=num_workers).manifest
 
 
-def scan_with_pictures(photos: pd.DataFrame, limits: ValidateParams, *, num_workers: int = 0) -> Scan:
+def scan_with_pictures(
+    photos: pd.DataFrame, limits: ValidateParams, *, num_workers: int = 0, cache: Path | None = None
+) -> Scan:
     """Decode every photo once, in several processes.
 
     Args:
         photos: the list that `ingest` wrote.
         limits: the group `validate`.
         num_workers: processes; 0 takes one per core.
+        cache: folder of what earlier runs found out; photos found there are not decoded again. None: no such folder.
     """
     photos = photos.reset_index(drop=True)
-    copied = photos.duplicated("sha256", keep=False) & (photos["sha256"] != "")
-    candidates = [Candidate(path, twice) for path, twice in zip(photos["path"], copied.tolist(), strict=True)]
-    doubts = Doubts(**{field.name: getattr(limits, field.name) for field in fields(Doubts)})
-    scanned = map_in_processes(partial(scan_photo, doubts=doubts), candidates, num_workers=num_workers)
     gallery = _Gallery(photos)
+    scanned = _scan(photos, limits, num_workers=num_workers, cache=cache)
     facts = list(gallery.watch(track(scanned, total=len(photos), task="validate")))
     table = photos.join(pd.DataFrame([asdict(row) for row in facts], index=photos.index))
     return Scan(judge_photos(table, limits)[list(MANIFEST_COLUMNS)], gallery.table())
+
+
+def pack_scanned(photo: ScannedPhoto) -> bytes:
+    """A scanned photo as JSON; b'' if it was not decoded, which the next run may be luckier with."""
+    if not photo.facts.decodes:
+        return b""
+    return json.dumps({**asdict(photo), "thumbnail": base64.b64encode(photo.thumbnail).decode()}).encode()
+
+
+def unpack_scanned(content: bytes) -> ScannedPhoto:
+    """What `pack_scanned` was given."""
+    values = json.loads(content)
+    return ScannedPhoto(PhotoFacts(**values["facts"]), values["doubt"], base64.b64decode(values["thumbnail"]))
+
+
+def _scan(
+    photos: pd.DataFrame, limits: ValidateParams, *, num_workers: int, cache: Path | None
+) -> Iterator[ScannedPhoto]:
+    copied = photos.duplicated("sha256", keep=False) & (photos["sha256"] != "")
+    candidates = [Candidate(path, twice) for path, twice in zip(photos["path"], copied.tolist(), strict=True)]
+    keys = [_name(each, digest) for each, digest in zip(candidates, photos["sha256"], strict=True)]
+    doubts = Doubts(**{field.name: getattr(limits, field.name) for field in fields(Doubts)})
+    codec = Codec(pack_scanned, unpack_scanned)
+    with ResultCache[Candidate, ScannedPhoto](cache, "facts", codec=codec, depends_on=doubts, keys=keys) as results:
+        scan = partial(map_in_processes, partial(scan_photo, doubts=doubts), num_workers=num_workers)
+        yield from results.map(keys, candidates, scan)
+
+
+def _name(photo: Candidate, digest: str) -> str:
+    """All that the facts of a photo depend on: its content, its suffix, and whether it is there twice."""
+    return f"{digest} {photo.copied} {PurePosixPath(photo.path).suffix.lower()}" if digest else ""
 
 
 class _Gallery:

@@ -52,17 +52,14 @@ def map_in_processes(
         yield from map(function, items)
         return
     # Fresh processes, not forks: a fork copies the locks of libraries' threads but not the threads.
-    with ProcessPoolExecutor(workers, mp_context=get_context("spawn"), initializer=_end_with_parent) as pool:
-        try:
-            yield from _map_in_window(pool, function, items, chunk=chunk, window=4 * workers)
-        except BrokenProcessPool as error:
-            raise ConvLensError(
-                f"Expected {workers} worker processes to finish. Received: one was killed, perhaps for want of memory. "
-                "Run again, with a smaller preprocess.num_workers if it keeps happening."
-            ) from error
-        except BaseException:
-            pool.shutdown(cancel_futures=True)
-            raise
+    pool = ProcessPoolExecutor(workers, mp_context=get_context("spawn"), initializer=_end_with_parent)
+    try:
+        yield from _map_in_pool(pool, function, items, chunk=chunk, window=4 * workers)
+    except BrokenProcessPool as error:
+        raise ConvLensError(
+            f"Expected {workers} worker processes to finish. Received: one was killed, perhaps for want of memory. "
+            "Run again, with a smaller preprocess.num_workers if it keeps happening."
+        ) from error
 
 
 def map_in_threads(
@@ -77,13 +74,9 @@ def map_in_threads(
     if workers == 1:
         yield from map(function, items)
         return
-    with ThreadPoolExecutor(workers) as pool, warnings.catch_warnings():
+    with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        try:
-            yield from _map_in_window(pool, function, items, chunk=chunk, window=4 * workers)
-        except BaseException:
-            pool.shutdown(cancel_futures=True)
-            raise
+        yield from _map_in_pool(ThreadPoolExecutor(workers), function, items, chunk=chunk, window=4 * workers)
 
 
 def _end_with_parent() -> None:
@@ -98,10 +91,24 @@ def _wait_and_exit(sentinel: int) -> None:
     os._exit(1)
 
 
+def _map_in_pool(
+    pool: Executor, function: Callable[[Item], Result], items: Sequence[Item], *, chunk: int, window: int
+) -> Iterator[Result]:
+    """Like `pool.map`, with at most `window` chunks under way, so that memory does not grow with the job.
+
+    The pool is ended with the work: whoever stops asking for results stops it after the chunks that are under way.
+    """
+    with pool:
+        try:
+            yield from _map_in_window(pool, function, items, chunk=chunk, window=window)
+        except BaseException:
+            pool.shutdown(cancel_futures=True)
+            raise
+
+
 def _map_in_window(
     pool: Executor, function: Callable[[Item], Result], items: Sequence[Item], *, chunk: int, window: int
 ) -> Iterator[Result]:
-    """Like `pool.map`, with at most `window` chunks under way, so that memory does not grow with the job."""
     pending: deque[Future[list[Result]]] = deque()
     for start in range(0, len(items), chunk):
         pending.append(pool.submit(_map_chunk, function, items[start : start + chunk]))

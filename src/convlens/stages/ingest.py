@@ -7,12 +7,20 @@ from pathlib import Path
 import pandas as pd
 
 from convlens.environment import repository_root
-from convlens.errors import ConvLensError
+from convlens.errors import ConvLensError, printable
 from convlens.params import DataParams
 from convlens.photos.archives import is_archive, unpack_archive
 from convlens.photos.cards import PaintedCard, UrlCard, read_card
 from convlens.photos.download import download_archive
-from convlens.photos.listing import REGION_COLUMNS, REGIONS_FILE, describe_photos, list_folder, read_regions
+from convlens.photos.labels_csv import LABELS_FILE, read_labels
+from convlens.photos.listing import (
+    REGION_COLUMNS,
+    REGIONS_FILE,
+    describe_photos,
+    label_folders,
+    list_folder,
+    read_regions,
+)
 from convlens.photos.painted_files import paint_file
 from convlens.photos.painting import PaintingRecipe, list_photos
 from convlens.photos.store_listing import find_address, list_store
@@ -27,7 +35,8 @@ def ingest(*, source: Path, photos: Path, raw: Path, data: DataParams) -> None:
     Args:
         source: a folder of class folders, an archive, or a card; or an address in an object store (which no `Path`
             can hold: it is read from `data`).
-        photos: the list to write (parquet): path, label, bytes, sha256, split, regions.
+        photos: the list to write (parquet): path, label, bytes, sha256, split, regions; and the columns of `labels.csv`
+            beside the photos, if there is one.
         raw: folder for what had to be painted, downloaded or unpacked; a folder source leaves only a note in it.
         data: the group `data`.
 
@@ -40,9 +49,11 @@ def ingest(*, source: Path, photos: Path, raw: Path, data: DataParams) -> None:
         _check_source(source, raw)
     with new_folder(raw) as fresh:
         table = _list_store(address, fresh) if address else _list_photos(_obtain(source, fresh), source)
-    table["path"] = [_settle(path, fresh, raw) for path in table["path"]]
-    write_parquet(photos, table)
-    counts = ", ".join(f"{count:,} {label}" for label, count in table["label"].value_counts().sort_index().items())
+        table["path"] = [_settle(path, fresh, raw) for path in table["path"]]
+        write_parquet(photos, table)
+    counts = ", ".join(
+        f"{count:,} {printable(str(label))}" for label, count in table["label"].value_counts().sort_index().items()
+    )
     say(f"ingest: {len(table):,} photos in {data.source}: {counts}.")
 
 
@@ -77,15 +88,21 @@ def _list_store(address: str, fresh: Path) -> pd.DataFrame:
 def _list_photos(folder: Path, source: Path) -> pd.DataFrame:
     try:
         listed, regions = list_folder(folder), read_regions(folder)
+        labels, unknown = read_labels(label_folders(folder), [photo.path for photo in listed])
     except ConvLensError as error:  # the user knows the source, not the temporary folder
-        raise ConvLensError(str(error).replace(str(folder), str(source))) from error
+        raise ConvLensError(printable(str(error).replace(str(folder), str(source)))) from error
     strangers = sorted(set(regions) - {photo.path for photo in listed})
     if strangers:
         say(
             f"ingest: warning: {REGIONS_FILE} has boxes of {len(strangers):,} photos that are not there, for example "
-            f"{os.path.relpath(strangers[0], folder)}."
+            f"{printable(os.path.relpath(strangers[0], folder))}."
         )
-    return describe_photos(listed, regions)
+    if unknown:
+        say(
+            f"ingest: warning: {LABELS_FILE} names {len(unknown):,} photos that are not there, for example "
+            f"{os.path.relpath(unknown[0], folder)}."
+        )
+    return describe_photos(listed, regions).join(labels)
 
 
 def _settle(path: str, fresh: Path, raw: Path) -> str:

@@ -8,8 +8,8 @@ import io
 import json
 import os
 import shutil
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager, suppress
 from glob import escape
 from pathlib import Path
 from typing import Any
@@ -25,44 +25,59 @@ def write_bytes(path: Path, content: bytes) -> None:
     Raises:
         ConvLensError: the disk is full or the folder cannot be written to.
     """
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        temporary.write_bytes(content)
-        os.replace(temporary, path)
-    except OSError as error:
-        raise _cannot_write(path, error) from error
-    finally:
-        with suppress(OSError):
-            temporary.unlink()
+    _write_all({path: content})
+
+
+def write_together(contents: Mapping[Path, bytes]) -> None:
+    """Write several files, all of them or, where one finds no room, none; remove what a killed process left of them.
+
+    Raises:
+        ConvLensError: the disk is full or a folder cannot be written to. What was there is still there.
+    """
+    for path in contents:
+        _clear_leftovers(path)
+    _write_all(contents)
 
 
 def write_text(path: Path, text: str) -> None:
     """Write text as UTF-8, whole or not at all."""
-    _clear_leftovers(path)
-    write_bytes(path, text.encode("utf-8"))
+    write_together({path: text.encode("utf-8")})
 
 
 def write_json(path: Path, values: Any) -> None:
     """Write plain values as indented JSON; NaN and infinity are refused."""
-    write_text(path, json.dumps(values, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
+    write_together({path: json_bytes(values)})
 
 
 def write_csv(path: Path, table: pd.DataFrame) -> None:
     """Write a table without its index; floats with their shortest exact digits."""
-    # Python before 3.13 leaves a lone carriage return in a name unquoted, and readers take it for a line end.
-    content = table.to_csv(index=False, lineterminator="\n")
-    if "\r" in content:
-        content = table.to_csv(index=False, lineterminator="\n", quoting=csv.QUOTE_ALL)
-    write_text(path, content)
+    write_together({path: csv_bytes(table)})
 
 
 def write_parquet(path: Path, table: pd.DataFrame) -> None:
     """Write a table as parquet without its index."""
-    _clear_leftovers(path)
+    write_together({path: parquet_bytes(table)})
+
+
+def json_bytes(values: Any) -> bytes:
+    """What `write_json` writes."""
+    return (json.dumps(values, indent=2, ensure_ascii=False, allow_nan=False) + "\n").encode("utf-8")
+
+
+def csv_bytes(table: pd.DataFrame) -> bytes:
+    """What `write_csv` writes."""
+    # Python before 3.13 leaves a lone carriage return in a name unquoted, and readers take it for a line end.
+    content = table.to_csv(index=False, lineterminator="\n")
+    if "\r" in content:
+        content = table.to_csv(index=False, lineterminator="\n", quoting=csv.QUOTE_ALL)
+    return content.encode("utf-8")
+
+
+def parquet_bytes(table: pd.DataFrame) -> bytes:
+    """What `write_parquet` writes."""
     buffer = io.BytesIO()
     table.to_parquet(buffer, index=False)
-    write_bytes(path, buffer.getvalue())
+    return buffer.getvalue()
 
 
 def read_parquet(path: Path) -> pd.DataFrame:
@@ -97,6 +112,33 @@ def new_folder(path: Path) -> Iterator[Path]:
         raise _cannot_write(path, error) from error
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
+
+
+def _write_all(contents: Mapping[Path, bytes]) -> None:
+    with ExitStack() as leftovers:
+        ready = [(path, _write_beside(path, content, leftovers)) for path, content in contents.items()]
+        for path, temporary in ready:
+            try:
+                os.replace(temporary, path)
+            except OSError as error:
+                raise _cannot_write(path, error) from error
+
+
+def _write_beside(path: Path, content: bytes, leftovers: ExitStack) -> Path:
+    """Write a temporary neighbour, which is removed at the end if it is still there."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
+    leftovers.callback(_remove, temporary)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        temporary.write_bytes(content)
+    except OSError as error:
+        raise _cannot_write(path, error) from error
+    return temporary
+
+
+def _remove(file: Path) -> None:
+    with suppress(OSError):
+        file.unlink()
 
 
 def _take_place(temporary: Path, path: Path) -> None:

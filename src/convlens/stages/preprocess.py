@@ -1,7 +1,8 @@
 """Stage `preprocess`: split the usable photos, copies together, and decode them once into memory-mapped arrays."""
 
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,8 @@ from numpy.lib.format import write_array_header_1_0
 
 from convlens.errors import ConvLensError
 from convlens.params import DataParams, PreprocessParams
-from convlens.photos.decoding import decode_photos
+from convlens.photos.cache import cache_folder
+from convlens.photos.decoding import decode_photos, open_pixels
 from convlens.photos.duplicates import group_duplicates
 from convlens.photos.leaks import describe_groups, is_large
 from convlens.photos.loader import LoaderSettings
@@ -39,12 +41,12 @@ def preprocess(*, manifest: Path, prepared: Path, leaks: Path, data: DataParams,
     table, copies = _split(read_parquet(manifest), preprocess)
     settings = LoaderSettings(preprocess.image_size, preprocess.keep_aspect, preprocess.resampling)
     with new_folder(prepared) as folder:
+        _write_arrays(folder, table, settings, preprocess)
         for split in SPLITS:
-            _write_images(folder / split, table.loc[table["split"] == split, "path"], settings, preprocess)
             np.save(folder / split / "labels.npy", _encode_labels(table)[table["split"] == split])
         write_csv(folder / "splits.csv", table[SPLIT_COLUMNS])
         write_json(folder / "card.json", _describe(table, data, preprocess))
-    write_json(leaks, copies)
+        write_json(leaks, copies)
     _tell(copies, leaks)
     counts = ", ".join(f"{(table['split'] == split).sum():,} {split}" for split in SPLITS)
     say(f"preprocess: {counts} photos at {preprocess.image_size}x{preprocess.image_size}.")
@@ -81,13 +83,22 @@ def _tell(copies: dict[str, Any], leaks: Path) -> None:
         )
 
 
-def _write_images(folder: Path, paths: pd.Series, settings: LoaderSettings, params: PreprocessParams) -> None:
-    folder.mkdir()
-    decoded = decode_photos(paths.tolist(), settings, num_workers=params.num_workers)
-    photos = track(decoded, total=len(paths), task=f"preprocess {folder.name}")
-    for shard, start in enumerate(range(0, len(paths), params.photos_per_shard)):
-        count = min(params.photos_per_shard, len(paths) - start)
-        shape = (count, settings.image_size, settings.image_size, 3)
+def _write_arrays(folder: Path, table: pd.DataFrame, settings: LoaderSettings, params: PreprocessParams) -> None:
+    """Decode the photos of every split, but for those that an earlier run has decoded with the same settings."""
+    decode = partial(decode_photos, settings=settings, num_workers=params.num_workers)
+    with open_pixels(cache_folder(), settings, table["sha256"].tolist()) as pixels:
+        for split in SPLITS:
+            part = table[table["split"] == split]
+            (folder / split).mkdir()
+            photos = pixels.map(part["sha256"].tolist(), part["path"].tolist(), decode)
+            tracked = track(photos, total=len(part), task=f"preprocess {split}")
+            _write_images(folder / split, tracked, len(part), params)
+
+
+def _write_images(folder: Path, photos: Iterator[np.ndarray], num_photos: int, params: PreprocessParams) -> None:
+    for shard, start in enumerate(range(0, num_photos, params.photos_per_shard)):
+        count = min(params.photos_per_shard, num_photos - start)
+        shape = (count, params.image_size, params.image_size, 3)
         _write_shard(folder / f"images-{shard:05d}.npy", shape, islice(photos, count))
     next(photos, None)  # lets the progress come to its end
 

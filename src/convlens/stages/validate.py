@@ -6,13 +6,14 @@ from pathlib import Path
 
 import pandas as pd
 
-from convlens.errors import ConvLensError
+from convlens.errors import ConvLensError, printable
 from convlens.params import ValidateParams
+from convlens.photos.cache import cache_folder
 from convlens.photos.expectations import Verdict, check_photos
 from convlens.photos.quarantine import CAUSES, list_quarantine
 from convlens.photos.scan import scan_with_pictures
 from convlens.progress import say
-from convlens.stages.outputs import new_folder, read_parquet, write_csv, write_json, write_parquet
+from convlens.stages.outputs import csv_bytes, json_bytes, new_folder, parquet_bytes, read_parquet, write_together
 
 MAX_FILES_TOLD = 3
 
@@ -39,19 +40,22 @@ def validate(
         validate: the group `validate`.
 
     Raises:
-        ConvLensError: an expectation of severity critical fails.
+        ConvLensError: an expectation of severity critical fails; or nothing can be written, and all is as it was.
     """
-    scan = scan_with_pictures(read_parquet(photos), validate)
+    scan = scan_with_pictures(read_parquet(photos), validate, cache=cache_folder())
     left_out = list_quarantine(scan.manifest)
     with new_folder(docs) as site:
         verdicts = check_photos(scan.manifest, validate, docs=site)
-    write_csv(quarantine, left_out)
-    write_parquet(gallery, scan.gallery)
-    write_json(result, _summarise(scan.manifest, left_out, verdicts))
-    if _failed(verdicts, "critical"):
+        report = {
+            quarantine: csv_bytes(left_out),
+            gallery: parquet_bytes(scan.gallery),
+            result: json_bytes(_summarise(scan.manifest, left_out, verdicts)),
+        }
+        passed = not _failed(verdicts, "critical")
+        write_together({**report, manifest: parquet_bytes(scan.manifest)} if passed else report)
+    if not passed:
         manifest.unlink(missing_ok=True)  # an earlier one would contradict the report
     _tell(scan.manifest, verdicts, quarantine)
-    write_parquet(manifest, scan.manifest)
 
 
 def _summarise(table: pd.DataFrame, left_out: pd.DataFrame, verdicts: list[Verdict]) -> dict[str, object]:
@@ -91,11 +95,6 @@ def tabulate_verdicts(verdicts: Sequence[Verdict]) -> str:
     rows += [(one.name, one.observed, one.expected, one.parameter) for one in verdicts]
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
     lines = ["  ".join(f"{cell:<{width}}" for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
-    files = [[f"    {_printable(name)}" for name in verdict.worst[:MAX_FILES_TOLD]] for verdict in verdicts]
+    files = [[f"    {printable(name)}" for name in verdict.worst[:MAX_FILES_TOLD]] for verdict in verdicts]
     told = [line for row, names in zip(lines[1:], files, strict=True) for line in (row, *names)]
     return "\n".join(f"  {line}" for line in (lines[0], *told))
-
-
-def _printable(name: str) -> str:
-    """A name may hold line ends, or commands to the terminal."""
-    return "".join(letter if letter.isprintable() else letter.encode("unicode_escape").decode() for letter in name)
