@@ -15,7 +15,7 @@ from ruamel.yaml import YAML
 from convlens.comparison.snapshot import Snapshot
 from convlens.params import CompareParams, EvaluateParams, read_yaml
 
-EVALUATE = EvaluateParams(num_resamples=500, confidence=0.95, seed=0)
+EVALUATE = EvaluateParams(num_resamples=500, confidence=0.95, seed=0, threshold=0.5, max_error=0.01)
 COMPARE = CompareParams(max_regression=0.02)
 # Other paths than the project's: where files are is read from dvc.yaml.
 PIPELINE = """\

@@ -2,31 +2,46 @@
 
 import json
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+import keras
 import numpy as np
 from PIL import Image
 
 from convlens.errors import ConvLensError
+from convlens.network.inference import answer_settings, predict_probabilities
 from convlens.photos.loader import LoaderSettings, load_photo, resize_photo
 from convlens.tracking.photo_model import PhotoClassifier
 
 
-def open_classifier(*, card: Path, network: Path) -> PhotoClassifier:
+def open_classifier(*, card: Path, network: Path, decision: Path | None = None) -> PhotoClassifier:
     """Open card.json and model.keras; nothing in the latter may run code of its own.
+
+    Args:
+        card: of the model; a packed model's has its decision in it.
+        network: the trained network.
+        decision: threshold and least probability of a model that is not packed, if the file is there and the model's.
 
     Raises:
         ConvLensError: one of the files is missing or cannot be read.
     """
-    import keras
-
     try:
         opened = keras.saving.load_model(network, compile=False, safe_mode=True)
-        return PhotoClassifier(json.loads(card.read_text(encoding="utf-8")), opened, load_by_card)
+        values = {**_read_decision(card, decision), **json.loads(card.read_text(encoding="utf-8"))}
+        answer = partial(predict_probabilities, opened, **answer_settings(values))
+        return PhotoClassifier(values, answer, load_by_card)
     except (OSError, ValueError, TypeError, KeyError) as error:
         shown = " ".join(str(error).split())
         raise ConvLensError(f"Expected a trained network in {network} and {card}. Received: {shown}") from error
+
+
+def _read_decision(card: Path, decision: Path | None) -> dict[str, Any]:
+    if decision is None or not decision.is_file():
+        return {}
+    values: dict[str, Any] = json.loads(decision.read_text(encoding="utf-8"))
+    return values if values.get("key") == json.loads(card.read_text(encoding="utf-8")).get("key") else {}
 
 
 def load_by_card(photo: Path | bytes | np.ndarray, card: Mapping[str, Any]) -> np.ndarray:

@@ -22,9 +22,9 @@ class PhotoModel(PythonModel):
 
     def load_context(self, context: Any) -> None:
         """Open the files that MLflow brought along."""
-        self.classifier = open_classifier(
-            card=Path(context.artifacts["card"]), network=Path(context.artifacts["network"])
-        )
+        card, network = (Path(context.artifacts[name]) for name in ("card", "network"))
+        self.classifier = open_classifier(card=card, network=network)
+        self.folder = network.parent  # `convlens evaluate` finds the profile of the training photos there
 
     # The hint keeps MLflow from checking the input; lists, arrays, texts, bytes and mappings are welcome as well.
     def predict(self, context: Any, model_input: pd.DataFrame) -> pd.DataFrame:  # noqa: ARG002 MLflow names them

@@ -97,7 +97,7 @@ def test_a_photo_with_another_label_is_not_shared() -> None:
 
 def test_the_order_of_photos_and_classes_does_not_matter() -> None:
     turned = make_answers(good(40, 10)).iloc[::-1]
-    turned = turned[["path", "label", "probability_dogs", "probability_cats"]]
+    turned = turned[["path", "label", "predicted", "probability_dogs", "probability_cats"]]
     verdict = verdict_of(make_run("a", good(40, 10)), make_run("b", good(40, 10), predictions=turned))
     assert verdict.comparison.differences["log_loss"].value == 0.0
     assert (verdict.base_accuracy, verdict.head_accuracy) == (0.8, 0.8)

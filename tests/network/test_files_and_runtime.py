@@ -6,7 +6,7 @@ import tensorflow as tf
 from convlens.errors import ConvLensError
 from convlens.network import runtime
 from convlens.network.architectures import build_model
-from convlens.network.inference import predict_probabilities, spread_sigmoid
+from convlens.network.inference import answer_settings, apply_temperature, predict_logits, predict_probabilities
 from convlens.network.losses import batch_loss, count_hits, make_targets
 from convlens.network.model_files import encode_model, load_trained_model
 from convlens.params import load_params
@@ -31,22 +31,49 @@ def test_a_missing_or_broken_model_is_told(tmp_path):
         load_trained_model(tmp_path)
 
 
-def test_a_sigmoid_becomes_two_columns():
-    assert spread_sigmoid(np.float32([[0.25]])).tolist() == [[0.75, 0.25]]
-    assert spread_sigmoid(np.float32([[0.2, 0.3, 0.5]])).shape == (1, 3)
-
-
-def test_mirrored_answers_are_the_mean_of_both_views():
+def small_model(num_classes=2):
     keras.utils.set_random_seed(0)
-    model = build_model(load_params().model, num_classes=2, image_size=48)
-    logits = model.get_layer("logits")
-    logits.set_weights([values / 100 for values in logits.get_weights()])  # answers far from 0 and 1
-    photos = np.random.default_rng(1).integers(0, 255, (3, 48, 48, 3), dtype=np.uint8)
-    one, other = predict_probabilities(model, photos), predict_probabilities(model, photos[:, :, ::-1])
-    both = predict_probabilities(model, photos, mirror=True)
-    assert both == pytest.approx((one + other) / 2, abs=1e-7)
-    assert np.abs(both - one).min() > 1e-6
-    assert predict_probabilities(model, photos[:, :, ::-1], mirror=True) == pytest.approx(both, abs=1e-7)
+    return build_model(load_params().model, num_classes=num_classes, image_size=48)
+
+
+PHOTOS = np.random.default_rng(1).integers(0, 255, (3, 48, 48, 3), dtype=np.uint8)
+
+
+@pytest.mark.parametrize("num_classes", [2, 3])
+def test_probabilities_are_those_of_the_network(num_classes):
+    model = small_model(num_classes)
+    outputs = model(PHOTOS, training=False).numpy().astype(float)
+    expected = np.hstack([1 - outputs, outputs]) if num_classes == 2 else outputs
+    assert predict_probabilities(model, PHOTOS) == pytest.approx(expected, abs=1e-6)
+    assert predict_logits(model, PHOTOS).shape == (3, num_classes)
+
+
+@pytest.mark.parametrize("num_classes", [2, 3])
+def test_mirrored_answers_are_the_mean_of_the_logits_of_both_views(num_classes):
+    model = small_model(num_classes)
+    one, other = predict_logits(model, PHOTOS), predict_logits(model, PHOTOS[:, :, ::-1])
+    both = predict_logits(model, PHOTOS, mirror=True)
+    assert both == pytest.approx((one + other) / 2, abs=1e-5)
+    assert np.abs(both - one).max() > 1e-4
+    assert predict_logits(model, PHOTOS[:, :, ::-1], mirror=True) == pytest.approx(both, abs=1e-5)
+    cold = predict_probabilities(model, PHOTOS, mirror=True, temperature=0.5)
+    assert cold == pytest.approx(apply_temperature(2 * both), abs=1e-12)
+
+
+def test_a_temperature_by_hand():
+    logits = np.log([[0.9, 0.1], [0.5, 0.5], [0.2, 0.8]])
+    assert apply_temperature(logits) == pytest.approx(np.exp(logits))
+    roots = np.sqrt([[0.9, 0.1], [0.5, 0.5], [0.2, 0.8]])
+    assert apply_temperature(logits, 2.0) == pytest.approx(roots / roots.sum(axis=1, keepdims=True))
+    assert apply_temperature(np.array([[0.0, 5000.0]]), 0.05).tolist() == [[0.0, 1.0]]
+
+
+def test_how_to_answer_stands_in_the_card():
+    assert answer_settings({}) == {"mirror": False, "temperature": 1.0}  # a card from before there was one
+    assert answer_settings({"mirror": True, "temperature": 2}) == {"mirror": True, "temperature": 2.0}
+    for wrong in (0, -1.0, float("nan"), "warm", None):
+        with pytest.raises(ConvLensError, match=r"temperature above 0 in the model's card\. Received: "):
+            answer_settings({"temperature": wrong})
 
 
 def test_no_photos_no_answers():

@@ -14,17 +14,28 @@ from convlens.params import EvaluateParams
 from convlens.stage import path_names
 from convlens.stages.evaluate import evaluate
 
-SETTINGS = EvaluateParams(num_resamples=200, confidence=0.95, seed=0)
+SETTINGS = EvaluateParams(num_resamples=200, confidence=0.95, seed=0, threshold=0.5, max_error=0.01)
 FILES = {
     "metrics": "metrics.json",
     "predictions": "predictions.csv",
+    "validation_predictions": "validation_predictions.csv",
     "class_scores": "classes.csv",
     "confusion": "confusion.csv",
     "confusion_table": "confusion_matrix.csv",
     "confusion_figure": "confusion_matrix.png",
     "roc": "roc.csv",
     "roc_figure": "roc_curve.png",
+    "precision_recall": "precision_recall.csv",
+    "precision_recall_figure": "precision_recall.png",
     "reliability": "reliability.csv",
+    "reliability_figure": "reliability.png",
+    "thresholds": "thresholds.csv",
+    "thresholds_figure": "thresholds.png",
+    "risk_coverage": "risk_coverage.csv",
+    "risk_coverage_figure": "risk_coverage.png",
+    "slices": "slices.csv",
+    "slices_figure": "slices.png",
+    "decision": "decision.json",
 }
 CLASSES = ("maine coon", 'dogs, "big"')
 
@@ -34,43 +45,65 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Path]:
     """Run the stage on painted grey photos with a network that answers by brightness."""
     monkeypatch.setattr(stage, "load_trained_model", lambda folder: None)
     (tmp_path / "model").mkdir()
-    (tmp_path / "model/card.json").write_text('{"mirror": false}')
-    monkeypatch.setattr(stage, "predict_probabilities", answer_by_brightness)
+    (tmp_path / "model/card.json").write_text('{"key": "k", "mirror": true, "temperature": 2.0}')
+    monkeypatch.setattr(stage, "predict_logits", answer_by_brightness)
 
-    def run_stage(classes: tuple[str, ...] = CLASSES, *, num_photos: int = 40, name: str = "evaluation") -> Path:
+    def run_stage(
+        classes: tuple[str, ...] = CLASSES, *, num_photos: int = 40, name: str = "evaluation", **changes: Any
+    ) -> Path:
         prepared, out = tmp_path / "prepared", tmp_path / name
         write_prepared(prepared, classes, num_photos)
+        inputs = {
+            "prepared": prepared,
+            "model_folder": tmp_path / "model",
+            "manifest": tmp_path / "manifest.parquet",
+            "photos": tmp_path / "photos.parquet",
+        }
         paths = {name: out / file for name, file in FILES.items()}
-        evaluate(prepared=prepared, model_folder=tmp_path / "model", evaluate=SETTINGS, **paths)
+        evaluate(**inputs, evaluate=SETTINGS.model_copy(update=changes), **paths)
         return out
 
     return run_stage
 
 
 def answer_by_brightness(model: Any, images: Any, *, mirror: bool) -> np.ndarray:
-    """P(second class) is the mean brightness."""
-    assert mirror is False, "what the model's card says"
+    """Logits with which P(second class) is the mean brightness at the card's temperature of 2."""
+    assert mirror is True, "what the model's card says"
     positive = np.asarray(images[:], dtype=np.float64).mean(axis=(1, 2, 3)) / 255
-    return np.column_stack([1 - positive, positive])
+    return 2 * np.log(np.column_stack([1 - positive, positive]))
 
 
 def write_prepared(folder: Path, classes: tuple[str, ...], num_photos: int) -> None:
-    """Test photos whose brightness mostly tells the class, stored in another order than the list's."""
-    generator = np.random.default_rng(0)
-    labels = np.arange(num_photos) % 2
-    light = np.clip(80 + 90 * labels + generator.normal(0, 50, num_photos), 0, 255).astype(np.uint8)
-    (folder / "test").mkdir(parents=True, exist_ok=True)
-    if num_photos:
-        np.save(
-            folder / "test" / "images-00000.npy", np.broadcast_to(light[:, None, None, None], (num_photos, 4, 4, 3))
-        )
-    np.save(folder / "test" / "labels.npy", labels)
-    rows = [(f"photos/{row}.jpg", classes[label], "test", row) for row, label in enumerate(labels)]
-    rows.append(("photos/train.jpg", classes[0], "train", 0))
-    table = pd.DataFrame(rows[::-1], columns=["path", "label", "split", "row"]).assign(width=4, height=4, sha256="")
+    """Photos whose brightness mostly tells the class, stored in another order than the list's."""
+    tables = [write_split(folder / split, classes, num_photos) for split in ("validation", "test")]
+    rows = [("photos/train.jpg", classes[0], "train", 0), *tables[0][::-1], *tables[1][::-1]]
+    table = pd.DataFrame(rows, columns=["path", "label", "split", "row"]).assign(width=4, height=4, sha256="")
     table.to_csv(folder / "splits.csv", index=False)
     card = {"classes": list(classes), "image_size": 4, "keep_aspect": False, "resampling": "bicubic"}
     (folder / "card.json").write_text(json.dumps(card))
+    write_facts(folder.parent, list(table["path"]))
+
+
+def write_split(folder: Path, classes: tuple[str, ...], num_photos: int) -> list[tuple[str, str, str, int]]:
+    generator = np.random.default_rng(0 if folder.name == "test" else 1)
+    labels = np.arange(num_photos) % 2
+    light = np.clip(80 + 90 * labels + generator.normal(0, 50, num_photos), 3, 252).astype(np.uint8)
+    folder.mkdir(parents=True, exist_ok=True)
+    if num_photos:
+        np.save(folder / "images-00000.npy", np.broadcast_to(light[:, None, None, None], (num_photos, 4, 4, 3)))
+    np.save(folder / "labels.npy", labels)
+    place = "photos" if folder.name == "test" else "held"
+    return [(f"{place}/{row}.jpg", classes[label], folder.name, row) for row, label in enumerate(labels)]
+
+
+def write_facts(folder: Path, paths: list[str]) -> None:
+    """What earlier stages know of the photos: two cameras, sizes of all kinds, one format."""
+    count = len(paths)
+    facts = {"width": 100 + np.arange(count), "height": 120, "aspect": (100 + np.arange(count)) / 120}
+    light = {"brightness": np.linspace(0, 1, count), "sharpness": np.linspace(9, 900, count), "format": "JPEG"}
+    pd.DataFrame({"path": paths, **facts, **light}).to_parquet(folder / "manifest.parquet")
+    cameras = [("old", "new")[index % 2] for index in range(count)]
+    pd.DataFrame({"path": paths, "extra_camera": cameras}).to_parquet(folder / "photos.parquet")
 
 
 def read(out: Path, name: str) -> pd.DataFrame:
@@ -80,7 +113,7 @@ def read(out: Path, name: str) -> pd.DataFrame:
 def test_exactly_the_promised_files_are_written(run: Callable[..., Path]) -> None:
     out = run()
     assert {path.name for path in out.iterdir()} == set(FILES.values())
-    assert set(path_names(evaluate)) == {"prepared", "model_folder", *FILES}
+    assert set(path_names(evaluate)) == {"prepared", "photos", "manifest", "model_folder", *FILES}
 
 
 def test_the_same_inputs_give_the_same_bytes(run: Callable[..., Path]) -> None:
@@ -91,7 +124,14 @@ def test_the_same_inputs_give_the_same_bytes(run: Callable[..., Path]) -> None:
 
 def test_predictions_follow_the_order_of_the_arrays(run: Callable[..., Path]) -> None:
     table = read(run(), "predictions")
-    assert list(table.columns) == ["path", "label", "predicted", "correct", *(f"probability_{c}" for c in CLASSES)]
+    assert list(table.columns) == [
+        "path",
+        "label",
+        "predicted",
+        "correct",
+        *(f"probability_{c}" for c in CLASSES),
+        "unsure",
+    ]
     assert list(table["path"]) == [f"photos/{row}.jpg" for row in range(40)]
     assert (table["correct"] == (table["label"] == table["predicted"])).all()
     assert ((table[f"probability_{CLASSES[1]}"] > 0.5) == (table["predicted"] == CLASSES[1])).all()
@@ -112,10 +152,31 @@ def test_every_number_can_be_had_again_from_the_predictions(run: Callable[..., P
 
 def test_the_metrics_have_stable_names(run: Callable[..., Path]) -> None:
     headlines = ("accuracy", "balanced_accuracy", "log_loss", "brier", "roc_auc", "average_precision", "macro_f1")
-    names = [f"{name}{end}" for name in headlines for end in ("", "_low", "_high")]
+    calibration = "expected_calibration_error"
+    before = ("log_loss_before", "brier_before", f"{calibration}_before")
     scores = [f"{name}_{key}" for key in ("maine_coon", "dogs_big") for name in ("precision", "recall", "f1")]
-    metrics = json.loads((run() / "metrics.json").read_text())
-    assert list(metrics) == ["num_photos", *names, "expected_calibration_error", *scores]
+    numbers = (*headlines, calibration, *before, *scores, "share_unsure", "error_when_sure")
+    names = [f"{name}{end}" for name in numbers for end in ("", "_low", "_high")]
+    decided = ("threshold", "threshold_reached", "min_probability", "max_error", "num_unsure")
+    slices = ("num_slices", "num_worse_slices", "temperature")
+    metrics = json.loads((run(max_error=0.2) / "metrics.json").read_text())
+    assert list(metrics) == ["num_photos", *names, f"{calibration}_by_chance", *decided, *slices]
+
+
+def test_the_decision_is_made_on_the_validation_photos(run: Callable[..., Path]) -> None:
+    out = run(threshold="max_f1", max_error=0.2)
+    decision = json.loads((out / "decision.json").read_text())
+    metrics = json.loads((out / "metrics.json").read_text())
+    assert (decision["key"], decision["num_validation"]) == ("k", 40)
+    assert decision["threshold"] == metrics["threshold"] != 0.5
+    held, lines = read(out, "validation_predictions"), read(out, "thresholds")
+    found = held[held["predicted"] == CLASSES[1]]
+    best = 2 * found["correct"].sum() / (len(found) + (held["label"] == CLASSES[1]).sum())
+    assert lines["f1"].max() == pytest.approx(best)
+    said = read(out, "predictions")
+    assert ((said[f"probability_{CLASSES[1]}"] > decision["threshold"]) == (said["predicted"] == CLASSES[1])).all()
+    assert read(out, "risk_coverage")["num_answered"].iloc[-1] == 40
+    assert {"brightness", "camera"} <= set(read(out, "slices")["feature"])
 
 
 def test_the_tables_agree_with_each_other(run: Callable[..., Path]) -> None:
@@ -127,7 +188,8 @@ def test_the_tables_agree_with_each_other(run: Callable[..., Path]) -> None:
     assert matrix.set_index("actual").to_numpy().tolist() == counted.to_numpy().tolist()
     scores = read(out, "class_scores")
     assert scores["num_correct"].tolist() == np.diag(counted).tolist()
-    assert read(out, "reliability")["num_photos"].sum() == 40
+    bins = read(out, "reliability")
+    assert bins.groupby("temperature")["num_photos"].sum().to_dict() == {"before": 40, "after": 40}
     roc = read(out, "roc")
     assert roc.iloc[0].tolist() == [CLASSES[1], 0, 0, np.inf]
     assert roc.iloc[-1].tolist()[:3] == [CLASSES[1], 1, 1]
@@ -167,7 +229,7 @@ def test_nothing_is_written_if_a_figure_fails(
     def fail(*values: Any) -> bytes:
         raise ConvLensError("no figure today")
 
-    monkeypatch.setattr(stage, "to_png", fail)
+    monkeypatch.setattr(stage, "draw_evaluation", fail)
     with pytest.raises(ConvLensError, match="no figure today"):
         run()
     assert not (tmp_path / "evaluation").exists()

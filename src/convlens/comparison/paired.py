@@ -1,14 +1,12 @@
 """Whether one run answers better than another: judged on the test photos that both have, and on nothing else."""
 
 from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 import pandas as pd
 
 from convlens.comparison.snapshot import Snapshot
-from convlens.metrics.classification import predicted_classes
-from convlens.metrics.compare import Comparison, compare_predictions
+from convlens.metrics.compare import Comparison, Word, compare_predictions
 from convlens.params import CompareParams, EvaluateParams
 
 PREFIX = "probability_"
@@ -31,7 +29,7 @@ class Verdict:
         comparison: all paired differences, run minus base, and McNemar's test.
     """
 
-    word: Literal["better", "worse", "same"]
+    word: Word
     regression: bool
     num_shared: int
     num_base: int
@@ -58,11 +56,7 @@ class NoVerdict:
 
 
 def judge(base: Snapshot, head: Snapshot, *, evaluate: EvaluateParams, compare: CompareParams) -> Verdict | NoVerdict:
-    """Compare two runs photo by photo.
-
-    The bootstrap alone would be too sure of itself where the two differ on few photos: four lost and none won of 180
-    puts its whole interval below 0, and is yet a coin's one in eight. So McNemar's exact test has to agree.
-    """
+    """Compare two runs photo by photo, as the gate of the model registry does."""
     for run in (base, head):
         if run.predictions is None:
             return NoVerdict(_explain_absence(run))
@@ -83,6 +77,7 @@ class _Pair:
     Attributes:
         labels: indices of the true classes, int64 (N,).
         answers: probabilities of the base and of the run, float64 (N, K) each.
+        predicted: their answers, int64 (N,) each; a threshold may make them others than the most probable classes.
         counts: different test photos of each.
     """
 
@@ -91,52 +86,50 @@ class _Pair:
         tables = [_identify(run, by_content) for run in (base, head)]
         shared = tables[0].merge(tables[1], on=["photo", "label"], suffixes=("_base", "_head"))
         classes = _classes(base)
-        self.labels = shared["label"].map({name: index for index, name in enumerate(classes)}).to_numpy(np.int64)
+        numbers = {name: index for index, name in enumerate(classes)}
+        self.labels = shared["label"].map(numbers).to_numpy(np.int64)
         self.answers = [
             shared[[f"{PREFIX}{name}_{side}" for name in classes]].to_numpy(np.float64) for side in ("base", "head")
         ]
+        base_said, head_said = (
+            shared[f"predicted_{side}"].map(numbers).to_numpy(np.int64) for side in ("base", "head")
+        )
+        self.predicted = base_said, head_said
         self.counts = [len(table) for table in tables]
 
 
 def _identify(run: Snapshot, by_content: bool) -> pd.DataFrame:
-    """Answers with what tells photos apart, and which class they are said to be: `photo`, `label`, probabilities."""
+    """Answers with what tells photos apart, and what is said of them: photo, label, predicted, probabilities."""
     answers = run.predictions if run.predictions is not None else pd.DataFrame()
     if by_content and run.photos is not None:
         answers = answers.merge(run.photos[["path", "sha256"]], on="path").rename(columns={"sha256": "photo"})
     else:
         answers = answers.rename(columns={"path": "photo"})
     columns = [f"{PREFIX}{name}" for name in _classes(run)]
-    return answers[["photo", "label", *columns]].drop_duplicates(["photo", "label"])
+    return answers[["photo", "label", "predicted", *columns]].drop_duplicates(["photo", "label"])
 
 
 def _judge(pair: _Pair, evaluate: EvaluateParams, compare: CompareParams) -> Verdict:
     comparison = compare_predictions(
         pair.labels,
         *pair.answers,
+        predicted=pair.predicted,
         num_resamples=evaluate.num_resamples,
         confidence=evaluate.confidence,
         seed=evaluate.seed,
     )
-    word = _choose_word(comparison, evaluate.confidence)
-    loss = -(comparison.differences["accuracy"].value or 0.0)
-    accuracies = [float(np.mean(predicted_classes(answers) == pair.labels)) for answers in pair.answers]
+    accuracy = comparison.accuracy
+    loss = -(accuracy.difference.value or 0.0)
     return Verdict(
-        word=word,
-        regression=word == "worse" and loss > compare.max_regression + ABSOLUTE_ROUNDING,
+        word=accuracy.word,
+        regression=accuracy.word == "worse" and loss > compare.max_regression + ABSOLUTE_ROUNDING,
         num_shared=len(pair.labels),
         num_base=pair.counts[0],
         num_head=pair.counts[1],
-        base_accuracy=accuracies[0],
-        head_accuracy=accuracies[1],
+        base_accuracy=accuracy.first,
+        head_accuracy=accuracy.second,
         comparison=comparison,
     )
-
-
-def _choose_word(comparison: Comparison, confidence: float) -> Literal["better", "worse", "same"]:
-    difference = comparison.differences["accuracy"]
-    if comparison.mcnemar.p_value >= 1 - confidence or difference.low is None or difference.high is None:
-        return "same"
-    return "better" if difference.low > 0 else "worse" if difference.high < 0 else "same"
 
 
 def _classes(run: Snapshot) -> list[str]:

@@ -14,7 +14,7 @@ from convlens.comparison.revisions import Revision
 from convlens.errors import ConvLensError
 from convlens.tracking.values import flatten_params
 
-TEXTS = {"path": str, "label": str, "sha256": str}
+TEXTS = {"path": str, "label": str, "predicted": str, "sha256": str}
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from convlens.metrics.classification import predicted_classes
-from convlens.metrics.intervals import wilson_interval
+from convlens.metrics.intervals import Interval, wilson_interval
+from convlens.metrics.resampling import VALUES_AT_ONCE, draw_weights
+
+FACTORS = np.linspace(0, 2, 81)
 
 
 @dataclass(frozen=True)
@@ -27,6 +30,20 @@ class ReliabilityBin:
     high: float
 
 
+@dataclass(frozen=True)
+class CalibrationError:
+    """The mean gap between probability and accuracy.
+
+    Attributes:
+        interval: of the expected calibration error.
+        by_chance: what nineteen in twenty networks whose probabilities are honest stay below with as many photos (at
+            a confidence of 95 %): a smaller error says nothing against the probabilities.
+    """
+
+    interval: Interval
+    by_chance: float
+
+
 def reliability_bins(
     labels: np.ndarray, probabilities: np.ndarray, *, num_bins: int = 10, confidence: float = 0.95
 ) -> tuple[ReliabilityBin, ...]:
@@ -40,9 +57,7 @@ def reliability_bins(
         num_bins: bins at most.
         confidence: coverage of the Wilson intervals.
     """
-    given = probabilities.max(axis=1)
-    right = predicted_classes(probabilities) == labels
-    bins = _even_bins(given, num_bins)
+    given, right, bins = _sort_answers(labels, probabilities, num_bins)
     members = [bins == index for index in range(bins.max() + 1)]
     return tuple(_describe_bin(given[member], right[member], confidence) for member in members)
 
@@ -51,6 +66,65 @@ def expected_calibration_error(bins: tuple[ReliabilityBin, ...]) -> float:
     """Mean gap between probability and accuracy, weighted by photos (Naeini et al., 2015)."""
     gaps = [group.num_photos * abs(group.accuracy - group.confidence) for group in bins]
     return sum(gaps) / sum(group.num_photos for group in bins)
+
+
+def measure_calibration(
+    labels: np.ndarray,
+    probabilities: np.ndarray,
+    *,
+    num_bins: int = 10,
+    num_resamples: int = 2000,
+    confidence: float = 0.95,
+    seed: int = 0,
+) -> CalibrationError:
+    """The expected calibration error in bins of even size, with its interval and what chance alone would show.
+
+    Chance opens gaps where there are none, so the error found in few photos is too large, and so are its resamples.
+    The interval therefore holds the true errors under which the one found is not surprising: the gaps found, times a
+    factor, plus what resampling moves them by. It reaches down to 0 where honest probabilities are not ruled out.
+
+    Source: Bröcker and Smith, Increasing the reliability of reliability diagrams, Weather and Forecasting 22 (2007),
+    for the error by chance; the interval inverts a test, as Efron and Tibshirani (1993), chapter 12, explain.
+    """
+    given, right, bins = _sort_answers(labels, probabilities, num_bins)
+    members = np.eye(bins.max() + 1)[bins] / len(labels)
+    spread = (right - given)[:, None] * members
+    gaps = spread.sum(axis=0)
+    blocks = draw_weights(np.zeros_like(labels), num_resamples=num_resamples, seed=seed)
+    moved = np.concatenate([weights @ spread for weights in blocks]) - gaps
+    honest = _errors_by_chance(given, members, num_resamples, seed)
+    interval = _invert(gaps, moved, confidence) if len(labels) > 1 else Interval(float(np.abs(gaps).sum()), None, None)
+    return CalibrationError(interval, float(np.quantile(honest, confidence)))
+
+
+def _invert(gaps: np.ndarray, moved: np.ndarray, confidence: float) -> Interval:
+    """The errors under which the one found lies between the ends of what is to be expected."""
+    value = float(np.abs(gaps).sum())
+    tails = ((1 - confidence) / 2, (1 + confidence) / 2)
+    expected = np.array([np.quantile(np.abs(factor * gaps + moved).sum(axis=1), tails) for factor in FACTORS])
+    low = FACTORS[int((expected[:, 1] >= value).argmax())] if (expected[:, 1] >= value).any() else 1.0
+    fitting = FACTORS[expected[:, 0] <= value]
+    high = max(float(fitting[-1]) if len(fitting) else 1.0, 1.0)
+    return Interval(value, min(low, 1.0) * value, min(high * value, 1.0)) if value else Interval(value, None, None)
+
+
+def _errors_by_chance(given: np.ndarray, members: np.ndarray, num_resamples: int, seed: int) -> np.ndarray:
+    """Errors of networks that give the same probabilities and are right as often as these say, (R,)."""
+    generator = np.random.default_rng([seed, 1])
+    block = max(1, VALUES_AT_ONCE // len(given))
+    errors = []
+    for start in range(0, num_resamples, block):
+        right = generator.random((min(block, num_resamples - start), len(given))) < given
+        errors.append(np.abs((right - given) @ members).sum(axis=1))
+    return np.concatenate(errors)
+
+
+def _sort_answers(
+    labels: np.ndarray, probabilities: np.ndarray, num_bins: int
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Probability of each answer, whether it is right, and the number of its bin."""
+    given = probabilities.max(axis=1)
+    return given, predicted_classes(probabilities) == labels, _even_bins(given, num_bins)
 
 
 def _even_bins(values: np.ndarray, num_bins: int) -> np.ndarray:

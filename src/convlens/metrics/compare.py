@@ -1,6 +1,7 @@
 """Whether one model beats another on the same photos: McNemar's exact test and the paired bootstrap."""
 
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 
@@ -25,17 +26,47 @@ class McNemar:
     p_value: float
 
 
+Word = Literal["better", "worse", "same"]
+
+
+@dataclass(frozen=True)
+class AccuracyComparison:
+    """How often the second model is right against the first, on the same photos.
+
+    Attributes:
+        word: `better` or `worse` if the paired interval of the difference excludes 0 and McNemar's exact test agrees;
+            else `same`: no difference that these photos can show.
+        num_photos: that both have answered.
+        first: share that the first model answers right.
+        second: share that the second model answers right.
+        difference: second minus first, with its paired interval.
+        mcnemar: the test on right and wrong answers.
+    """
+
+    word: Word
+    num_photos: int
+    first: float
+    second: float
+    difference: Interval
+    mcnemar: McNemar
+
+
 @dataclass(frozen=True)
 class Comparison:
     """The second model against the first on the same photos.
 
     Attributes:
-        mcnemar: the test on right and wrong answers.
+        accuracy: how often they are right, and the verdict.
         differences: second minus first for every headline metric, with its interval.
     """
 
-    mcnemar: McNemar
+    accuracy: AccuracyComparison
     differences: dict[str, Interval]
+
+    @property
+    def mcnemar(self) -> McNemar:
+        """The test on right and wrong answers."""
+        return self.accuracy.mcnemar
 
 
 def compare_predictions(
@@ -43,11 +74,14 @@ def compare_predictions(
     first: np.ndarray,
     second: np.ndarray,
     *,
+    predicted: tuple[np.ndarray, np.ndarray] | None = None,
     num_resamples: int = 2000,
     confidence: float = 0.95,
     seed: int = 0,
 ) -> Comparison:
     """Compare two sets of probabilities, both float64 (N, K), for the same photos in the same order.
+
+    `predicted` are the answers of both, int64 (N,) each, where they are not simply the most probable classes.
 
     Raises:
         ConvLensError: the two are not about the same photos and classes; see also `check_predictions`.
@@ -56,16 +90,76 @@ def compare_predictions(
     check_predictions(labels, second)
     if first.shape != second.shape:
         raise ConvLensError(f"Expected predictions of one shape. Received: {first.shape} and {second.shape}.")
-    right = [predicted_classes(probabilities) == labels for probabilities in (first, second)]
-    measures = [prepare_metrics(labels, probabilities) for probabilities in (first, second)]
+    answers = predicted or (predicted_classes(first), predicted_classes(second))
+    pairs = list(zip((first, second), answers, strict=True))
+    measures = [prepare_metrics(labels, *pair) for pair in pairs]
     blocks = draw_weights(labels, num_resamples=num_resamples, seed=seed)
     resampled = np.concatenate([measures[1](weights) - measures[0](weights) for weights in blocks])
-    values = [headline_values(labels, probabilities) for probabilities in (first, second)]
+    values = [headline_values(labels, *pair) for pair in pairs]
     differences = {
         name: _difference(values[0][name], values[1][name], resampled[:, column], confidence)
         for column, name in enumerate(HEADLINES)
     }
-    return Comparison(mcnemar_test(*right), differences)
+    right = [answer == labels for answer in answers]
+    accuracy = _compare_accuracies(right[0], right[1], differences["accuracy"], confidence)
+    return Comparison(accuracy, differences)
+
+
+def compare_accuracies(
+    labels: np.ndarray,
+    first_right: np.ndarray,
+    second_right: np.ndarray,
+    *,
+    num_resamples: int = 2000,
+    confidence: float = 0.95,
+    seed: int = 0,
+) -> AccuracyComparison:
+    """The same verdict as `compare_predictions`, where only right and wrong are known of two models.
+
+    Args:
+        labels: true classes of the photos, (N,); resamples are drawn within each.
+        first_right: bool (N,), photos that the first model answers right.
+        second_right: bool (N,), the same photos for the second model.
+        num_resamples: resamples of the paired bootstrap.
+        confidence: coverage of the interval; McNemar's p-value is held against the rest.
+        seed: of the resamples.
+
+    Raises:
+        ConvLensError: no photos.
+    """
+    if len(labels) == 0:
+        raise ConvLensError("Expected photos that both models have answered. Received: none.")
+    gained = second_right.astype(np.float64) - first_right.astype(np.float64)
+    blocks = draw_weights(labels, num_resamples=num_resamples, seed=seed)
+    resampled = np.concatenate([weights @ gained / len(labels) for weights in blocks])
+    value = float(second_right.mean()) - float(first_right.mean())
+    difference = Interval(value, *corrected_range(value, resampled, confidence))
+    return _compare_accuracies(first_right, second_right, difference, confidence)
+
+
+def _compare_accuracies(
+    first_right: np.ndarray, second_right: np.ndarray, difference: Interval, confidence: float
+) -> AccuracyComparison:
+    test = mcnemar_test(first_right, second_right)
+    return AccuracyComparison(
+        word=_choose_word(difference, test, confidence),
+        num_photos=len(first_right),
+        first=float(first_right.mean()),
+        second=float(second_right.mean()),
+        difference=difference,
+        mcnemar=test,
+    )
+
+
+def _choose_word(difference: Interval, test: McNemar, confidence: float) -> Word:
+    """The bootstrap alone would be too sure of itself where two models differ on few photos.
+
+    Four lost and none won of 180 puts its whole interval below 0, and is yet a coin's one in eight. So McNemar's exact
+    test has to agree.
+    """
+    if test.p_value >= 1 - confidence or difference.low is None or difference.high is None:
+        return "same"
+    return "better" if difference.low > 0 else "worse" if difference.high < 0 else "same"
 
 
 def mcnemar_test(first_right: np.ndarray, second_right: np.ndarray) -> McNemar:

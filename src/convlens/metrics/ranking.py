@@ -26,6 +26,21 @@ class RocCurve:
     thresholds: np.ndarray
 
 
+@dataclass(frozen=True)
+class PrecisionRecallCurve:
+    """Precision over recall, from the surest photo down.
+
+    Attributes:
+        recall: share of the class's photos that pass, rising (M,).
+        precision: share of the passing photos that are of the class, (M,).
+        thresholds: a photo passes with this probability or more, falling (M,).
+    """
+
+    recall: np.ndarray
+    precision: np.ndarray
+    thresholds: np.ndarray
+
+
 def curve_classes(labels: np.ndarray, num_classes: int) -> tuple[int, ...]:
     """The classes that a curve can be drawn for: some photos are of it, some are not."""
     candidates = (1,) if num_classes == 2 else range(num_classes)
@@ -48,6 +63,17 @@ def roc_curve(positive: np.ndarray, scores: np.ndarray) -> RocCurve:
         true_positive_rate=np.r_[0.0, right[corners] / right[-1]],
         thresholds=np.r_[np.inf, thresholds[corners]],
     )
+
+
+def precision_recall_curve(positive: np.ndarray, scores: np.ndarray) -> PrecisionRecallCurve:
+    """Precision and recall at every distinct score; equal scores enter together.
+
+    Args:
+        positive: bool (N,), with both values in it.
+        scores: float (N,), higher for positive.
+    """
+    passed, right, thresholds = _count_passing(positive, scores)
+    return PrecisionRecallCurve(right / right[-1], right / passed, thresholds)
 
 
 def roc_auc(labels: np.ndarray, probabilities: np.ndarray) -> float | None:

@@ -36,9 +36,15 @@ def _draw_counts(generator: np.random.Generator, rows: int, size: int) -> np.nda
     return np.bincount(drawn.ravel(), minlength=rows * size).reshape(rows, size)
 
 
-def prepare_metrics(labels: np.ndarray, probabilities: np.ndarray) -> Callable[[np.ndarray], np.ndarray]:
-    """A function from weights (R, N) to the metrics of `HEADLINES`, float64 (R, 7); undefined ones are NaN."""
-    answers = _prepare_answers(labels, predicted_classes(probabilities), probabilities.shape[1])
+def prepare_metrics(
+    labels: np.ndarray, probabilities: np.ndarray, predicted: np.ndarray | None = None
+) -> Callable[[np.ndarray], np.ndarray]:
+    """A function from weights (R, N) to the metrics of `HEADLINES`, float64 (R, 7); undefined ones are NaN.
+
+    `predicted` are the answers, int64 (N,), where they are not simply the most probable classes.
+    """
+    answered = predicted_classes(probabilities) if predicted is None else predicted
+    answers = _prepare_answers(labels, answered, probabilities.shape[1])
     losses = np.column_stack([log_losses(labels, probabilities), brier_scores(labels, probabilities)])
     classes = curve_classes(labels, probabilities.shape[1])
     rankings = [_prepare_ranking(labels == index, probabilities[:, index]) for index in classes]
@@ -49,6 +55,20 @@ def prepare_metrics(labels: np.ndarray, probabilities: np.ndarray) -> Callable[[
         nothing = np.full((2, len(weights)), np.nan)
         area, precision = np.mean([rank(weights) for rank in rankings], axis=0) if rankings else nothing
         return np.column_stack([accuracy, balanced, log_loss, brier, area, precision, f1])
+
+    return measure
+
+
+def prepare_class_f1(labels: np.ndarray, predicted: np.ndarray, num_classes: int) -> Callable[[np.ndarray], np.ndarray]:
+    """A function from weights (R, N) to the F1 of every class, float64 (R, K); NaN for a class that is nowhere."""
+    one_hot = np.eye(num_classes)
+    answered = one_hot[predicted]
+    right, actual = answered * (labels == predicted)[:, None], one_hot[labels].sum(axis=0)
+
+    def measure(weights: np.ndarray) -> np.ndarray:
+        either = actual + weights @ answered
+        f1: np.ndarray = np.where(either > 0, 2 * (weights @ right) / np.maximum(either, 1), np.nan)
+        return f1
 
     return measure
 

@@ -90,15 +90,39 @@ def _describe_area(auc: tuple[float | None, float | None, float | None]) -> str:
 
 
 @styled
-def plot_reliability(reliability: pd.DataFrame, num_classes: int) -> Figure:
+def plot_reliability(reliability: pd.DataFrame, num_classes: int, title: str = "Reliability") -> Figure:
     """How often answers given with some probability are right; on the diagonal, probabilities mean what they say.
 
     Args:
         reliability: columns num_photos, confidence, accuracy, low, high; one row per bin.
         num_classes: K; an answer has at least probability 1 / K.
+        title: of the figure.
     """
     figure, axes = new_axes(WIDTH, SQUARE_HEIGHT)
-    start = 1 / num_classes
+    _draw_reliability(axes, reliability, 1 / num_classes)
+    axes.set_title(title)
+    return figure
+
+
+@styled
+def plot_reliability_change(before: pd.DataFrame, after: pd.DataFrame, num_classes: int) -> Figure:
+    """Two reliability diagrams: what the network says of itself, and what its temperature makes of it.
+
+    Args:
+        before: bins without temperature, columns as for `plot_reliability`.
+        after: bins with it.
+        num_classes: K.
+    """
+    figure = Figure(figsize=(2 * WIDTH, SQUARE_HEIGHT))
+    panels = figure.subplots(1, 2, sharey=True)
+    for panel, table, title in zip(panels, (before, after), ("Without temperature", "With temperature"), strict=True):
+        _draw_reliability(panel, table, 1 / num_classes)
+        panel.set_title(title)
+    panels[1].set_ylabel("")
+    return figure
+
+
+def _draw_reliability(axes: Axes, reliability: pd.DataFrame, start: float) -> None:
     axes.plot([start, 1], [start, 1], color=MUTED, linewidth=1, linestyle=(0, (2, 3)))
     middle = reliability["accuracy"]
     spread = np.array([middle - reliability["low"], reliability["high"] - middle])
@@ -106,11 +130,10 @@ def plot_reliability(reliability: pd.DataFrame, num_classes: int) -> Figure:
         reliability["confidence"], middle, yerr=spread, fmt="o", color=SERIES[0], markersize=6, elinewidth=1.2,
         clip_on=False, zorder=3,
     )  # fmt: skip
-    axes.set(xlim=(start, 1), ylim=(0, 1), title="Reliability")
+    axes.set(xlim=(start, 1), ylim=(0, 1))
     axes.set(xlabel="probability of the answer", ylabel="share of answers that are right")
     axes.xaxis.set_major_formatter(SHARES)
     axes.yaxis.set_major_formatter(SHARES)
-    return figure
 
 
 @styled

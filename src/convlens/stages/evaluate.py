@@ -2,101 +2,175 @@
 
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 
 from convlens.errors import ConvLensError
-from convlens.network.inference import predict_probabilities
+from convlens.network.inference import answer_settings, apply_temperature, predict_logits
 from convlens.network.model_files import load_card, load_trained_model
 from convlens.params import EvaluateParams
 from convlens.photos.prepared import Prepared, open_prepared
 from convlens.progress import say
-from convlens.report.figures_evaluation import plot_confusion_matrix, plot_roc_curve
-from convlens.report.figures_style import to_png
-from convlens.report.wording import interval_of, show_interval, show_share
-from convlens.stages.evaluate_tables import Answers, Evaluation, count_table, measure_answers, round_array
+from convlens.report.wording import interval_of, show_count, show_interval, show_share
+from convlens.stages.evaluate_curves import Labelled, list_thresholds
+from convlens.stages.evaluate_decision import Decision, decide
+from convlens.stages.evaluate_figures import draw_evaluation
+from convlens.stages.evaluate_slices import list_features
+from convlens.stages.evaluate_tables import Answers, Evaluation, count_table, list_predictions, measure_answers
 from convlens.stages.outputs import write_bytes, write_csv, write_json
+from convlens.stages.rounding import round_array
 
-SPLIT = "test"
+TEST, VALIDATION = "test", "validation"
+BEFORE, AFTER = "before", "after"
 
 
 def evaluate(
     *,
     prepared: Path,
+    photos: Path,
+    manifest: Path,
     model_folder: Path,
+    decision: Path,
     metrics: Path,
     predictions: Path,
+    validation_predictions: Path,
     class_scores: Path,
     confusion: Path,
     confusion_table: Path,
     confusion_figure: Path,
     roc: Path,
     roc_figure: Path,
+    precision_recall: Path,
+    precision_recall_figure: Path,
     reliability: Path,
+    reliability_figure: Path,
+    thresholds: Path,
+    thresholds_figure: Path,
+    risk_coverage: Path,
+    risk_coverage_figure: Path,
+    slices: Path,
+    slices_figure: Path,
     evaluate: EvaluateParams,
 ) -> None:
-    """Predict the test split, then write every number, table and figure about it.
+    """Choose threshold and unsure answers on the validation split; predict the test split, write all about it.
 
     Args:
         prepared: folder of arrays per split.
+        photos: the list that `ingest` wrote (parquet), with the columns of `labels.csv`.
+        manifest: facts about every photo (parquet).
         model_folder: folder of the trained network.
+        decision: what makes answers of probabilities: threshold, least probability (JSON); goes with the model.
         metrics: all numbers with the ends of their intervals (flat JSON).
-        predictions: one row per photo: path, label, predicted, correct, probability of each class (CSV).
+        predictions: one row per photo: path, label, predicted, correct, probability of each class, unsure (CSV).
+        validation_predictions: the same of the validation split, on which the decision was made (CSV).
         class_scores: one row per class: photos, answers, precision, recall, F1 (CSV).
         confusion: one row per photo: actual, predicted (CSV).
         confusion_table: one row per actual class, one column per answer (CSV).
-        confusion_figure: the same as a picture (PNG).
+        confusion_figure: the same as a picture (PNG), as are all figures.
         roc: points of the ROC curve, per class if there are more than two (CSV).
-        roc_figure: the same as a picture (PNG).
-        reliability: photos in bins of similar probability, with their accuracy (CSV).
+        roc_figure: the same as a picture.
+        precision_recall: points of the precision-recall curve, per class if there are more than two (CSV).
+        precision_recall_figure: the same as a picture.
+        reliability: photos in bins of similar probability with their accuracy, before and after temperature (CSV).
+        reliability_figure: the same as a picture.
+        thresholds: precision, recall and F1 over the threshold on the validation split; two classes only (CSV).
+        thresholds_figure: the same as a picture.
+        risk_coverage: wrong answers over answers given, the surest first (CSV).
+        risk_coverage_figure: the same as a picture.
+        slices: accuracy by kind of photo, and which kinds are worse than the rest (CSV).
+        slices_figure: the same as a picture.
         evaluate: the group `evaluate`.
 
     Raises:
-        ConvLensError: no test photos, no model, or a model of other classes.
+        ConvLensError: no test photos, no model, a model of other classes, or a threshold between more than two.
     """
-    answers = _answer(open_prepared(prepared), model_folder)
-    found = measure_answers(answers, evaluate)
-    confusion_png, roc_png = _draw(found, answers)
-
-    write_csv(predictions, found.predictions)
-    write_csv(class_scores, found.class_scores)
-    write_csv(confusion, _pair_answers(found.predictions))
-    write_csv(confusion_table, count_table(found.counts, answers.classes))
-    write_csv(roc, found.roc)
-    write_csv(reliability, found.reliability)
-    write_bytes(confusion_figure, confusion_png)
-    write_bytes(roc_figure, roc_png)
-    write_json(metrics, found.metrics)
-    _tell(found)
-
-
-def _answer(prepared: Prepared, model_folder: Path) -> Answers:
-    photos = prepared.photos(SPLIT)
-    if photos.empty:
+    data = open_prepared(prepared)
+    if data.photos(TEST).empty:
         raise ConvLensError("Expected photos in the test split. Received: none. Raise preprocess.test_fraction.")
-    model, mirror = load_trained_model(model_folder), load_card(model_folder)["mirror"]
-    probabilities = predict_probabilities(model, prepared.images(SPLIT), mirror=mirror)
-    if probabilities.shape[1] != len(prepared.classes):
-        raise ConvLensError(
-            f"Expected a model of the {len(prepared.classes)} classes {', '.join(prepared.classes)}. "
-            f"Received: one of {probabilities.shape[1]} classes. Train it on these photos: dvc repro."
-        )
-    # Rounded before anything is computed, so that every number can be had again from the file of predictions.
-    return Answers(list(photos["path"]), prepared.classes, prepared.labels(SPLIT), round_array(probabilities))
+    network = _Network(model_folder, data)
+    held, _ = network.answer(VALIDATION)
+    answers, plain = network.answer(TEST)
+    chosen = decide(held.labels, held.probabilities, data.classes, evaluate)
+    features = list_features(list(answers.paths), pd.read_parquet(manifest), pd.read_parquet(photos))
+    found = measure_answers(answers, evaluate, decision=chosen, plain=plain, features=features)
+    lines = list_thresholds(Labelled(held.labels, held.probabilities, data.classes))
+    figures = draw_evaluation(found, lines, chosen, answers.classes)
+
+    tables = {
+        predictions: found.predictions,
+        validation_predictions: list_predictions(held, chosen),
+        class_scores: found.class_scores,
+        confusion: _pair_answers(found.predictions),
+        confusion_table: count_table(found.counts, answers.classes),
+        roc: found.roc,
+        precision_recall: found.precision_recall,
+        reliability: _join_reliability(found),
+        thresholds: lines,
+        risk_coverage: found.risk_coverage,
+        slices: found.slices,
+    }
+    for path, table in tables.items():
+        write_csv(path, table)
+    places = (confusion_figure, roc_figure, precision_recall_figure, reliability_figure, thresholds_figure,
+              risk_coverage_figure, slices_figure)  # fmt: skip
+    for path, figure in zip(places, figures, strict=True):
+        write_bytes(path, figure)
+    write_json(decision, {"key": network.key, **chosen.to_plain()})
+    write_json(metrics, {**found.metrics, "temperature": network.temperature})
+    _tell(found, chosen)
 
 
-def _draw(found: Evaluation, answers: Answers) -> tuple[bytes, bytes]:
-    confusion = plot_confusion_matrix(found.counts, answers.classes)
-    roc = plot_roc_curve(found.roc, interval_of(found.metrics, "roc_auc"))
-    return to_png(confusion), to_png(roc)
+class _Network:
+    """The trained network and what its card says of answering."""
+
+    def __init__(self, folder: Path, data: Prepared) -> None:
+        card = load_card(folder)
+        settings = answer_settings(card)
+        self.key, self.temperature = str(card.get("key", "")), settings["temperature"]
+        self._mirror, self._data, self._model = settings["mirror"], data, load_trained_model(folder)
+
+    def answer(self, split: str) -> tuple[Answers, np.ndarray]:
+        """The answers to a split, and the probabilities without temperature.
+
+        They are rounded before anything is computed, so that every number can be had again from the predictions.
+        """
+        logits = predict_logits(self._model, self._data.images(split), mirror=self._mirror)
+        classes = self._data.classes
+        if logits.shape[1] != len(classes):
+            raise ConvLensError(
+                f"Expected a model of the {len(classes)} classes {', '.join(classes)}. "
+                f"Received: one of {logits.shape[1]} classes. Train it on these photos: dvc repro."
+            )
+        plain, calibrated = (round_array(apply_temperature(logits, each)) for each in (1.0, self.temperature))
+        return Answers(list(self._data.photos(split)["path"]), classes, self._data.labels(split), calibrated), plain
 
 
 def _pair_answers(predictions: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame({"actual": predictions["label"], "predicted": predictions["predicted"]})
 
 
-def _tell(found: Evaluation) -> None:
-    value, low, high = interval_of(found.metrics, "accuracy")
+def _join_reliability(found: Evaluation) -> pd.DataFrame:
+    tables = {BEFORE: found.reliability_before, AFTER: found.reliability}
+    return pd.concat([table.assign(temperature=name) for name, table in tables.items()], ignore_index=True)
+
+
+def _tell(found: Evaluation, chosen: Decision) -> None:
+    numbers = found.metrics
+    value, low, high = interval_of(numbers, "accuracy")
     say(
-        f"evaluate: {show_share(value)} of {found.metrics['num_photos']:,} test photos answered right"
+        f"evaluate: {show_share(value)} of {numbers['num_photos']:,} test photos answered right"
         f"{show_interval(low, high)}."
     )
+    if not chosen.threshold_reached:
+        say(f"evaluate: warning: threshold {chosen.threshold:g}: {chosen.threshold_note}.")
+    if numbers["num_unsure"]:
+        wrong, low, high = interval_of(numbers, "error_when_sure")
+        others = "" if wrong is None else f"; of the others {show_share(wrong)} are wrong{show_interval(low, high)}"
+        say(
+            f"evaluate: {show_count(numbers['num_unsure'], 'answer')} too unsure for {show_share(chosen.max_error)} "
+            f"wrong ones{others}."
+        )
+    if numbers["num_worse_slices"]:
+        names = found.slices[found.slices["worse"].astype(bool)]
+        shown = ", ".join(f"{row.feature} {row.slice}" for row in names.itertuples())
+        say(f"evaluate: warning: worse than on the rest: {shown}.")

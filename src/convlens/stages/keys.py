@@ -9,7 +9,7 @@ from typing import Any
 import convlens
 from convlens.params import AugmentParams, ModelParams, TrainParams
 
-CODE = ("network", "photos/loader.py", "stages/train.py", "stages/keys.py")
+CODE = ("network", "metrics/temperature.py", "photos/loader.py", "stages/train.py", "stages/keys.py")
 
 
 def training_key(

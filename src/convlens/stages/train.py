@@ -1,5 +1,6 @@
 """Stage `train`: fit the network, live in MLflow, and write its file and its history."""
 
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any, cast
 
@@ -8,10 +9,12 @@ import pandas as pd
 
 from convlens.environment import repository_root
 from convlens.errors import ConvLensError
+from convlens.metrics.temperature import Temperature, fit_temperature
 from convlens.network.checkpoints import Checkpoint
 from convlens.network.devices import Meeting
 from convlens.network.epochs import NotFiniteError, Photos, Recipe
 from convlens.network.fit import EpochReport, FitResult, fit
+from convlens.network.inference import predict_logits
 from convlens.network.model_files import FILE, encode_model, finish_model
 from convlens.network.runtime import Runtime, prepare_runtime
 from convlens.params import AugmentParams, ModelParams, TrainParams, load_params
@@ -68,9 +71,8 @@ def train(
         watch = _Watch(timing, live, key)
         result = _fit(recipe, photos, runtime=runtime, checkpoint=checkpoint, watch=watch)
         network = _finish(result, recipe, photos)
-        _write(
-            network, _describe(network, result, key=key, recipe=recipe, photos=photos, runtime=runtime), model_folder
-        )
+        card = _describe(network, result, key=key, recipe=recipe, photos=photos, runtime=runtime)
+        _write(network, {**card, **_calibrate(network, recipe, photos)}, model_folder)
     _write_history(result, history, curves)
     write_bytes(speed, to_png(plot_speed(pd.read_csv(timing))))
     checkpoint.remove()
@@ -170,6 +172,22 @@ def _describe(
         "validation_loss": kept["validation_loss"],
         "validation_accuracy": kept["validation_accuracy"],
     }
+
+
+def _calibrate(network: keras.Model, recipe: Recipe, photos: Prepared) -> dict[str, Any]:
+    """What the card says of the temperature, fitted on the validation photos as they will be answered."""
+    logits = predict_logits(network, photos.images("validation"), mirror=recipe.model.mirror)
+    found = fit_temperature(logits, photos.labels("validation"))
+    _tell_temperature(found)
+    facts = {name: value for name, value in asdict(found).items() if name != "value"}
+    return {"temperature": found.value, "calibration": facts}
+
+
+def _tell_temperature(found: Temperature) -> None:
+    before, after = found.loss_before, found.loss_after
+    change = "" if before is None or after is None else f": log loss {before:.3f} before, {after:.3f} after"
+    how = found.note if found.note.startswith("not fitted") else f"fitted on {found.num_photos:,} validation photos"
+    say(f"train: temperature {found.value:g}, {how}{change}.")
 
 
 def _write(network: keras.Model, card: dict[str, Any], folder: Path) -> None:

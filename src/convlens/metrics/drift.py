@@ -1,0 +1,153 @@
+"""Whether photos are like those a network was made with: two-sample tests, and the distance of single photos.
+
+One statistic at a time (brightness, say): Kolmogorov and Smirnov's test, its p-values corrected by Holm for there being
+several. What the network makes of the photos, as vectors: the energy test, which needs no bandwidth to be chosen.
+Single photos: the distance to the k-th nearest of some photos the network has learned from.
+"""
+
+import warnings
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.stats import ks_2samp
+
+NUM_NEIGHBOURS = 10
+NUM_PERMUTATIONS = 999
+EXACT_UP_TO = 200  # photos; beyond it the asymptotic distribution is as good, and quick
+ROWS_AT_ONCE = 1024
+SMALLEST_LENGTH = 1e-12
+DECIMALS = 6  # of distances: below is rounding, and a photo that is there twice has distance 0
+ROUNDING = 1e-12  # permutations that give the same sum in another order
+
+
+@dataclass(frozen=True)
+class StatisticDrift:
+    """One statistic of two groups of photos.
+
+    Attributes:
+        name: of the statistic.
+        reference_median: of the photos compared with.
+        observed_median: of the photos at hand.
+        gap: Kolmogorov and Smirnov's D, the largest gap between the two distribution functions, 0..1.
+        p_value: chance of so large a gap if nothing differed, corrected by Holm, 0..1.
+    """
+
+    name: str
+    reference_median: float
+    observed_median: float
+    gap: float
+    p_value: float
+
+
+@dataclass(frozen=True)
+class EnergyTest:
+    """Two groups of vectors.
+
+    Attributes:
+        share: energy distance as a share of the mean distance between the groups: 0 alike, 1 as different as can be.
+        p_value: share of random divisions into two groups that differ at least as much, 0..1.
+    """
+
+    share: float
+    p_value: float
+
+
+def compare_statistics(
+    reference: Mapping[str, np.ndarray], observed: Mapping[str, np.ndarray]
+) -> tuple[StatisticDrift, ...]:
+    """Compare every statistic that both groups have, float (N,) and (M,), in the order of the reference.
+
+    Source: two-sample tests on single features with a correction for their number find shifts that matter about as
+    well as anything does (Rabanser et al., Failing Loudly, NeurIPS 2019); Holm, Scand. J. Statistics 6 (1979).
+    """
+    names = [name for name in reference if name in observed]
+    found = [_kolmogorov_smirnov(reference[name], observed[name]) for name in names]
+    corrected = correct_by_holm([p_value for _, p_value in found])
+    return tuple(
+        StatisticDrift(name, float(np.median(reference[name])), float(np.median(observed[name])), gap, p_value)
+        for name, (gap, _), p_value in zip(names, found, corrected, strict=True)
+    )
+
+
+def correct_by_holm(p_values: Sequence[float]) -> list[float]:
+    """P-values that can each be held against one level, however many they are."""
+    corrected = [1.0] * len(p_values)
+    largest = 0.0
+    for rank, index in enumerate(sorted(range(len(p_values)), key=lambda place: p_values[place])):
+        largest = max(largest, min(1.0, (len(p_values) - rank) * p_values[index]))
+        corrected[index] = largest
+    return corrected
+
+
+def energy_test(
+    first: np.ndarray, second: np.ndarray, *, num_permutations: int = NUM_PERMUTATIONS, seed: int = 0
+) -> EnergyTest:
+    """Whether two groups of vectors, float (N, D) and (M, D), come from one distribution.
+
+    The statistic is 2 E|X - Y| - E|X - X'| - E|Y - Y'|; random divisions of all vectors say how large it is by chance.
+
+    Source: Székely and Rizzo, Energy statistics, J. Statistical Planning and Inference 143 (2013). It is the maximum
+    mean discrepancy (Gretton et al., JMLR 13, 2012) with distance as its kernel (Sejdinovic et al., 2013).
+    """
+    points = np.concatenate([first, second]).astype(np.float64)
+    distances = _pairwise(points, points)
+    weights = np.r_[np.full(len(first), 1 / len(first)), np.full(len(second), -1 / len(second))]
+    statistic = _energy(weights[np.newaxis], distances)[0]
+    generator = np.random.default_rng(seed)
+    shuffled = generator.permuted(np.tile(weights, (num_permutations, 1)), axis=1)
+    as_large = int(np.sum(_energy(shuffled, distances) >= statistic - ROUNDING))
+    between = float(distances[: len(first), len(first) :].mean())
+    share = statistic / (2 * between) if between > SMALLEST_LENGTH else 0.0
+    return EnergyTest(float(np.clip(share, 0, 1)), (1 + as_large) / (1 + num_permutations))
+
+
+def neighbour_distances(
+    points: np.ndarray, reference: np.ndarray, *, num_neighbours: int = NUM_NEIGHBOURS
+) -> np.ndarray:
+    """Distance of each point (N, D) to its k-th nearest among the reference (R, D); float64 (N,).
+
+    Source: Sun et al., Out-of-distribution detection with deep nearest neighbors, ICML 2022.
+    """
+    place = min(num_neighbours, len(reference)) - 1
+    blocks = [
+        np.partition(_pairwise(points[start : start + ROWS_AT_ONCE], reference), place, axis=1)[:, place]
+        for start in range(0, len(points), ROWS_AT_ONCE)
+    ]
+    return np.round(np.concatenate(blocks), DECIMALS) if blocks else np.empty(0)
+
+
+def to_unit_length(features: np.ndarray) -> np.ndarray:
+    """Vectors (N, D) divided by their length, float64; what points nowhere stays 0."""
+    values = features.astype(np.float64)
+    lengths = np.linalg.norm(values, axis=1, keepdims=True)
+    directions: np.ndarray = values / np.maximum(lengths, SMALLEST_LENGTH)
+    return directions
+
+
+def share_at_most(values: np.ndarray, reference: np.ndarray) -> np.ndarray:
+    """For each value the share of the reference that is not larger: how far up it stands among them, float64 (N,)."""
+    return np.searchsorted(np.sort(reference), values, side="right") / max(len(reference), 1)
+
+
+def _kolmogorov_smirnov(reference: np.ndarray, observed: np.ndarray) -> tuple[float, float]:
+    """D and its p-value, in single precision, as references are kept: equal values have to stay equal."""
+    method = "exact" if max(len(reference), len(observed)) <= EXACT_UP_TO else "asymp"
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # SciPy tells when it falls back to the other method
+        found = ks_2samp(np.float32(reference), np.float32(observed), method=method)
+    return float(found.statistic), float(found.pvalue)
+
+
+def _pairwise(points: np.ndarray, others: np.ndarray) -> np.ndarray:
+    """Euclidean distances (N, M); differences of squares lose digits near 0, which is what `maximum` mends."""
+    first, second = points.astype(np.float64), others.astype(np.float64)
+    squares = (first**2).sum(axis=1)[:, np.newaxis] + (second**2).sum(axis=1) - 2 * first @ second.T
+    distances: np.ndarray = np.sqrt(np.maximum(squares, 0))
+    return distances
+
+
+def _energy(weights: np.ndarray, distances: np.ndarray) -> np.ndarray:
+    """Minus the quadratic form of each row of weights (P, N): that is the energy distance, (P,)."""
+    energies: np.ndarray = -np.einsum("pn,pn->p", weights @ distances, weights)
+    return energies

@@ -1,0 +1,62 @@
+import numpy as np
+import pytest
+from metric_answers import random_answers
+from sklearn.metrics import f1_score, precision_score, recall_score
+from sklearn.metrics import precision_recall_curve as sklearn_curve
+
+from convlens.metrics.operating import apply_threshold, choose_threshold, threshold_curve
+from convlens.metrics.ranking import precision_recall_curve
+
+
+@pytest.mark.parametrize("digits", [None, 1])
+def test_the_curves_are_those_of_scikit_learn(digits: int | None) -> None:
+    labels, probabilities = random_answers(0, digits=digits)
+    scores = probabilities[:, 1].round(6)  # neighbours are no closer than files keep them
+    curve = threshold_curve(labels == 1, scores)
+    for line, precision, recall, f1 in zip(curve.thresholds, curve.precision, curve.recall, curve.f1, strict=True):
+        said = scores > line
+        assert recall == pytest.approx(recall_score(labels, said))
+        assert f1 == pytest.approx(f1_score(labels, said))
+        if said.any():
+            assert precision == pytest.approx(precision_score(labels, said))
+        else:
+            assert np.isnan(precision)
+    found = precision_recall_curve(labels == 1, scores)
+    precision, recall, thresholds = sklearn_curve(labels, scores)
+    assert found.thresholds == pytest.approx(thresholds[::-1])
+    assert found.precision == pytest.approx(precision[:-1][::-1])
+    assert found.recall == pytest.approx(recall[:-1][::-1])
+
+
+def test_the_line_of_the_largest_f1_lies_in_the_middle_of_a_gap() -> None:
+    scores, positive = np.array([0.1, 0.2, 0.4, 0.8]), np.array([False, False, True, True])
+    found = choose_threshold(positive, scores, "max_f1")
+    assert (round(found.value, 9), found.reached) == (0.3, True)
+    assert apply_threshold(np.column_stack([1 - scores, scores]), found.value).tolist() == [0, 0, 1, 1]
+
+
+def test_a_precision_is_reached_with_the_most_photos_found() -> None:
+    scores = np.array([0.1, 0.3, 0.5, 0.6, 0.7, 0.9])
+    positive = np.array([False, True, False, True, True, True])
+    found = choose_threshold(positive, scores, "precision", 0.8)
+    assert found.value == pytest.approx(0.2)  # 4 of 5 are right, and none is missed
+    assert choose_threshold(positive, scores, "precision", 1.0).value == pytest.approx(0.55)
+
+
+def test_a_precision_out_of_reach_is_told() -> None:
+    scores, positive = np.array([0.2, 0.9, 0.9]), np.array([True, False, True])
+    found = choose_threshold(positive, scores, "precision", 0.95)
+    assert not found.reached
+    assert found.note.startswith("no line reaches a precision of 0.95 on 3 validation photos; this one reaches 0.667")
+
+
+@pytest.mark.parametrize("positive", [[], [True, True], [False]])
+def test_without_both_classes_there_is_nothing_to_choose(positive: list[bool]) -> None:
+    found = choose_threshold(np.array(positive, bool), np.full(len(positive), 0.7), "max_f1")
+    assert (found.value, found.reached) == (0.5, False)
+
+
+def test_the_even_line_is_the_most_probable_class_of_any_number() -> None:
+    assert apply_threshold(np.array([[0.5, 0.5], [0.4, 0.6]])).tolist() == [0, 1]
+    assert apply_threshold(np.array([[0.2, 0.5, 0.3]]), 0.9).tolist() == [1]
+    assert apply_threshold(np.array([[0.2, 0.8], [0.05, 0.95]]), 0.9).tolist() == [0, 1]

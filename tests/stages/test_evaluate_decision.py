@@ -1,0 +1,98 @@
+import numpy as np
+import pandas as pd
+import pytest
+
+from convlens.errors import ConvLensError
+from convlens.params import EvaluateParams, PrecisionTarget
+from convlens.stages.evaluate_decision import Decision, decide
+from convlens.stages.evaluate_slices import list_features
+from convlens.stages.evaluate_tables import Answers, measure_answers
+from convlens.stages.register_decision import describe_difference, name_decision
+
+SETTINGS = EvaluateParams(num_resamples=200, confidence=0.95, seed=0, threshold=0.5, max_error=0.05)
+LABELS = np.arange(200) % 2
+SCORES = np.clip(0.25 + 0.4 * LABELS + np.random.default_rng(0).normal(0, 0.2, 200), 0.01, 0.99)
+PROBABILITIES = np.column_stack([1 - SCORES, SCORES])
+
+
+def settings(**changes):
+    return SETTINGS.model_copy(update=changes)
+
+
+def test_the_default_is_the_most_probable_class() -> None:
+    found = decide(LABELS, PROBABILITIES, ("a", "b"), SETTINGS)
+    assert (found.threshold, found.threshold_rule, found.threshold_reached) == (0.5, "0.5", True)
+    assert found.answer(PROBABILITIES).tolist() == PROBABILITIES.argmax(axis=1).tolist()
+    unsure = found.is_unsure(PROBABILITIES)
+    assert 0 < unsure.sum() < 200
+    assert (found.answer(PROBABILITIES) != LABELS)[~unsure].mean() <= 0.05
+
+
+@pytest.mark.parametrize(("rule", "shown"), [("max_f1", "max_f1"), (PrecisionTarget(precision=0.95), "precision 0.95")])
+def test_a_rule_moves_the_line_and_with_it_every_number(rule: str | PrecisionTarget, shown: str) -> None:
+    found = decide(LABELS, PROBABILITIES, ("a", "b"), settings(threshold=rule))
+    assert (found.threshold_rule, found.threshold_reached) == (shown, True)
+    assert found.threshold != 0.5
+    answers = Answers([str(i) for i in range(200)], ("a", "b"), LABELS, PROBABILITIES)
+    measured = measure_answers(answers, SETTINGS, decision=found)
+    expected = (found.threshold < SCORES).astype(int)
+    assert measured.metrics["accuracy"] == pytest.approx((expected == LABELS).mean())
+    assert measured.predictions["predicted"].tolist() == [("a", "b")[index] for index in expected]
+    assert measured.metrics["num_unsure"] == found.is_unsure(PROBABILITIES).sum()
+    if shown != "max_f1":
+        assert measured.metrics["precision_b"] >= 0.95
+
+
+@pytest.mark.parametrize("rule", ["max_f1", 0.7, PrecisionTarget(precision=0.9)])
+def test_more_classes_have_no_line_between_them(rule: object) -> None:
+    with pytest.raises(
+        ConvLensError, match=r"evaluate\.threshold to be 0\.5 for 3 classes.*Set evaluate\.threshold: 0\.5"
+    ):
+        decide(np.array([0, 1, 2]), np.eye(3), ("a", "b", "c"), settings(threshold=rule))
+    assert decide(np.array([0, 1, 2]), np.eye(3), ("a", "b", "c"), settings(max_error=1.0)).min_probability == 0
+
+
+def test_what_is_undefined_says_why() -> None:
+    one = Answers(["p"], ("a", "b"), np.array([0]), np.array([[0.9, 0.1]]))
+    metrics = measure_answers(one, SETTINGS, decision=Decision(min_probability=1.0)).metrics
+    assert metrics["roc_auc"] is None
+    reasons = {name: value for name, value in metrics.items() if name.endswith("_undefined")}
+    assert reasons["roc_auc_undefined"] == "all photos are of one class"
+    assert reasons["recall_b_undefined"] == "no photo is of the class"
+    assert reasons["precision_b_undefined"] == "the class was never the answer"
+    assert reasons["error_when_sure_undefined"] == "no answer is sure enough to be given"
+    assert {name.removesuffix("_undefined") for name in reasons} >= {
+        name for name, value in metrics.items() if value is None and not name.endswith(("_low", "_high"))
+    }
+    assert not any(isinstance(value, float) and np.isnan(value) for value in metrics.values())
+
+
+def test_features_come_from_facts_and_columns_of_the_data() -> None:
+    paths = [f"{i}.jpg" for i in range(40)]
+    width = np.where(np.arange(40) < 20, 100, 300)
+    facts = {"width": width, "height": 200, "aspect": width / 200, "brightness": np.linspace(0, 1, 40)}
+    manifest = pd.DataFrame({"path": paths[::-1], **facts, "sharpness": 9.0, "format": "PNG"})
+    photos = pd.DataFrame({"path": paths, "extra_age": [str(i) for i in range(40)], "extra_breed": ["", "x"] * 20})
+    found = list_features(paths, manifest, photos)
+    assert list(found) == ["brightness", "sharpness", "size", "aspect", "format", "age", "breed"]
+    assert found["aspect"].names == ("portrait", "square", "landscape")
+    assert found["aspect"].codes.tolist() == [2] * 20 + [0] * 20
+    assert found["size"].names == ("100 px", "200 px")
+    assert found["age"].names == ("0 to 9", "10 to 19", "20 to 29", "30 to 39")
+    assert (found["breed"].names, found["breed"].codes.tolist()) == (("x",), [-1, 0] * 20)
+
+
+def test_the_gate_is_told_what_convlens_compare_would_say() -> None:
+    champion, new = np.ones(180, bool), np.ones(180, bool)
+    new[:4] = False
+    told = describe_difference(SETTINGS, np.arange(180) % 2, champion, new)
+    assert told.startswith("no difference that these photos can show: -2.2 points (")
+    assert told.endswith("95% paired interval; McNemar's exact test, p = 0.125)")
+    new[:40] = False
+    assert describe_difference(SETTINGS, np.arange(180) % 2, champion, new).startswith("worse: -22.2 points")
+
+
+def test_only_a_decision_that_matters_has_a_name() -> None:
+    assert name_decision({}) == name_decision({"threshold": 0.5, "min_probability": 0.0}) == ""
+    names = {name_decision({"threshold": t, "min_probability": m}) for t, m in ((0.5, 0.9), (0.6, 0.0), (0.6, 0.9))}
+    assert len(names) == 3
