@@ -102,6 +102,20 @@ def duplicates(counts: Sequence[int], json_file: Path | None, markdown: bool) ->
     click.echo(format_duplicates(result, markdown=markdown))
 
 
+@bench.command()
+@json_option
+@markdown_option
+def position(json_file: Path | None, markdown: bool) -> None:
+    """What a network learns of a place: heads on the left to learn from, then the same heads left and right."""
+    from convlens.bench.position import bench_position, format_position
+    from convlens.params import load_params
+
+    _check_target(json_file)
+    result = bench_position(load_params())
+    _write(json_file, result)
+    click.echo(format_position(result, markdown=markdown))
+
+
 def _check_target(path: Path | None) -> None:
     """Before the work, not after it."""
     if path is not None and (path.is_dir() or not path.absolute().parent.is_dir()):

@@ -1,0 +1,59 @@
+"""What stage `invariance` writes, for the page and the figures."""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from convlens.params import InvarianceParams, load_params
+from convlens.stages.invariance_networks import COUNTEREXAMPLE, MODEL, Contestant
+from convlens.stages.invariance_tables import Results, Sample, measure_contestants
+
+PARAMS = load_params().invariance
+
+
+def by_mean(photos: np.ndarray) -> np.ndarray:
+    """Looks at the whole photo, wherever anything is."""
+    return (photos.mean(axis=(1, 2, 3)) > 127).astype(np.int64)
+
+
+def by_one_pixel(photos: np.ndarray) -> np.ndarray:
+    """Looks at one place."""
+    return (photos[:, 8, 8, 0] > 127).astype(np.int64)
+
+
+def make_results(
+    params: InvarianceParams = PARAMS,
+    *,
+    ours: Callable[[np.ndarray], np.ndarray] = by_mean,
+    dense: Callable[[np.ndarray], np.ndarray] = by_one_pixel,
+) -> Results:
+    """Answers of two simple predictors to twenty noisy photos, every other one bright."""
+    labels = np.arange(20) % 2
+    images = np.random.default_rng(0).integers(0, 156, (20, 16, 16, 3), dtype=np.uint8)
+    images[labels == 1] += 100
+    contestants = [Contestant(MODEL, 1234, ours), Contestant(COUNTEREXAMPLE, 98765, dense)]
+    return measure_contestants(contestants, Sample(images, np.arange(20), labels), params, confidence=0.95)
+
+
+def page_inputs(found: Results) -> dict[str, Any]:
+    """The fields of `ReportInputs`."""
+    return {"invariance": found.metrics, "curves": found.curves, "places": found.places}
+
+
+def make_doubts(predictions: pd.DataFrame, num_suspicious: int) -> pd.DataFrame:
+    """`reports/mistakes/photos.csv`: the first photos are suspicious, the first of all most."""
+    quality = np.linspace(0.01, 0.99, len(predictions))
+    return pd.DataFrame(
+        {
+            "path": predictions["path"],
+            "split": "test",
+            "label": predictions["label"],
+            "predicted": predictions["predicted"],
+            "correct": predictions["correct"],
+            "confidence": 0.9,
+            "label_quality": quality,
+            "suspicious": np.arange(len(predictions)) < num_suspicious,
+        }
+    )
