@@ -28,6 +28,11 @@ ARTIFACTS = {
     "evaluation/predictions.csv",
     "feature_maps.html",
     "feature_maps/filters.csv",
+    "invariance/curves.csv",
+    "invariance/metrics.json",
+    "mistakes/metrics.json",
+    "mistakes/photos.csv",
+    "model_card.md",
     "report.html",
     "summary.md",
     "training/history.csv",
@@ -42,6 +47,8 @@ METRICS = {
     "curves/seconds": 1.5,
     "curves/train_loss": 0.5,
     "curves/validation_loss": 0.6,
+    "invariance/model_shift_consistency": 0.98,
+    "mistakes/num_suspicious": 3.0,
     "test/accuracy": 1.0,
     "test/accuracy_low": 0.4,
     "test/num_photos": 4.0,
@@ -248,7 +255,8 @@ def test_worse_version_leaves_the_champion(root: Path) -> None:
         "value": 0.75,
         "minimum": 1.0,
         "passed": False,
-        "note": "on 4 photos; the champion's stored answers",
+        "note": "on 4 photos; the champion's stored answers; no difference that these photos can show: -25.0 points "
+        "(-50.0 to +0.0, 95% paired interval; McNemar's exact test, p = 1.000)",
     }
 
 
@@ -283,7 +291,7 @@ def test_champion_is_asked_anew_about_other_photos(root: Path, capsys: pytest.Ca
     register(**write_training(root, key=OTHER_KEY, brightness=(0.15, 0.3, 0.7, 0.8)), register=demand(0.5))
     assert aliases(root) == {"previous": "1", "champion": "2"}
     assert verdict(root)["criteria"][2]["minimum"] == 0.75
-    assert verdict(root)["criteria"][2]["note"] == "on 4 photos; the champion evaluated anew"
+    assert verdict(root)["criteria"][2]["note"].startswith("on 4 photos; the champion evaluated anew; no difference")
     assert "it is evaluated anew on them" in capsys.readouterr().err
 
 

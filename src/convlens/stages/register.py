@@ -2,7 +2,10 @@
 
 import hashlib
 import json
+import tempfile
 from collections.abc import Mapping
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +17,7 @@ from convlens.params import RegisterParams, load_params, read_yaml
 from convlens.photos.prepared import Prepared, open_prepared
 from convlens.progress import say
 from convlens.stages.outputs import write_json
+from convlens.stages.register_decision import describe_difference, name_decision, read_decision
 from convlens.tracking.failures import hide_passwords
 from convlens.tracking.gate import all_passed, tell, to_plain
 from convlens.tracking.git import git_tags
@@ -35,10 +39,15 @@ def register(
     validation: Path,
     training: Path,
     evaluation: Path,
+    invariance: Path,
+    mistakes: Path,
     report: Path,
     feature_maps: Path,
     feature_maps_folder: Path,
     summary: Path,
+    model_card: Path,
+    profile: Path,
+    decision: Path,
     params: Path,
     pipeline: Path,
     lock: Path,
@@ -54,10 +63,15 @@ def register(
         validation: folder of the data checks: result.json, quarantine.csv, data_docs/.
         training: folder with history.csv and perhaps timing.csv.
         evaluation: folder with metrics.json, predictions.csv and plots.
+        invariance: folder with metrics.json, tables and plots about disturbed photos.
+        mistakes: folder with metrics.json and the table of photos whose label may be wrong.
         report: page about data, training and evaluation.
         feature_maps: page of feature maps.
         feature_maps_folder: its pictures and tables.
         summary: short Markdown; becomes the run's description.
+        model_card: the model card (Markdown); becomes the version's description, as much of it as fits.
+        profile: what the photos of the training are like; goes with the model.
+        decision: threshold and least probability, chosen on the validation photos; goes with the model (JSON).
         params: params.yaml; all of it is recorded.
         pipeline: dvc.yaml.
         lock: dvc.lock; may be missing outside of DVC.
@@ -71,11 +85,16 @@ def register(
     photos = open_prepared(prepared)
     card = _read_json(model_folder / "card.json")
     numbers = _read_json(evaluation / "metrics.json")
+    everything = load_params(params)
     record = Record(
         key=card["key"],
-        params=flatten_params(load_params(params).model_dump(mode="json", by_alias=True)),
+        params=flatten_params(everything.model_dump(mode="json", by_alias=True)),
         epochs=_read_epochs(training, card["key"]),
-        metrics=evaluation_metrics(numbers),
+        metrics={
+            **evaluation_metrics(numbers),
+            **evaluation_metrics(_read_json(invariance / "metrics.json"), section="invariance"),
+            **evaluation_metrics(_read_json(mistakes / "metrics.json"), section="mistakes"),
+        },
         tags={
             **git_tags(),
             **_tags(card),
@@ -88,8 +107,11 @@ def register(
             "report.html": report,
             "feature_maps.html": feature_maps,
             "summary.md": summary,
+            "model_card.md": model_card,
             "feature_maps": feature_maps_folder,
             "evaluation": evaluation,
+            "invariance": invariance,
+            "mistakes": mistakes,
             "training": training,
             "validation": validation,
             "data/splits.csv": prepared / "splits.csv",
@@ -106,13 +128,16 @@ def register(
         accuracy=numbers["accuracy"],
         test=_test_verdicts(photos, evaluation / "predictions.csv"),
         load_images=lambda rows: photos.images(TEST)[np.asarray(rows)],
+        compare=partial(describe_difference, everything.evaluate),
+        card=model_card.read_text(encoding="utf-8") if model_card.is_file() else "",
     )
-    done = register_training(
-        register.experiment,
-        record,
-        _model_files(model_folder, card, photos, pinned_requirements(requirements)),
-        candidate,
-    )
+    with tempfile.TemporaryDirectory(prefix="convlens-") as folder:
+        card_file = Path(folder) / "card.json"
+        chosen = read_decision(decision, card["key"])
+        write_json(card_file, {**card, **chosen})
+        files = _model_files(model_folder, card, photos, pinned_requirements(requirements), profile=profile)
+        files = replace(files, card=card_file, decision=name_decision(chosen))
+        done = register_training(register.experiment, record, files, candidate)
     verdict = {"key": record.key, "model": register.model_name, "passed": all_passed(done.criteria)}
     write_json(registration, {**verdict, "criteria": to_plain(done.criteria)})
     _tell(done, register.model_name)
@@ -180,7 +205,9 @@ def _test_verdicts(photos: Prepared, predictions: Path) -> pd.DataFrame:
     return table.astype({"correct": bool})
 
 
-def _model_files(folder: Path, card: Mapping[str, Any], photos: Prepared, requirements: list[str]) -> ModelFiles:
+def _model_files(
+    folder: Path, card: Mapping[str, Any], photos: Prepared, requirements: list[str], *, profile: Path
+) -> ModelFiles:
     return ModelFiles(
         network=folder / "model.keras",
         card=folder / "card.json",
@@ -188,6 +215,7 @@ def _model_files(folder: Path, card: Mapping[str, Any], photos: Prepared, requir
         image_size=card["image_size"],
         examples=photos.images(TEST)[:1],
         requirements=requirements,
+        profile=profile,
     )
 
 

@@ -25,9 +25,17 @@ PREDICTIONS = "evaluation/predictions.csv"
 SPLITS = "data/splits.csv"
 IDENTITY = ["sha256", "label"]
 
+# Says how sure the difference is between the champion's and the new version's right answers, from labels and both.
+Comparer = Callable[[np.ndarray, np.ndarray, np.ndarray], str]
+
 
 def hold_contest(
-    store: Store, champion: ModelVersion, test: pd.DataFrame, load_images: Callable[[np.ndarray], np.ndarray]
+    store: Store,
+    champion: ModelVersion,
+    test: pd.DataFrame,
+    load_images: Callable[[np.ndarray], np.ndarray],
+    *,
+    compare: Comparer,
 ) -> Contest:
     """Compare a new version with the champion on the new version's test photos.
 
@@ -36,6 +44,7 @@ def hold_contest(
         champion: the version to beat.
         test: one row per test photo: path, label, sha256, row, correct (the new version's verdicts).
         load_images: gives uint8 arrays (n, S, S, 3) for values of `row`; asked only if the photos themselves are gone.
+        compare: compares both photo by photo.
     """
     splits, answers = _stored(store, champion.run_id)
     trained = set(splits.loc[splits["split"] != "test", "sha256"]) if splits is not None else set()
@@ -44,13 +53,18 @@ def hold_contest(
         return Contest(0, 0.0, 0.0, "the champion was trained on all of these test photos, so nothing can be compared")
     stored = fair.merge(answers, on=IDENTITY, how="left", validate="many_to_one")["champion_correct"]
     if stored.notna().all():
-        return _contest(fair, stored.astype(bool), "the champion's stored answers")
+        return _contest(fair, stored.astype(bool), "the champion's stored answers", compare)
     say("register: the test photos are not the champion's; it is evaluated anew on them.")
-    return _ask_anew(champion, fair, load_images)
+    labels = _ask_anew(champion, fair, load_images)
+    if isinstance(labels, str):
+        return Contest(0, 0.0, 0.0, labels)
+    return _contest(fair, labels == fair["label"], "the champion evaluated anew", compare)
 
 
-def _contest(test: pd.DataFrame, champion_correct: pd.Series, source: str) -> Contest:
-    return Contest(len(test), float(test["correct"].mean()), float(champion_correct.mean()), source)
+def _contest(test: pd.DataFrame, champion_correct: pd.Series, source: str, compare: Comparer) -> Contest:
+    both = champion_correct.to_numpy(bool), test["correct"].to_numpy(bool)
+    accuracies = float(both[1].mean()), float(both[0].mean())
+    return Contest(len(test), *accuracies, source, compare(test["label"].to_numpy(), *both))
 
 
 def _stored(store: Store, run_id: str | None) -> tuple[pd.DataFrame | None, pd.DataFrame]:
@@ -67,14 +81,17 @@ def _stored(store: Store, run_id: str | None) -> tuple[pd.DataFrame | None, pd.D
     return splits, both[[*IDENTITY, "champion_correct"]].drop_duplicates(IDENTITY)
 
 
-def _ask_anew(champion: ModelVersion, test: pd.DataFrame, load_images: Callable[[np.ndarray], np.ndarray]) -> Contest:
+def _ask_anew(
+    champion: ModelVersion, test: pd.DataFrame, load_images: Callable[[np.ndarray], np.ndarray]
+) -> pd.Series | str:
+    """The champion's answers, or why there are none."""
     try:
         with no_warnings(), hold_stderr():
             model = mlflow.pyfunc.load_model(f"models:/{champion.name}/{champion.version}")
     except (MlflowException, OSError) as error:
-        return Contest(0, 0.0, 0.0, f"the champion cannot be opened: {describe_failure(error)}")
+        return f"the champion cannot be opened: {describe_failure(error)}"
     paths = [Path(path) for path in test["path"]]
     # The photos themselves are fairest: the champion sees them at its own size.
     photos = paths if all(path.is_file() for path in paths) else load_images(test["row"].to_numpy())
-    labels = model.predict(photos)["label"]
-    return _contest(test, labels.reset_index(drop=True) == test["label"], "the champion evaluated anew")
+    labels: pd.Series = model.predict(photos)["label"].reset_index(drop=True)
+    return labels

@@ -37,12 +37,14 @@ class Contest:
         new_accuracy: share that the new version answers right.
         champion_accuracy: share that the champion answers right.
         source: where the champion's answers come from, for people.
+        paired: how sure the difference is, photo by photo, for people.
     """
 
     num_photos: int
     new_accuracy: float
     champion_accuracy: float
     source: str
+    paired: str = ""
 
 
 def judge_accuracy(accuracy: float, minimum: float, num_photos: int) -> Criterion:
@@ -62,11 +64,14 @@ def unopposed(note: str) -> Criterion:
 
 
 def judge_contest(contest: Contest) -> Criterion:
-    """No worse than the champion on the same photos; what cannot be compared does not pass."""
+    """No worse than the champion on the same photos; what cannot be compared does not pass.
+
+    A difference that these photos cannot show does not unseat a champion: else, version by version, it could slide.
+    """
     if contest.num_photos == 0:
         return Criterion(CHAMPION_ACCURACY, None, None, False, contest.source)
     passed = contest.new_accuracy >= contest.champion_accuracy
-    note = f"on {contest.num_photos:,} photos; {contest.source}"
+    note = "; ".join(part for part in (f"on {contest.num_photos:,} photos", contest.source, contest.paired) if part)
     return Criterion(CHAMPION_ACCURACY, contest.new_accuracy, contest.champion_accuracy, passed, note)
 
 

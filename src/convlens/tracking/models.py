@@ -26,7 +26,7 @@ from convlens.environment import hold_stderr
 from convlens.errors import ConvLensError
 from convlens.tracking.package import stage_code
 from convlens.tracking.quiet import no_warnings
-from convlens.tracking.runs import KEY_TAG
+from convlens.tracking.runs import DECISION_TAG, KEY_TAG
 from convlens.tracking.store import Store
 
 NETWORK_NAME = "network"
@@ -45,6 +45,9 @@ class ModelFiles:
         image_size: side in pixels of the arrays that the network takes.
         examples: a few test photos, uint8 (n, image_size, image_size, 3).
         requirements: lines of pip, versions pinned.
+        profile: what the photos of the training are like (npz); None, or a file that is not there, packs none.
+        decision: names what makes answers of probabilities, where it is not simply the most probable class: the same
+            network is packed anew for another threshold.
     """
 
     network: Path
@@ -53,6 +56,8 @@ class ModelFiles:
     image_size: int
     examples: np.ndarray
     requirements: list[str]
+    profile: Path | None = None
+    decision: str = ""
 
 
 @dataclass(frozen=True)
@@ -77,16 +82,18 @@ def ensure_models(store: Store, run: Run, files: ModelFiles) -> LoggedModel:
     if not files.network.is_file():
         raise ConvLensError(f"Expected a trained network at {files.network}. Received: nothing there. Run `dvc repro`.")
     there = finished_models(store, run)
-    if NETWORK_NAME not in there:
-        _log_model(store, run, NETWORK_NAME, lambda folder, model: _save_network(folder, model, files))
-    if PHOTO_MODEL_NAME not in there:
-        _log_model(store, run, PHOTO_MODEL_NAME, lambda folder, model: _save_photo_model(folder, model, files))
-    return finished_models(store, run)[PHOTO_MODEL_NAME]
+    if (NETWORK_NAME, "") not in there:
+        _log_model(store, run, NETWORK_NAME, save=lambda folder, model: _save_network(folder, model, files))
+    wanted = PHOTO_MODEL_NAME, files.decision
+    if wanted not in there:
+        _log_model(store, run, *wanted, save=lambda folder, model: _save_photo_model(folder, model, files))
+    return finished_models(store, run)[wanted]
 
 
-def finished_models(store: Store, run: Run) -> dict[str, LoggedModel]:
-    """The models of a run by name; those whose upload was interrupted are left out."""
-    return {model.name: model for model in _models(store, run) if model.status == LoggedModelStatus.READY}
+def finished_models(store: Store, run: Run) -> dict[tuple[str, str], LoggedModel]:
+    """The models of a run by name and decision; those whose upload was interrupted are left out."""
+    ready = [model for model in _models(store, run) if model.status == LoggedModelStatus.READY]
+    return {(model.name, model.tags.get(DECISION_TAG, "")): model for model in ready}
 
 
 def _models(store: Store, run: Run) -> list[LoggedModel]:
@@ -94,13 +101,13 @@ def _models(store: Store, run: Run) -> list[LoggedModel]:
     return list(store.client.search_logged_models([run.info.experiment_id], filter_string=chosen))
 
 
-def _log_model(store: Store, run: Run, name: str, save: Save) -> None:
+def _log_model(store: Store, run: Run, name: str, decision: str = "", *, save: Save) -> None:
     """Save a model to a temporary folder and upload it; it counts as there when everything has arrived."""
     client, run_id = store.client, run.info.run_id
     for leftover in _models(store, run):
-        if leftover.name == name:
+        if leftover.name == name and leftover.status != LoggedModelStatus.READY:
             client.delete_logged_model(leftover.model_id)
-    tags = {KEY_TAG: run.data.tags[KEY_TAG]}
+    tags = {KEY_TAG: run.data.tags[KEY_TAG], **({DECISION_TAG: decision} if decision else {})}
     logged = client.create_logged_model(run.info.experiment_id, name=name, source_run_id=run_id, tags=tags)
     with tempfile.TemporaryDirectory(prefix="convlens-") as folder, no_warnings():
         with hold_stderr():  # Keras starts here
@@ -132,13 +139,18 @@ def _save_photo_model(folder: Path, model: Model, files: ModelFiles) -> None:
             str(folder),
             mlflow_model=model,
             python_model=str(entry),
-            artifacts={"network": str(files.network), "card": str(files.card)},
+            artifacts=_artifacts(files),
             code_paths=[str(package)],
             # No schema for the input: MLflow's would refuse arrays, mixed lists and tables with further columns.
             signature=ModelSignature(inputs=None, outputs=_answer_schema(files.classes)),
             input_example=pd.DataFrame({"image": [_base64_png(files.examples[0])]}),
             pip_requirements=files.requirements,
         )
+
+
+def _artifacts(files: ModelFiles) -> dict[str, str]:
+    found = {"network": files.network, "card": files.card, "profile": files.profile}
+    return {name: str(path) for name, path in found.items() if path is not None and path.is_file()}
 
 
 def _answer_schema(classes: tuple[str, ...]) -> Schema:

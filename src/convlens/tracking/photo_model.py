@@ -18,7 +18,7 @@ ERROR_COLUMN = "error"
 PHOTOS_PER_BATCH = 64  # as in the evaluation, whose answers these are to the last bit
 
 PhotoLoader = Callable[[Any, Mapping[str, Any]], np.ndarray]
-Network = Callable[..., Any]
+Answer = Callable[[np.ndarray], np.ndarray]
 
 
 class PhotoClassifier:
@@ -28,17 +28,17 @@ class PhotoClassifier:
     that was not has neither label nor probabilities, and does not disturb the others.
     """
 
-    def __init__(self, card: Mapping[str, Any], network: Network, load_photo: PhotoLoader) -> None:
+    def __init__(self, card: Mapping[str, Any], answer: Answer, load_photo: PhotoLoader) -> None:
         """Take the parts.
 
         Args:
-            card: card.json of the model: classes, the settings of the loader, and whether to look at mirror images.
-            network: gives probabilities for uint8 arrays (n, image_size, image_size, 3).
+            card: card.json of the model: classes, the settings of the loader, and the threshold, if there is one.
+            answer: gives probabilities (n, classes) for uint8 arrays (n, image_size, image_size, 3).
             load_photo: gives the array (image_size, image_size, 3) of a path, bytes or an array, by the card.
         """
         self.card = card
         self.classes: tuple[str, ...] = tuple(card["classes"])
-        self._network = network
+        self._answer = answer
         self._load_photo = load_photo
 
     def predict(self, given: Any) -> pd.DataFrame:
@@ -61,15 +61,7 @@ class PhotoClassifier:
 
     def predict_arrays(self, images: np.ndarray) -> np.ndarray:
         """Probabilities, float64 (n, classes), of uint8 images (n, image_size, image_size, 3), in one batch."""
-        answer = self._answer(images)
-        if self.card.get("mirror", False):
-            answer = (answer + self._answer(images[:, :, ::-1])) / 2
-        if answer.shape[1] == 1:  # one sigmoid: the probability of the second class
-            answer = np.concatenate([1 - answer, answer], axis=1)
-        return answer
-
-    def _answer(self, images: np.ndarray) -> np.ndarray:
-        return np.asarray(self._network(images, training=False)).astype(np.float64)
+        return self._answer(images)
 
     def _predict_batch(self, photos: list[Any]) -> pd.DataFrame:
         loaded = [self._load(photo) for photo in photos]
@@ -87,9 +79,16 @@ class PhotoClassifier:
         except ConvLensError as error:
             return str(error)
 
+    def _choose(self, probabilities: np.ndarray) -> int:
+        """The answer to one photo: of two classes the second above the card's threshold, else the most probable."""
+        threshold = self.card.get("threshold", 0.5)
+        if len(self.classes) == 2 and threshold != 0.5:
+            return int(probabilities[1] > threshold)
+        return int(probabilities.argmax())
+
     def _table(self, probabilities: np.ndarray, errors: list[str]) -> pd.DataFrame:
         best = zip(errors, probabilities, strict=True)
-        labels = [None if error else self.classes[int(row.argmax())] for error, row in best]
+        labels = [None if error else self.classes[self._choose(row)] for error, row in best]
         columns = {f"probability_{name}": probabilities[:, i] for i, name in enumerate(self.classes)}
         texts = {
             name: pd.Series(values, dtype=object) for name, values in ((LABEL_COLUMN, labels), (ERROR_COLUMN, errors))

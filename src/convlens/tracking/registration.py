@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -11,9 +12,10 @@ import pandas as pd
 from mlflow.entities.model_registry import ModelVersion
 
 from convlens.environment import hold_stderr
-from convlens.tracking.contest import hold_contest
+from convlens.tracking.contest import Comparer, hold_contest
 from convlens.tracking.failures import store_must_answer
 from convlens.tracking.gate import (
+    Contest,
     Criterion,
     all_passed,
     from_plain,
@@ -35,6 +37,8 @@ VERDICT_TAG = "convlens.verdict"
 ADVICE = "The training is safe; `dvc repro` completes the record when the store is back."
 FIRST_SECONDS, LATER_SECONDS = 3, 30
 QUEUE_SECONDS = 600.0
+MAX_DESCRIPTION = 5000  # characters that MLflow's table of versions holds
+MORE = "\n\nThe rest of the card is `model_card.md`, among the artifacts of the run.\n"
 TOLERANCE = 1e-3  # the evaluation may have been made on another processor
 
 
@@ -48,6 +52,8 @@ class Candidate:
         accuracy: on the test photos.
         test: one row per test photo, by `row`: path, label, sha256, row, correct and probability_<class>.
         load_images: gives uint8 arrays (n, S, S, 3) for values of `row`.
+        compare: says how sure the difference to the champion is, from labels and right answers of both.
+        card: the model card, Markdown; without it a line describes the version.
     """
 
     name: str
@@ -55,6 +61,8 @@ class Candidate:
     accuracy: float
     test: pd.DataFrame
     load_images: Callable[[np.ndarray], np.ndarray]
+    compare: Comparer
+    card: str = ""
 
 
 @dataclass(frozen=True)
@@ -110,9 +118,25 @@ def _one_at_a_time(store: Store) -> contextlib.AbstractContextManager[None]:
 
 
 def _describe(record: Record, candidate: Candidate) -> str:
+    """The model card, as many of its sections as MLflow stores; without a card one line."""
+    if candidate.card:
+        return shorten_card(candidate.card)
     architecture = record.params.get("model.architecture", "network")
     photos = f"{len(candidate.test):,} photos"
     return f"{architecture} on {record.data.name}: test accuracy {candidate.accuracy:.1%} of {photos}"
+
+
+def shorten_card(card: str, length: int = MAX_DESCRIPTION) -> str:
+    """As many whole sections from the start of a Markdown text as fit, and where the rest is."""
+    if len(card) <= length:
+        return card
+    sections = re.split(r"(?m)^(?=## )", card)
+    kept = sections[0][: length - len(MORE)]
+    for section in sections[1:]:
+        if len(kept) + len(section) + len(MORE) > length:
+            break
+        kept += section
+    return kept.rstrip() + MORE
 
 
 def _decide(store: Store, version: ModelVersion, candidate: Candidate) -> list[Criterion]:
@@ -145,7 +169,11 @@ def _judge_contest(store: Store, version: ModelVersion, candidate: Candidate) ->
         return unopposed("there is no champion yet")
     if champion.version == version.version:
         return unopposed("it is the champion")
-    return judge_contest(hold_contest(store, champion, candidate.test, candidate.load_images))
+    return judge_contest(_hold(store, champion, candidate))
+
+
+def _hold(store: Store, champion: ModelVersion, candidate: Candidate) -> Contest:
+    return hold_contest(store, champion, candidate.test, candidate.load_images, compare=candidate.compare)
 
 
 def _note(store: Store, version: ModelVersion, criteria: list[Criterion]) -> None:

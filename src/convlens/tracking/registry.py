@@ -4,7 +4,7 @@ from mlflow.entities import LoggedModel, Run
 from mlflow.entities.model_registry import ModelVersion
 from mlflow.exceptions import MlflowException
 
-from convlens.tracking.runs import KEY_TAG
+from convlens.tracking.runs import DECISION_TAG, KEY_TAG
 from convlens.tracking.store import Store, lock_store
 
 CHAMPION = "champion"
@@ -18,31 +18,32 @@ MODEL_DESCRIPTION = (
 
 
 def ensure_version(store: Store, name: str, run: Run, model: LoggedModel, description: str) -> ModelVersion:
-    """The version of this training's model, registered if it is not yet.
+    """The version of this training's model, registered if it is not yet; another threshold is another version.
 
     Args:
         store: where the registry is.
         name: of the registered model.
         run: the training's run; its tag is the key.
         model: the packaged model of the run.
-        description: one line about a new version.
+        description: Markdown about the version; replaces what an earlier call wrote.
     """
-    key = run.data.tags[KEY_TAG]
+    key, decision = run.data.tags[KEY_TAG], (model.tags or {}).get(DECISION_TAG, "")
+    tags = {KEY_TAG: key, **({DECISION_TAG: decision} if decision else {})}
     with lock_store(store.uri):
         _ensure_name(store, name)
-        found = find_version(store, name, key)
+        found = find_version(store, name, key, decision)
         if found is not None:
-            return found
+            return _redescribe(store, found, description)
         source = f"models:/{model.model_id}"
         return store.client.create_model_version(
-            name, source, run_id=run.info.run_id, tags={KEY_TAG: key}, description=description, model_id=model.model_id
+            name, source, run_id=run.info.run_id, tags=tags, description=description, model_id=model.model_id
         )
 
 
-def find_version(store: Store, name: str, key: str) -> ModelVersion | None:
-    """The version of this key, aliases and tags included."""
+def find_version(store: Store, name: str, key: str, decision: str = "") -> ModelVersion | None:
+    """The version of this key and decision, aliases and tags included."""
     found = store.client.search_model_versions(f"name = {_quote(name)} and tags.`{KEY_TAG}` = '{key}'")
-    versions = sorted(int(version.version) for version in found)
+    versions = sorted(int(version.version) for version in found if version.tags.get(DECISION_TAG, "") == decision)
     return store.client.get_model_version(name, str(versions[0])) if versions else None
 
 
@@ -68,6 +69,14 @@ def crown(store: Store, version: ModelVersion) -> None:
     if before is not None:
         store.client.set_registered_model_alias(version.name, PREVIOUS, before.version)
     store.client.set_registered_model_alias(version.name, CHAMPION, version.version)
+
+
+def _redescribe(store: Store, version: ModelVersion, description: str) -> ModelVersion:
+    """A report may have been made anew for the same training."""
+    if version.description == description:
+        return version
+    store.client.update_model_version(version.name, version.version, description)
+    return store.client.get_model_version(version.name, version.version)
 
 
 def _ensure_name(store: Store, name: str) -> None:

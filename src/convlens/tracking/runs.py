@@ -15,6 +15,7 @@ from convlens.tracking.store import Store, ensure_experiment, lock_store
 from convlens.tracking.values import epoch_metrics
 
 KEY_TAG = "convlens.key"
+DECISION_TAG = "convlens.decision"
 NUM_PER_BATCH = 100  # the most params MLflow takes at once; it takes 1000 metrics
 T = TypeVar("T")
 

@@ -1,7 +1,7 @@
 """How ConvLens's numbers and parameters are called in MLflow: one naming for live and replayed records.
 
 The MLflow UI makes a section of what stands before the first `/`, and sorts the sections: first `curves/` (one step
-per epoch), then `test/` (the evaluation).
+per epoch), then `invariance/`, `mistakes/` and `test/` (the evaluation).
 """
 
 import json
@@ -20,10 +20,10 @@ def epoch_metrics(values: Mapping[str, float]) -> dict[str, float]:
     return {f"curves/{name}": float(value) for name, value in values.items() if name != "epoch"}
 
 
-def evaluation_metrics(values: Mapping[str, Any]) -> dict[str, float]:
-    """The numbers of metrics.json by their MLflow names, `test/accuracy`; what is undefined is left out."""
+def evaluation_metrics(values: Mapping[str, Any], *, section: str = "test") -> dict[str, float]:
+    """The numbers of a metrics.json by their MLflow names, `test/accuracy`; what is undefined is left out."""
     return {
-        f"test/{name}": float(value)
+        f"{section}/{name}": float(value)
         for name, value in values.items()
         if isinstance(value, int | float) and not isinstance(value, bool)
     }

@@ -1,0 +1,1 @@
+"""A trained model on photos from outside its data set: `convlens evaluate`."""

@@ -1,0 +1,56 @@
+"""The model card as a version's description, and the profile that goes with the model."""
+
+from pathlib import Path
+
+import pytest
+from mlflow import MlflowClient
+from outside_model import make_profile, paint
+from small_training import use_own_store, write_training
+
+from convlens.metrics.profile import encode_profile
+from convlens.outside.model import open_with_profile
+from convlens.params import RegisterParams
+from convlens.stages.register import register
+from convlens.tracking.access import pull_model
+from convlens.tracking.registration import MORE, shorten_card
+
+PARAMS = RegisterParams(model_name="convlens", experiment="trials", min_accuracy=0.8)
+
+
+@pytest.fixture
+def paths(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, Path]:
+    use_own_store(tmp_path, monkeypatch)
+    paths = write_training(tmp_path)
+    paths["profile"].write_bytes(encode_profile(make_profile()))
+    return paths
+
+
+def test_card_and_profile_come_home_with_the_model(paths: dict[str, Path], tmp_path: Path) -> None:
+    register(**paths, register=PARAMS)
+    client = MlflowClient(f"sqlite:///{tmp_path}/mlflow.db")
+    described = client.get_model_version("convlens", "1").description
+    assert described == paths["model_card"].read_text()
+
+    paths["model_card"].write_text("# Written anew\n")
+    register(**paths, register=PARAMS)
+    assert client.get_model_version("convlens", "1").description == "# Written anew\n"
+
+    pull_model("convlens", "champion", tmp_path / "pulled")
+    pixels = paint(tmp_path / "photo.png", (0.8, 0.8, 0.8))
+    for address in ("models:/convlens@champion", str(tmp_path / "pulled")):
+        opened = open_with_profile(address)
+        assert opened.note == ""
+        assert opened.profile is not None
+        assert opened.profile.key == opened.classifier.card["key"]
+        assert opened.folder is not None
+        assert {path.name for path in opened.folder.iterdir()} >= {"model.keras", "card.json", "profile.npz"}
+        assert opened.classifier.predict([pixels])["label"].tolist() == ["dogs"]
+
+
+def test_a_long_card_is_cut_between_sections() -> None:
+    head, first, second = "# Card\n\n", "## One\n\n" + "a" * 300 + "\n\n", "## Two\n\n" + "b" * 300 + "\n"
+    whole = head + first + second
+    assert shorten_card(whole, len(whole)) == whole
+    assert shorten_card(whole, len(whole) - 1) == (head + first).rstrip() + MORE
+    assert shorten_card(whole, 200) == head.rstrip() + MORE
+    assert len(shorten_card("x" * 9000, 500)) <= 500
