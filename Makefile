@@ -51,6 +51,8 @@ lint: dev ## Check style, types, import contracts, workflows and YAML files
 	@$(IN_VENV) lint-imports
 	@$(IN_VENV) check-jsonschema --builtin-schema vendor.github-workflows .github/workflows/*.yml
 	@$(IN_VENV) zizmor --offline --quiet .github/workflows
+	@if [ -x tools/page/node_modules/.bin/tsc ]; then tools/page/node_modules/.bin/tsc -p tools/page; \
+		else echo "lint: the page's types are not checked; npm ci --prefix tools/page installs what does it"; fi
 
 format: dev ## Put the code into the house's format
 	@$(IN_VENV) ruff check --fix .

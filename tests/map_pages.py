@@ -1,15 +1,20 @@
-"""A small network, two photos, and the feature-map page made of them."""
+"""A small network, two photos, and the feature-map page made of them, with everything measured on a few photos."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 
 import numpy as np
-from lens_models import CLASSES, photos, residual
+from lens_models import CLASSES, SIZE, photos, residual
 
-from convlens.lens.filters import measure_filters
+from convlens.lens.atlas import Sample
+from convlens.lens.forward import Scorer
 from convlens.lens.lens import Lens, Look, open_lens
 from convlens.report.feature_maps import FeatureMapInputs, render_feature_maps
-from convlens.report.feature_maps_encode import ShownPhoto, choose_filters, encode_blocks, encode_photo
+from convlens.stages.report_maps import Gathered, Material, Wanted, gather_page
+from convlens.stages.report_photos import Choice
+
+ANSWERS = ([0.8, 0.2], [0.9, 0.1])
+BOXES = {"left_ear": (2.0, 2.0, 9.0, 8.0), "tongue": (10.0, 14.0, 16.0, 20.0)}
 
 
 @dataclass(frozen=True)
@@ -32,35 +37,39 @@ def looks() -> tuple[Look, ...]:
     return tuple(small_lens().look(photo) for photo in photos(2))
 
 
+@cache
+def gathered(max_filters: int = 6) -> Gathered:
+    """The page's content; six of the eight filters of the deeper layers are shown."""
+    pixels = photos(2)
+    choices = [Choice("cat.jpg", "own", None, pixels[0], BOXES), Choice("b.png", "mistake", "dogs", pixels[1], {})]
+    scale = small_lens().picture_shape[0] / SIZE
+    boxes = {name: tuple(side * scale for side in box) for name, box in BOXES.items()}
+    sample = Sample(photos(6), np.array([0, 1, 0, 1, 0, 1]), CLASSES, photos(12, seed=1), [boxes] * 6)
+    names = [f"train/{number}.jpg" for number in range(12)]
+    material = Material(sample, names, [CLASSES[number % 2] for number in range(12)])
+    wanted = Wanted(classes=CLASSES, max_filters=max_filters, unreadable=[Note("broken<b>.jpg", "No image.")])
+
+    def answer(given: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        said = np.array(ANSWERS[int(np.array_equal(given, pixels[1]))])
+        return said, said
+
+    return gather_page(Scorer(small_lens()), choices, material, wanted, answer)
+
+
 def page_inputs(name: str = "cat.jpg", max_filters: int = 6) -> FeatureMapInputs:
-    """Everything the page needs; six of the eight filters of the deeper layers are shown."""
-    lens, pixels = small_lens(), photos(2)
-    filters = measure_filters(lens, photos(6), labels=np.array([0, 1, 0, 1, 0, 1]), classes=CLASSES)
-    chosen = choose_filters(lens.blocks, filters, max_filters)
-    shown = [
-        ShownPhoto(name=name, group="own", truth=None, answer="cats", probabilities=[0.8, 0.2], stored=pixels[0],
-                   picture=looks()[0].picture, maps=looks()[0].maps),
-        ShownPhoto(name="b.png", group="mistake", truth="dogs", answer="cats", probabilities=[0.9, 0.1],
-                   stored=pixels[1], picture=looks()[1].picture, maps=looks()[1].maps),
-    ]  # fmt: skip
-    return FeatureMapInputs(
-        model_name="residual",
+    """Everything the page needs; the first photo has the name given."""
+    inputs = gathered(max_filters).inputs
+    first, *others = inputs.photos
+    named = replace(first, facts={**first.facts, "name": name})
+    return replace(
+        inputs,
         num_parameters=1234,
-        classes=CLASSES,
-        picture_shape=lens.picture_shape,
-        blocks=lens.blocks,
-        encoded_blocks=encode_blocks(lens.blocks, filters, chosen),
-        filters=filters,
-        num_sample=6,
-        photos=[encode_photo(photo, lens.blocks, chosen) for photo in shown],
-        layers=lens.layers,
-        comparisons=lens.comparisons,
+        photos=[named, *others],
         skipped=[Note("up", "Transposed.")],
-        unreadable=[Note("broken<b>.jpg", "No image.")],
         left_out=["late.jpg"],
     )
 
 
-def page_text(name: str = "cat.jpg") -> str:
+def page_text(name: str = "cat.jpg", max_filters: int = 6) -> str:
     """The page as HTML."""
-    return render_feature_maps(page_inputs(name))
+    return render_feature_maps(page_inputs(name, max_filters))

@@ -18,7 +18,8 @@ FLAGS = ("--headless=new", "--no-sandbox", "--disable-gpu", "--no-first-run", "-
 def test_page_opens_from_disk_and_draws_every_filter(tmp_path: Path) -> None:
     page = tmp_path / "feature_maps.html"
     page.write_text(page_text(), encoding="utf-8")
-    address = f"{page.as_uri()}#photo=1&view=before&block=conv_2&filter={page_inputs().encoded_blocks[1]['shown'][0]}"
+    first = page_inputs().encoded_blocks[1]["shown"][0]
+    address = f"{page.as_uri()}#tab=filters&photo=1&view=before&block=conv_2&filter={first}"
     command = [str(BROWSER), *FLAGS, f"--user-data-dir={tmp_path / 'profile'}", "--dump-dom", address]
     done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
     assert 'data-drawn="true"' in done.stdout, done.stderr

@@ -4,10 +4,11 @@ import json
 import shutil
 import subprocess
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
-from map_pages import looks, page_inputs, small_lens
+from map_pages import looks, page_inputs, page_text, small_lens
 
 from convlens.report.feature_maps_bundle import ASSETS, bundle_script
 
@@ -59,3 +60,73 @@ console.log(JSON.stringify([...maps].map(([name, map]) => [name, map.tiles.map((
             tiles = np.array(read[step.name]).reshape(len(shown), *step.shape[:2]).transpose(1, 2, 0)
             extent = np.abs(stored).max(axis=(0, 1)) + stored.max(axis=(0, 1)) - stored.min(axis=(0, 1))
             assert np.all(np.abs(tiles - stored).max(axis=(0, 1)) <= extent / 254), step.name
+
+
+READ_PAGE = """import { readFileSync } from "node:fs";
+const home = HOME;
+const load = (name) => import(new URL(name, home));
+const text = readFileSync(new URL("page.html", import.meta.url), "utf8");
+const json = (id) => JSON.parse(new RegExp(`id="${id}">([^]*?)</script>`).exec(text)[1]);
+const [page, kernels] = [json("page-data"), json("kernels")];
+const [{ bytesFrom, floatsFrom, readMaps }, { decodePng }] = await Promise.all([load("maps.js"), load("png.js")]);
+const payloads = page.photos.map((_, i) => json(`photo-${i}`));
+const pictures = await Promise.all(payloads.map(({ picture }) => decodePng(bytesFrom(picture))));
+"""
+
+
+def _on_page(folder: Path, script: str) -> Any:
+    """What a script prints that reads the page with every filter through the page's own modules."""
+    (folder / "page.html").write_text(page_text(max_filters=8), encoding="utf-8")
+    module = folder / "read.mjs"
+    module.write_text(READ_PAGE.replace("HOME", json.dumps(ASSETS.as_uri() + "/")) + script, encoding="utf-8")
+    return json.loads(_node(str(module)))
+
+
+@needs_node
+def test_every_value_of_every_map_can_be_worked_out_from_the_page(tmp_path: Path) -> None:
+    found = _on_page(
+        tmp_path,
+        """const { readInput, traceCell } = await load("trace.js");
+const { storingError } = await load("trace_words.js");
+const found = [];
+for (const [i, payload] of payloads.entries()) {
+  const maps = await readMaps(page.blocks, payload);
+  for (const block of page.blocks) {
+    const input = readInput(block.arithmetic.input, maps, pictures[i]);
+    const weights = floatsFrom(kernels.blocks[block.name]);
+    const last = block.steps.findIndex(({ name }) => name === block.arithmetic.upTo);
+    const { tiles, width } = maps.get(block.arithmetic.upTo);
+    const errors = tiles.flatMap((values, k) => [...values].map((stored, at) => {
+      const { links, convolved } = traceCell(block, weights, input, k, last, [Math.floor(at / width), at % width]);
+      return Math.abs((links.at(-1) ?? convolved).value - stored) - storingError(block, block.steps[last], values);
+    }));
+    found.push([block.name, errors.length, Math.max(...errors), block.arithmetic.error]);
+  }
+}
+console.log(JSON.stringify(found));
+""",
+    )
+    assert len(found) == 2 * len(small_lens().blocks)
+    for name, num_values, beyond, error in found:
+        assert num_values >= 128, name
+        assert beyond <= 1e-6, name  # the page is never further off than it says
+        assert error < 1e-3, name
+
+
+@needs_node
+def test_network_on_the_page_answers_as_the_model_does(tmp_path: Path) -> None:
+    found = _on_page(
+        tmp_path,
+        """const { coveredPicture, Network } = await load("network.js");
+const network = new Network(page, kernels);
+const rows = [];
+for (const [i, photo] of page.photos.entries()) {
+  const said = await network.answer(coveredPicture(pictures[i], null), () => false);
+  rows.push([said[page.classes.indexOf(photo.target)], photo.probabilityTarget]);
+}
+console.log(JSON.stringify(rows));
+""",
+    )
+    assert len(found) == 2
+    for said, expected in found:
+        assert said == pytest.approx(expected, abs=2e-6)

@@ -9,14 +9,14 @@ import pytest
 from overview_inputs import make_inputs, paint
 
 from convlens.report.overview import ReportInputs, photos_needed, render_report
-from convlens.report.overview_evaluation import (
+from convlens.report.overview_glance import describe_glance, is_lectures_task, name_task
+from convlens.report.overview_mistakes import (
     MAX_MISTAKES,
     MAX_UNSURE,
     add_confidence,
     choose_mistakes,
     choose_unsure,
 )
-from convlens.report.overview_glance import describe_glance, is_lectures_task, name_task
 
 HOSTILE = "<script>alert('x')</script>"
 VOID = {"meta", "img", "br", "link", "circle", "path", "use", "input", "hr", "rect"}

@@ -127,7 +127,7 @@ def test_a_page_about_clean_photos_has_no_empty_headings() -> None:
     manifest = INPUTS.manifest.drop(index=0)
     text = render_report(replace(INPUTS, manifest=manifest, quarantine=list_causes(manifest)))
     assert "None had to be left out." in text
-    for heading in ("Left out<", "worth a look", "more than once", "Almost the same"):
+    for heading in ("Left out<", "Kept, but worth a look", "more than once", "Almost the same"):
         assert heading not in text
 
 
@@ -140,3 +140,19 @@ def test_a_page_about_dirty_photos_stays_small() -> None:
     pictures = len(re.findall(r'src="data:image', text)) - len(re.findall(r'width="160" height="160"', text))
     assert pictures <= overview_quarantine.MAX_SHOWN
     assert "95 more are in the list only" in text
+
+
+@pytest.mark.parametrize(
+    ("name", "shown"),
+    [
+        ("plain.jpg", "plain.jpg"),
+        ("two\nlines \x1b[31m.jpg", r"two\nlines \x1b[31m.jpg"),
+        ("very long name " * 9 + ".jpg", "very long name very long name ve… long name .jpg"),
+    ],
+)
+def test_names_are_short_and_on_one_line(name: str, shown: str) -> None:
+    inputs = make_inputs()
+    manifest = inputs.manifest.assign(path=inputs.manifest["path"].where(inputs.manifest["usable"], f"cats/{name}"))
+    quarantine = manifest.loc[~manifest["usable"], ["path", "label", "cause", "reason"]]
+    (photo,) = describe_quarantine(manifest, quarantine, make_gallery([]), {})["shown"]
+    assert (photo["path"], photo["file"]) == (f"cats/{name}", shown)

@@ -151,7 +151,7 @@ def _is_affine(call: Call) -> bool:
 
 def _step(call: Call, fields: dict[int, ReceptiveField | None], *, after_rectified: bool) -> Step:
     kind = _kind(call)
-    scale, offset = _affine(call) if kind == "normalisation" else (None, None)
+    scale, offset = normalisation(call) if kind == "normalisation" else (None, None)
     rows, columns, channels = example_shape(call.output)
     rectified = _rectifies(call) or (kind == "pooling" and after_rectified)
     return Step(
@@ -178,7 +178,7 @@ def _kind(call: Call) -> str:
     return "sum" if call.kind == "Add" else "normalisation"
 
 
-def _affine(call: Call) -> tuple[np.ndarray, np.ndarray]:
+def normalisation(call: Call) -> tuple[np.ndarray, np.ndarray]:
     """What batch normalisation does once training is over: a factor and an addend per channel."""
     layer = call.layer
     variance, mean = np.asarray(layer.moving_variance), np.asarray(layer.moving_mean)

@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 
 from convlens.lens.blocks import Block
+from convlens.lens.estimates import auc_interval
 from convlens.lens.lens import Lens
 
 SUMMARIES = ("maximum", "minimum", "mean", "active")
@@ -27,8 +28,8 @@ def measure_filters(lens: Lens, images: Any, *, labels: np.ndarray, classes: Seq
         Columns: layer, filter, num_photos; maximum and mean over all cells of all photos; firing_rate (share of photos
         on which the filter is above zero anywhere) and active_share (share of cells above zero); dead (it never is,
         or it never changes where values may be negative); prefers (the class it tells best), auc_mean and auc_max
-        (area under the ROC curve of its mean and its highest value for that class, 0.5 is chance) and selectivity
-        (2 * auc_mean - 1).
+        (area under the ROC curve of its mean and its highest value for that class, 0.5 is chance), selectivity
+        (2 * auc_mean - 1), and auc_low and auc_high (95 % interval of auc_mean).
     """
     blocks = [block for block in lens.blocks if block.is_convolution]
     if not blocks:
@@ -39,7 +40,7 @@ def measure_filters(lens: Lens, images: Any, *, labels: np.ndarray, classes: Seq
 
 
 COLUMNS = ("layer", "filter", "num_photos", "maximum", "mean", "firing_rate", "active_share", "dead", "prefers",
-           "auc_mean", "auc_max", "selectivity")  # fmt: skip
+           "auc_mean", "auc_max", "selectivity", "auc_low", "auc_high")  # fmt: skip
 
 
 def area_under_curve(scores: np.ndarray, positive: np.ndarray) -> np.ndarray:
@@ -84,6 +85,8 @@ def _describe(block: Block, summary: dict[str, np.ndarray], labels: np.ndarray, 
     aucs = np.stack([area_under_curve(summary["mean"], labels == index) for index in range(len(classes))])
     best = aucs.argmax(axis=0)
     auc_mean = aucs.max(axis=0)
+    positives = np.bincount(labels, minlength=len(classes))[best]
+    low, high = auc_interval(auc_mean, positives, len(labels) - positives)
     tops = np.stack([area_under_curve(summary["maximum"], labels == index) for index in range(len(classes))])
     rows: dict[str, Any] = {
         "layer": block.name,
@@ -98,6 +101,8 @@ def _describe(block: Block, summary: dict[str, np.ndarray], labels: np.ndarray, 
         "auc_mean": auc_mean,
         "auc_max": tops[best, np.arange(block.num_filters)],
         "selectivity": 2 * auc_mean - 1,
+        "auc_low": low,
+        "auc_high": high,
     }
     return pd.DataFrame({name: _rounded(values) for name, values in rows.items()}, columns=list(COLUMNS))
 

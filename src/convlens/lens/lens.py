@@ -1,6 +1,6 @@
 """The lens: a model opened up, so that one call gives the answer and every feature map on the way to it."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -41,6 +41,8 @@ class Lens:
         blocks: convolutions and what follows them.
         skipped: layers whose maps are not shown.
         picture_shape: rows and columns of the picture that receptive fields count in.
+        picture: its tensor in the graph.
+        fields: what a cell of every tensor sees, by `id(tensor)`; None for the whole picture.
     """
 
     model: keras.Model
@@ -51,6 +53,8 @@ class Lens:
     skipped: tuple[Skipped, ...]
     picture_shape: tuple[int, int]
     probe: Any
+    picture: Any
+    fields: Mapping[int, ReceptiveField | None]
 
     @property
     def steps(self) -> tuple[Step, ...]:
@@ -99,6 +103,8 @@ def open_lens(model: keras.Model) -> Lens:
         skipped=skipped,
         picture_shape=(int(picture.shape[1]), int(picture.shape[2])),
         probe=keras.Model(graph.input, [graph.answer, picture, *tensors]),
+        picture=picture,
+        fields=fields,
     )
 
 

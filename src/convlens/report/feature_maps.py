@@ -1,7 +1,7 @@
 """The feature-map page: one self-contained HTML file with every filter's maps for the chosen photos."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 from typing import Any, Protocol
@@ -9,11 +9,17 @@ from typing import Any, Protocol
 import jinja2
 import pandas as pd
 
+from convlens.report.feature_maps_blocks import Block
 from convlens.report.feature_maps_bundle import bundle_script, bundle_style
 from convlens.report.feature_maps_colours import POSITIVE, SIGNED, colour_hex
-from convlens.report.feature_maps_encode import RARE, Block, EncodedPhoto, compact_json
+from convlens.report.feature_maps_encode import RARE, EncodedPhoto, compact_json
 
 TEMPLATES = Path(__file__).parent / "templates"
+FORMAT = 2
+DEFAULTS: Mapping[str, Any] = {
+    "temperature": 1.0, "camSteps": [], "camStep": None, "program": None, "programWhy": "", "regions": [],
+    "numRegionPhotos": 0, "trust": None,
+}  # fmt: skip
 GROUPS = (("own", "Your photos"), ("mistake", "Mistakes"), ("correct", "Right answers"))
 
 
@@ -90,6 +96,9 @@ class FeatureMapInputs:
         unreadable: own photos that could not be read.
         left_out: names of photos left out to keep the page small.
         mirror: whether the answers are the mean over each photo and its mirror image.
+        more: further keys of the page's data, as FORMAT.md names them.
+        resources: JSON text of further script elements, by id.
+        report_link: whether report.html lies beside the page.
     """
 
     model_name: str
@@ -107,6 +116,9 @@ class FeatureMapInputs:
     unreadable: Sequence[Note] = ()
     left_out: Sequence[str] = ()
     mirror: bool = False
+    more: Mapping[str, Any] = field(default_factory=dict)
+    resources: Mapping[str, str] = field(default_factory=dict)
+    report_link: bool = True
 
 
 def render_feature_maps(inputs: FeatureMapInputs) -> str:
@@ -117,6 +129,7 @@ def render_feature_maps(inputs: FeatureMapInputs) -> str:
         specs=_specs(inputs),
         totals=count_filters(inputs.filters, inputs.encoded_blocks),
         data=compact_json(_page_data(inputs)),
+        resources=inputs.resources,
         script=bundle_script(),
         style=bundle_style(),
     )
@@ -174,16 +187,22 @@ def _spec(row: LayerRow, block: Block) -> str:
 
 def _page_data(inputs: FeatureMapInputs) -> dict[str, Any]:
     labels = {step.label for block in inputs.blocks for step in block.steps if step.kind == "activation"}
-    return {
-        "classes": list(inputs.classes),
-        "pictureSize": list(inputs.picture_shape),
-        "numSample": inputs.num_sample,
-        "activation": labels.pop() if len(labels) == 1 else "activation",
-        "blocks": list(inputs.encoded_blocks),
-        "photos": [photo.facts for photo in inputs.photos],
-        "limits": _common_limits(inputs.photos),
-        "colours": {"signed": colour_hex(SIGNED), "positive": colour_hex(POSITIVE)},
-    }
+    return (
+        dict(DEFAULTS)
+        | {
+            "format": FORMAT,
+            "classes": list(inputs.classes),
+            "pictureSize": list(inputs.picture_shape),
+            "numSample": inputs.num_sample,
+            "activation": labels.pop() if len(labels) == 1 else "activation",
+            "blocks": list(inputs.encoded_blocks),
+            "photos": [photo.facts for photo in inputs.photos],
+            "limits": _common_limits(inputs.photos),
+            "colours": {"signed": colour_hex(SIGNED), "positive": colour_hex(POSITIVE)},
+            "mirror": inputs.mirror,
+        }
+        | dict(inputs.more)
+    )
 
 
 def _common_limits(photos: Sequence[EncodedPhoto]) -> dict[str, tuple[float, float]]:

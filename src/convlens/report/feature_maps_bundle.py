@@ -5,6 +5,7 @@ from pathlib import Path
 
 ASSETS = Path(__file__).parent / "assets" / "feature_maps"
 ENTRY = "page.js"
+STYLES = ("page.css", "filters.css", "views.css", "print.css")
 IMPORT = re.compile(r"^import\s.*?from\s+\"\./([\w-]+\.js)\";\n", re.MULTILINE | re.DOTALL)
 EXPORT = re.compile(r"^export (?=(?:async )?function|const|class)", re.MULTILINE)
 
@@ -20,8 +21,8 @@ def bundle_script(folder: Path = ASSETS, entry: str = ENTRY) -> str:
 
 
 def bundle_style(folder: Path = ASSETS) -> str:
-    """The page's style sheet."""
-    return (folder / "page.css").read_text(encoding="utf-8")
+    """The page's style sheets as one; what is for paper comes last."""
+    return "".join((folder / name).read_text(encoding="utf-8") for name in STYLES)
 
 
 def _visit(folder: Path, name: str, order: list[str]) -> None:

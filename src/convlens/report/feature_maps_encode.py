@@ -7,84 +7,16 @@ filter) and poolings (from the maps before them) by itself, as the network does.
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
+from convlens.report.feature_maps_blocks import Block, Span, Step, Window
 from convlens.report.feature_maps_sprites import as_base64, encode_png, make_sprite
 
 RARE = 0.01  # a filter that fires on a smaller share of photos is called rare
 MAX_VALUES = 1_500_000  # stored map values per photo: about 1 MB
-
-
-class Span(Protocol):
-    """A receptive field along one axis."""
-
-    @property
-    def size(self) -> int: ...
-    @property
-    def stride(self) -> int: ...
-    @property
-    def start(self) -> int: ...
-
-
-class Field(Protocol):
-    """A receptive field."""
-
-    @property
-    def rows(self) -> Span: ...
-    @property
-    def columns(self) -> Span: ...
-
-
-class Window(Protocol):
-    """A pooling window along one axis."""
-
-    @property
-    def size(self) -> int: ...
-    @property
-    def stride(self) -> int: ...
-    @property
-    def before(self) -> int: ...
-
-
-class Step(Protocol):
-    """One set of feature maps inside a block."""
-
-    @property
-    def name(self) -> str: ...
-    @property
-    def kind(self) -> str: ...
-    @property
-    def label(self) -> str: ...
-    @property
-    def shape(self) -> tuple[int, int, int]: ...
-    @property
-    def rectified(self) -> bool: ...
-    @property
-    def receptive_field(self) -> Field | None: ...
-    @property
-    def scale(self) -> np.ndarray | None: ...
-    @property
-    def offset(self) -> np.ndarray | None: ...
-    @property
-    def windows(self) -> tuple[Window, Window] | None: ...
-
-
-class Block(Protocol):
-    """A convolution and what follows it."""
-
-    @property
-    def name(self) -> str: ...
-    @property
-    def steps(self) -> Sequence[Step]: ...
-    @property
-    def num_filters(self) -> int: ...
-    @property
-    def is_convolution(self) -> bool: ...
-    @property
-    def response(self) -> Step: ...
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -99,7 +31,6 @@ class ShownPhoto:
         probabilities: one per class.
         stored: the photo as the loader gives it, uint8 (rows, columns, 3).
         picture: the photo as the network works on it, uint8 (rows, columns, 3).
-        maps: float32 (rows, columns, filters) by step name.
     """
 
     name: str
@@ -109,7 +40,15 @@ class ShownPhoto:
     probabilities: Sequence[float]
     stored: np.ndarray
     picture: np.ndarray
-    maps: Mapping[str, np.ndarray]
+
+
+@dataclass(frozen=True)
+class StoredMaps:
+    """The maps of a photo as text; `decoded` is what a reader gets back, float64 by name of the stored step."""
+
+    texts: Mapping[str, Mapping[str, str]]
+    limits: Mapping[str, tuple[float, float]]
+    decoded: Mapping[str, np.ndarray]
 
 
 @dataclass(frozen=True)
@@ -144,30 +83,64 @@ def choose_filters(blocks: Sequence[Block], filters: pd.DataFrame, max_filters: 
 
 
 def encode_blocks(
-    blocks: Sequence[Block], filters: pd.DataFrame, chosen: Mapping[str, np.ndarray]
+    blocks: Sequence[Block],
+    filters: pd.DataFrame,
+    chosen: Mapping[str, np.ndarray],
+    extras: Mapping[str, Mapping[str, Any]] | None = None,
 ) -> list[dict[str, Any]]:
-    """The blocks with their steps and the facts about the filters shown."""
-    return [_encode_block(block, filters[filters["layer"] == block.name], chosen[block.name]) for block in blocks]
+    """The blocks with their steps; `extras` adds what else is known by name of the block, as FORMAT.md names it."""
+    known = extras or {}
+    return [
+        _encode_block(block, filters[filters["layer"] == block.name], chosen[block.name], known.get(block.name, {}))
+        for block in blocks
+    ]
 
 
-def encode_photo(photo: ShownPhoto, blocks: Sequence[Block], chosen: Mapping[str, np.ndarray]) -> EncodedPhoto:
-    """Turn a photo and its maps into text; the arrays are not kept."""
+def store_maps(
+    maps: Mapping[str, np.ndarray],
+    blocks: Sequence[Block],
+    chosen: Mapping[str, np.ndarray],
+    fine: frozenset[str] = frozenset(),
+) -> StoredMaps:
+    """Maps of one photo as sprites.
+
+    Args:
+        maps: float32 (rows, columns, filters) by step name.
+        blocks: convolutions and what follows them.
+        chosen: filters shown, by name of the block.
+        fine: stored steps to keep finely.
+    """
     limits: dict[str, tuple[float, float]] = {}
-    maps: dict[str, dict[str, str]] = {}
+    texts: dict[str, dict[str, str]] = {}
+    decoded: dict[str, np.ndarray] = {}
     for block in blocks:
         for index, step in enumerate(block.steps):
-            values = photo.maps[step.name][:, :, chosen[block.name]]
+            values = maps[step.name][:, :, chosen[block.name]]
             finite = np.where(np.isfinite(values), values, 0)
             limits[step.name] = (_rounded(finite.min()), _rounded(finite.max()))
             if is_stored(step, index):
-                sprite = make_sprite(values)
-                maps[step.name] = {"png": as_base64(sprite.png), "offset": as_base64(sprite.offset),
-                                   "step": as_base64(sprite.step)}  # fmt: skip
-    facts = {"name": photo.name, "group": photo.group, "truth": photo.truth, "answer": photo.answer,
+                sprite = make_sprite(values, fine=step.name in fine)
+                low = {"low": as_base64(sprite.low)} if sprite.low else {}
+                texts[step.name] = {"png": as_base64(sprite.png), "offset": as_base64(sprite.offset),
+                                    "step": as_base64(sprite.step), **low}  # fmt: skip
+                decoded[step.name] = sprite.decoded
+    return StoredMaps(texts, limits, decoded)
+
+
+def encode_photo(
+    photo: ShownPhoto,
+    stored: StoredMaps,
+    *,
+    facts: Mapping[str, Any] | None = None,
+    payload: Mapping[str, Any] | None = None,
+) -> EncodedPhoto:
+    """Turn a photo and its maps into text; the arrays are not kept. `facts` and `payload` add what else is known."""
+    known = {"name": photo.name, "group": photo.group, "truth": photo.truth, "answer": photo.answer,
              "probabilities": [round(float(p), 6) for p in photo.probabilities],
              "storedSize": list(photo.stored.shape[:2]), "pictureSize": list(photo.picture.shape[:2])}  # fmt: skip
-    payload = {"picture": as_base64(encode_png(photo.picture)), "limits": limits, "maps": maps}
-    return EncodedPhoto(facts, as_base64(encode_png(photo.stored)), compact_json(payload), limits)
+    held = {"picture": as_base64(encode_png(photo.picture)), "limits": stored.limits, "maps": stored.texts}
+    text = compact_json(held | dict(payload or {}))
+    return EncodedPhoto(known | dict(facts or {}), as_base64(encode_png(photo.stored)), text, stored.limits)
 
 
 def is_stored(step: Step, index: int) -> bool:
@@ -193,9 +166,7 @@ def _strongest(block: Block, filters: pd.DataFrame, count: int) -> np.ndarray:
     return np.sort(order[:count])
 
 
-def _encode_block(block: Block, rows: pd.DataFrame, shown: np.ndarray) -> dict[str, Any]:
-    facts = rows.set_index("filter").reindex(shown) if len(rows) else None
-    names = ("mean", "maximum", "firing_rate", "active_share", "auc_mean", "selectivity")
+def _encode_block(block: Block, rows: pd.DataFrame, shown: np.ndarray, extras: Mapping[str, Any]) -> dict[str, Any]:
     return {
         "name": block.name,
         "isConvolution": block.is_convolution,
@@ -205,12 +176,10 @@ def _encode_block(block: Block, rows: pd.DataFrame, shown: np.ndarray) -> dict[s
         "response": block.response.name,
         "shown": shown.tolist(),
         "steps": [_encode_step(step, i, shown) for i, step in enumerate(block.steps)],
-        "facts": None if facts is None else {
-            "dead": [bool(value) for value in facts["dead"]],
-            "prefers": [str(value) for value in facts["prefers"]],
-            **{name: [_rounded(value) for value in facts[name]] for name in names},
-        },
-    }  # fmt: skip
+        "facts": None,
+        "arithmetic": None,
+        "why": "",
+    } | dict(extras)
 
 
 def _encode_step(step: Step, index: int, shown: np.ndarray) -> dict[str, Any]:

@@ -1,7 +1,8 @@
 """Feature maps as 8-bit grey sprites with their raw range, so that a page can show them and read them back.
 
 Every tile has its own offset and step: value = offset + step * grey. Zero is always one of the greys when it lies in a
-tile's range, so signs are exact, and no value is off by more than half a step.
+tile's range, so signs are exact, and no value is off by more than half a step. Where more is needed, a second sprite
+holds what is left: value = offset + step * (grey + (low - 128) / 256).
 """
 
 import base64
@@ -13,6 +14,8 @@ from PIL import Image
 
 TILES_PER_ROW = 16
 LEVELS = 255
+MIDDLE = 128
+FINER = 256
 
 
 @dataclass(frozen=True)
@@ -23,31 +26,47 @@ class Sprite:
         png: grey PNG; tile k stands at row k // 16, column k % 16.
         offset: float32 (tiles,).
         step: float32 (tiles,); 0 for a tile of one value.
+        low: a second PNG of the same layout with what the greys leave; None if it was not asked for.
+        decoded: the values that a reader gets back, float64 (rows, columns, tiles).
     """
 
     png: bytes
     offset: np.ndarray
     step: np.ndarray
+    low: bytes | None
+    decoded: np.ndarray
 
 
-def make_sprite(maps: np.ndarray) -> Sprite:
-    """Store maps (rows, columns, tiles), float32, as a sprite; values that are not finite count as zero."""
+def make_sprite(maps: np.ndarray, *, fine: bool = False) -> Sprite:
+    """Store maps (rows, columns, tiles), float32, as a sprite; values that are not finite count as zero.
+
+    Args:
+        maps: the values.
+        fine: keep what the greys leave, so that values are good to 1/512 of a step.
+    """
     values = np.where(np.isfinite(maps), maps, 0).astype(np.float64)
     offset, step = _grid(values.min(axis=(0, 1)), values.max(axis=(0, 1)))
-    greys = np.round((values - offset) / np.where(step > 0, step, 1))
-    return Sprite(encode_png(_lay_out(np.clip(greys, 0, LEVELS).astype(np.uint8))), offset, step)
+    places = (values - offset) / np.where(step > 0, step, 1)
+    greys = np.clip(np.round(places), 0, LEVELS)
+    lows = np.clip(np.round((places - greys) * FINER) + MIDDLE, 0, LEVELS) if fine else np.full_like(greys, MIDDLE)
+    decoded = offset + step.astype(np.float64) * (greys + (lows - MIDDLE) / FINER)
+    low = encode_png(_lay_out(lows.astype(np.uint8))) if fine else None
+    return Sprite(encode_png(_lay_out(greys.astype(np.uint8))), offset, step, low, decoded)
 
 
 def encode_png(pixels: np.ndarray) -> bytes:
     """A lossless PNG of a grey (rows, columns) or RGB (rows, columns, 3) picture."""
     buffer = io.BytesIO()
-    Image.fromarray(pixels).save(buffer, "PNG", compress_level=9)
+    Image.fromarray(pixels).save(buffer, "PNG", compress_level=6)
     return buffer.getvalue()
 
 
 def as_base64(content: bytes | np.ndarray) -> str:
-    """Bytes, or an array as little-endian float32, for JSON."""
-    data = content if isinstance(content, bytes) else content.astype("<f4").tobytes()
+    """Bytes, or an array, for JSON; whole numbers of eight bits as they are, others as little-endian float32."""
+    if isinstance(content, bytes):
+        data = content
+    else:
+        data = content.tobytes() if content.dtype in (np.int8, np.uint8) else content.astype("<f4").tobytes()
     return base64.b64encode(data).decode("ascii")
 
 

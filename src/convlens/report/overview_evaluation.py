@@ -1,52 +1,42 @@
-"""The evaluation section of the overview page: figures, per-class table, mistakes and unsure answers."""
+"""The evaluation section of the overview page: figures and per-class table."""
 
 from collections.abc import Mapping, Sequence
-from pathlib import PurePosixPath
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
+from convlens.report.figures_decision import plot_precision_recall
 from convlens.report.figures_evaluation import (
     plot_confusion_matrix,
     plot_probabilities,
-    plot_reliability,
     plot_roc_curve,
 )
 from convlens.report.overview_page import Drawing, draw
 from convlens.report.wording import interval_of, show_count, show_number, show_share
 
-MAX_MISTAKES = 24
-MAX_UNSURE = 12
 MAX_TABLE_CLASSES = 12
-SCORES = ("precision", "precision_low", "precision_high", "recall", "recall_low", "recall_high", "f1")
-
-
-def choose_mistakes(predictions: pd.DataFrame) -> pd.DataFrame:
-    """The wrong answers, the most confident first; at most 24."""
-    wrong = add_confidence(predictions[~predictions["correct"]])
-    return wrong.sort_values(["confidence", "path"], ascending=[False, True]).head(MAX_MISTAKES)
-
-
-def choose_unsure(predictions: pd.DataFrame) -> pd.DataFrame:
-    """The least confident answers, right or wrong; at most 12."""
-    return add_confidence(predictions).sort_values(["confidence", "path"]).head(MAX_UNSURE)
-
-
-def add_confidence(predictions: pd.DataFrame) -> pd.DataFrame:
-    """The predictions with the probability of the answer as column `confidence`."""
-    given = predictions[[name for name in predictions.columns if str(name).startswith("probability_")]]
-    return predictions.assign(confidence=given.max(axis=1))
+SCORES = (
+    "precision",
+    "precision_low",
+    "precision_high",
+    "recall",
+    "recall_low",
+    "recall_high",
+    "f1",
+    "f1_low",
+    "f1_high",
+)
 
 
 def describe_evaluation(
     predictions: pd.DataFrame,
     class_scores: pd.DataFrame,
     roc: pd.DataFrame,
-    reliability: pd.DataFrame,
+    precision_recall: pd.DataFrame,
     metrics: Mapping[str, Any],
 ) -> dict[str, Any]:
-    """What the evaluation section shows."""
+    """What the evaluation section shows of right and wrong answers."""
     classes = [str(name) for name in class_scores["class"]]
     counts = count_answers(predictions, classes)
     return {
@@ -55,12 +45,9 @@ def describe_evaluation(
         "counts": list(zip(classes, counts.tolist(), strict=True)) if len(classes) <= MAX_TABLE_CLASSES else [],
         "figures": [
             _draw_roc(roc, metrics),
-            _draw_reliability(reliability, metrics, len(classes)),
+            *([_draw_precision_recall(precision_recall, metrics)] if len(precision_recall) else []),
             _draw_probabilities(predictions, classes),
         ],
-        "num_mistakes": int((~predictions["correct"]).sum()),
-        "mistakes": _describe_answers(choose_mistakes(predictions)),
-        "unsure": _describe_answers(choose_unsure(predictions)),
     }
 
 
@@ -73,15 +60,18 @@ def count_answers(predictions: pd.DataFrame, classes: Sequence[str]) -> np.ndarr
 
 def _describe_class(row: Mapping[Any, Any]) -> dict[str, Any]:
     # An undefined number is an empty cell, which a table of texts holds as "".
-    values = {**row, **{name: None if row[name] == "" or pd.isna(row[name]) else float(row[name]) for name in SCORES}}
-    ends = {name: (values[f"{name}_low"], values[f"{name}_high"]) for name in ("precision", "recall")}
+    values = {**row, **{name: _read_number(row.get(name)) for name in SCORES}}
+    ends = {name: (values[f"{name}_low"], values[f"{name}_high"]) for name in ("precision", "recall", "f1")}
     return {
         "name": values["class"],
         "num_photos": values["num_photos"],
-        "f1": show_share(values["f1"]),
         **{name: show_share(values[name]) for name in ends},
         **{f"{name}_interval": _show_ends(*pair) for name, pair in ends.items()},
     }
+
+
+def _read_number(cell: Any) -> float | None:
+    return None if cell is None or cell == "" or pd.isna(cell) else float(cell)
 
 
 def _show_ends(low: float | None, high: float | None) -> str:
@@ -106,11 +96,12 @@ def _draw_roc(roc: pd.DataFrame, metrics: Mapping[str, Any]) -> Drawing:
     return draw(plot_roc_curve(roc, area), "ROC curve", caption)
 
 
-def _draw_reliability(reliability: pd.DataFrame, metrics: Mapping[str, Any], num_classes: int) -> Drawing:
-    error = metrics.get("expected_calibration_error")
-    line = f"On the dotted line a probability of {show_share(0.9, 0)} means right nine times in ten."
-    figure = plot_reliability(reliability, num_classes)
-    return draw(figure, "Reliability diagram", f"{line} Mean gap: {show_share(error)}.")
+def _draw_precision_recall(curves: pd.DataFrame, metrics: Mapping[str, Any]) -> Drawing:
+    value, low, high = interval_of(metrics, "average_precision")
+    ends = "" if low is None or high is None else f" ({show_number(low)} to {show_number(high)})"
+    return draw(
+        plot_precision_recall(curves), "Precision-recall curve", f"Average precision: {show_number(value)}{ends}."
+    )
 
 
 def _draw_probabilities(predictions: pd.DataFrame, classes: Sequence[str]) -> Drawing:
@@ -121,17 +112,3 @@ def _draw_probabilities(predictions: pd.DataFrame, classes: Sequence[str]) -> Dr
     sure = float(np.mean(given > 0.9))
     caption = f"{show_share(sure)} of the photos gave their own class more than {show_share(0.9, 0)}."
     return draw(plot_probabilities(list(predictions["label"]), given, classes), "Histograms by class", caption)
-
-
-def _describe_answers(answers: pd.DataFrame) -> list[dict[str, Any]]:
-    return [
-        {
-            "path": row["path"],
-            "file": PurePosixPath(row["path"]).name,
-            "label": row["label"],
-            "predicted": row["predicted"],
-            "correct": bool(row["correct"]),
-            "probability": show_share(float(row["confidence"])),
-        }
-        for row in answers.to_dict("records")
-    ]

@@ -7,6 +7,7 @@ from typing import Any
 
 import pandas as pd
 
+from convlens.errors import printable
 from convlens.report.overview_page import picture_source
 
 MAX_SHOWN = 24
@@ -14,6 +15,7 @@ MAX_DOUBTFUL = 12
 MAX_GROUPS = 12
 MAX_PHOTOS_OF_A_GROUP = 4
 MAX_PATHS_OF_A_GROUP = 6
+MAX_NAME = 48  # letters of a file's name; its path is in the picture's title
 CAUSES = {  # of quarantine.csv: title, meaning; in the order in which a person should see them
     "unreadable": ("cannot be read", "The file cannot be decoded whole."),
     "two_labels": ("two labels", "The same file stands under two labels: none of them can be trusted."),
@@ -74,13 +76,19 @@ def _pictured(quarantine: pd.DataFrame, manifest: pd.DataFrame, gallery: pd.Data
     return [
         {
             **{str(name): value for name, value in row.items()},
-            "file": PurePosixPath(row["path"]).name,
+            "file": _name_file(row["path"]),
             "title": CAUSES[row["cause"]][0],
             "reason": row["reason"].removeprefix("cannot be decoded: "),
             "source": picture_source(by_path.get(row["path"]) or by_digest.get(digests.get(row["path"], ""))),
         }
         for row in quarantine.to_dict("records")
     ]
+
+
+def _name_file(path: str) -> str:
+    """The name without its folders, on one line, and without the middle of a very long one."""
+    name = printable(PurePosixPath(path).name)
+    return name if len(name) <= MAX_NAME else f"{name[: MAX_NAME - 16]}…{name[-15:]}"
 
 
 def _take_turns(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -97,7 +105,7 @@ def _list_doubtful(manifest: pd.DataFrame, gallery: pd.DataFrame) -> list[dict[s
     return [
         {
             "path": row["path"],
-            "file": PurePosixPath(row["path"]).name,
+            "file": _name_file(row["path"]),
             "label": known.at[row["path"], "label"],
             "title": DOUBTS[row["doubt"]][0],
             "reason": DOUBTS[row["doubt"]][2].format(known.at[row["path"], DOUBTS[row["doubt"]][1]]),
@@ -134,7 +142,7 @@ def _describe_alike(group: Sequence[str], manifest: pd.DataFrame) -> dict[str, A
     labels = dict(zip(manifest["path"], manifest["label"], strict=True))
     shown = list(group)[:MAX_PHOTOS_OF_A_GROUP]
     return {
-        "photos": [{"path": path, "file": PurePosixPath(path).name, "label": labels.get(path, "")} for path in shown],
+        "photos": [{"path": path, "file": _name_file(path), "label": labels.get(path, "")} for path in shown],
         "num_photos": len(group),
         "num_more": len(group) - len(shown),
     }

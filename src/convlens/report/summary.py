@@ -1,10 +1,12 @@
 """The short Markdown summary for pull requests and for the description in MLflow."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import pandas as pd
 
+from convlens.report.markdown import escape_markdown as _escape
+from convlens.report.markdown import markdown_table as _table
 from convlens.report.overview_data import SPLITS, describe_verdict
 from convlens.report.overview_evaluation import count_answers
 from convlens.report.overview_glance import SHARES, name_task
@@ -26,7 +28,6 @@ PAGES = {
     "evaluation/predictions.csv": "Every answer",
 }
 MAX_CLASSES = 12
-SPECIAL = "\\`*_{}[]<>#|~"
 
 
 def render_summary(
@@ -111,13 +112,3 @@ def _say_network(card: Mapping[str, Any]) -> str:
         f"{show_count(card['epochs'], 'epoch')}, weights of epoch {card['best_epoch']} kept; key `{card['key'][:12]}`, "
         f"data `{card['data_digest'][:12]}`."
     )
-
-
-def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    rule = ["---", *["--:"] * (len(head) - 1)]
-    return "\n".join(f"| {' | '.join(cells)} |" for cells in [head, rule, *rows])
-
-
-def _escape(text: str) -> str:
-    """Text without meaning in Markdown or HTML, on one line."""
-    return "".join(f"\\{letter}" if letter in SPECIAL else letter for letter in " ".join(text.split()))

@@ -1,17 +1,16 @@
 """Stage `report`: the pages a person reads, and the facts about filters behind them."""
 
-import io
-import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
-from PIL import Image
 
-from convlens.errors import ConvLensError
 from convlens.lens.lens import open_lens
-from convlens.network.model_files import load_trained_model
+from convlens.network.inference import answer_settings, predict_probabilities
+from convlens.network.model_files import load_card, load_trained_model
 from convlens.params import (
     AugmentParams,
     EvaluateParams,
@@ -24,13 +23,17 @@ from convlens.params import (
 )
 from convlens.photos.prepared import Prepared, open_prepared
 from convlens.progress import say
+from convlens.report.model_card import render_model_card
 from convlens.report.overview import ReportInputs, photos_needed, render_report
 from convlens.report.summary import render_summary
 from convlens.stages.outputs import new_folder, read_parquet, write_bytes, write_csv, write_json, write_text
+from convlens.stages.report_card import gather_card
+from convlens.stages.report_inputs import make_thumbnails, read_facts, read_table
 from convlens.stages.report_maps import MapResults, make_maps
-from convlens.stages.report_photos import HeldOut, choose_test_photos, read_own
-
-THUMBNAIL_QUALITY = 88
+from convlens.stages.report_material import add_regions, gather_material
+from convlens.stages.report_own import OwnPhotos, answer_own, read_profile
+from convlens.stages.report_photos import Choice, Unreadable, choose_test_photos, read_own
+from convlens.stages.report_regions import find_own_regions, find_regions
 
 
 def report(
@@ -48,11 +51,23 @@ def report(
     class_scores: Path,
     roc: Path,
     reliability: Path,
+    precision_recall: Path,
+    thresholds: Path,
+    risk_coverage: Path,
+    slices: Path,
+    decision: Path,
+    profile: Path,
+    invariance_metrics: Path,
+    curves: Path,
+    places: Path,
+    doubts: Path,
     own: Path,
     page: Path,
     feature_maps: Path,
     feature_maps_folder: Path,
     summary: Path,
+    model_card: Path,
+    own_answers: Path,
     validate: ValidateParams,
     preprocess: PreprocessParams,
     model: ModelParams,
@@ -76,12 +91,25 @@ def report(
         predictions: one row per test photo (CSV).
         class_scores: one row per class (CSV).
         roc: points of the ROC curve (CSV).
-        reliability: photos in bins of similar probability (CSV).
+        reliability: photos in bins of similar probability, before and after temperature (CSV).
+        precision_recall: points of the precision-recall curve (CSV).
+        thresholds: precision, recall and F1 over the threshold (CSV).
+        risk_coverage: wrong answers over answers given (CSV).
+        slices: accuracy by kind of photo (CSV).
+        decision: threshold and least probability (JSON).
+        profile: what the photos of the training are like, from `profile`.
+        invariance_metrics: numbers on disturbed photos (JSON).
+        curves: the same by disturbance and strength (CSV).
+        places: the same by place of a shrunken photo (CSV).
+        doubts: photos by how well their label fits (CSV).
         own: folder with photos of the user; may be empty or missing.
         page: the overview to write (HTML).
         feature_maps: the feature-map page to write (HTML).
-        feature_maps_folder: folder to write: filters.csv, maps_metrics.json, one PNG per convolution.
+        feature_maps_folder: folder to write: tables (CSV), maps_metrics.json, and a folder of PNGs per photo, one
+            per convolution.
         summary: the summary to write (Markdown).
+        model_card: the model card to write (Markdown).
+        own_answers: table to write: what the network says of the user's photos, and whether to believe it (CSV).
         validate: the group `validate`, shown on the overview, as are the next five.
         preprocess: the group `preprocess`.
         model: the group `model`.
@@ -96,18 +124,36 @@ def report(
     data = open_prepared(prepared)
     groups = {"validate": validate, "preprocess": preprocess, "model": model, "augment": augment, "train": train,
               "evaluate": evaluate}  # fmt: skip
+    network, card = load_trained_model(model_folder), load_card(model_folder)
+    settings = answer_settings(card)
+    owned, unreadable = _read_own(own, data)
+    bins = read_table(reliability)
+    reliable, plain = (bins[bins["temperature"] == when].reset_index(drop=True) for when in ("after", "before"))
+    answered = answer_own(
+        owned,
+        unreadable,
+        model=network,
+        answer=partial(predict_probabilities, network, **settings),
+        profile=read_profile(profile),
+        reliability=reliable,
+    )
     inputs = _gather(
         data,
         groups,
-        tables={"manifest": pd.read_parquet(manifest), "quarantine": _read_csv(quarantine),
+        tables={"manifest": pd.read_parquet(manifest), "quarantine": read_table(quarantine),
                 "gallery": read_parquet(gallery),
-                "history": _read_csv(history), "predictions": _read_csv(predictions),
-                "class_scores": _read_csv(class_scores), "roc": _read_csv(roc), "reliability": _read_csv(reliability)},
-        cards={"validation_result": _read_json(validation), "duplicates": _read_json(leaks),
-               "metrics": _read_json(metrics),
-               "model_card": _read_json(model_folder / "card.json")},
+                "history": read_table(history), "predictions": read_table(predictions),
+                "class_scores": read_table(class_scores), "roc": read_table(roc), "reliability": reliable,
+                "reliability_before": plain,
+                "precision_recall": read_table(precision_recall), "thresholds": read_table(thresholds),
+                "risk_coverage": read_table(risk_coverage), "slices": read_table(slices),
+                "curves": read_table(curves), "places": read_table(places), "doubts": read_table(doubts)},
+        cards={"validation_result": read_facts(validation), "duplicates": read_facts(leaks),
+               "metrics": read_facts(metrics), "decision": read_facts(decision),
+               "invariance": read_facts(invariance_metrics),
+               "model_card": card},
+        own=answered,
     )  # fmt: skip
-    overview = render_report(inputs)
     words = render_summary(
         inputs.metrics,
         inputs.model_card,
@@ -115,83 +161,73 @@ def report(
         inputs.validation_result,
         predictions=inputs.predictions,
     )
-    maps = _look(data, model_folder, own, predictions=inputs.predictions, params=report)
+    lens = open_lens(network)
+    regions = find_regions(inputs.manifest, data.loader)
+    choices = add_regions(
+        [*owned, *choose_test_photos(inputs.predictions, data, report)],
+        regions | find_own_regions(own, data.loader),
+    )
+    maps = make_maps(
+        lens,
+        choices,
+        gather_material(data, regions, picture_shape=lens.picture_shape),
+        classes=data.classes,
+        max_filters=report.max_filters,
+        **settings,
+        unreadable=unreadable,
+    )
+
+    overview = render_report(replace(inputs, shown_photos=_number_photos(choices[: maps.num_photos])))
 
     _write_maps(feature_maps_folder, maps)
     write_text(feature_maps, maps.page)
     write_text(page, overview)
     write_text(summary, words)
+    write_text(model_card, render_model_card(gather_card(inputs, model_folder)))
+    write_csv(own_answers, answered.table)
     _tell(maps)
 
 
 def _gather(
-    data: Prepared, groups: Mapping[str, Group], *, tables: Mapping[str, Any], cards: Mapping[str, Any]
+    data: Prepared,
+    groups: Mapping[str, Group],
+    *,
+    tables: Mapping[str, Any],
+    cards: Mapping[str, Any],
+    own: OwnPhotos,
 ) -> ReportInputs:
-    needed = photos_needed(tables["predictions"], tables["manifest"], cards["duplicates"])
+    needed = photos_needed(tables["predictions"], tables["manifest"], cards["duplicates"], tables["doubts"])
     return ReportInputs(
         **tables,
         **cards,
         prepared_card=data.card,
         splits=data.splits,
         params={name: group.model_dump(mode="json") for name, group in groups.items()},
-        thumbnails=_thumbnails(data, needed),
+        thumbnails=make_thumbnails(data, needed),
+        own=own.table,
+        own_pictures=own.pictures,
     )
 
 
-def _look(
-    data: Prepared, model_folder: Path, own: Path, *, predictions: pd.DataFrame, params: ReportParams
-) -> MapResults:
-    """Open the network and show it the chosen photos."""
+def _read_own(own: Path, data: Prepared) -> tuple[list[Choice], list[Unreadable]]:
     owned, unreadable = read_own(own, data.loader, data.classes)
     for photo in unreadable:
         say(f"report: your photo {photo.name} is left out. {photo.reason}")
-    return make_maps(
-        open_lens(load_trained_model(model_folder)),
-        [*owned, *choose_test_photos(predictions, data, params)],
-        HeldOut(data),
-        classes=data.classes,
-        max_filters=params.max_filters,
-        mirror=_read_json(model_folder / "card.json")["mirror"],
-        unreadable=unreadable,
-    )
+    return owned, unreadable
+
+
+def _number_photos(choices: Sequence[Choice]) -> dict[str, int]:
+    """The number of each test photo on the feature-map page, by path."""
+    return {choice.name: number for number, choice in enumerate(choices) if choice.group != "own"}
 
 
 def _write_maps(folder: Path, maps: MapResults) -> None:
     with new_folder(folder) as temporary:
-        write_csv(temporary / "filters.csv", maps.filters)
+        for name, table in maps.tables.items():
+            write_csv(temporary / name, table)
         write_json(temporary / "maps_metrics.json", maps.metrics)
         for name, content in maps.pictures.items():
             write_bytes(temporary / name, content)
-
-
-def _thumbnails(data: Prepared, paths: list[str]) -> dict[str, bytes]:
-    """JPEG bytes of photos as the network gets them, by path; photos outside the splits are left out."""
-    places = data.splits.set_index("path")[["split", "row"]]
-    found = places.loc[[path for path in paths if path in places.index]]
-    images = {split: data.images(split) for split in found["split"].unique()}
-    return {str(row.Index): _jpeg(images[str(row.split)][int(str(row.row))]) for row in found.itertuples()}
-
-
-def _jpeg(pixels: Any) -> bytes:
-    buffer = io.BytesIO()
-    Image.fromarray(pixels).save(buffer, "JPEG", quality=THUMBNAIL_QUALITY)
-    return buffer.getvalue()
-
-
-def _read_csv(path: Path) -> pd.DataFrame:
-    _require(path)
-    texts = dict.fromkeys(("path", "label", "predicted", "class"), str)  # a class may be called 001
-    return pd.read_csv(path, keep_default_na=False, na_values={}, dtype=texts)
-
-
-def _read_json(path: Path) -> Any:
-    _require(path)
-    return json.loads(path.read_text(encoding="utf-8"))
-
-
-def _require(path: Path) -> None:
-    if not path.is_file():
-        raise ConvLensError(f"Expected {path}. Received: nothing there. Run `dvc repro`.")
 
 
 def _tell(maps: MapResults) -> None:

@@ -1,134 +1,223 @@
 """What the network makes of the chosen photos: facts about filters, the page, and the lecture's pictures."""
 
-import io
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any
 
+import keras
 import numpy as np
 import pandas as pd
 
-from convlens.lens.filters import measure_filters
-from convlens.lens.lens import Lens, Look
+from convlens.lens.atlas import Atlas, Sample, measure_atlas, strongest_first
+from convlens.lens.forward import Scorer
+from convlens.lens.kernels import find_recipes
+from convlens.lens.lens import Lens
+from convlens.lens.program import find_program
+from convlens.lens.saliency import choose_cam, find_cam_targets
 from convlens.network.inference import predict_probabilities
 from convlens.progress import track
 from convlens.report.feature_maps import FeatureMapInputs, count_filters, render_feature_maps
-from convlens.report.feature_maps_encode import (
-    EncodedPhoto,
-    ShownPhoto,
-    choose_filters,
-    encode_blocks,
-    encode_photo,
-)
-from convlens.report.feature_maps_pictures import draw_tiles
-from convlens.stages.report_photos import Choice, HeldOut, Unreadable
+from convlens.report.feature_maps_arithmetic import encode_arithmetic, encode_kernels, fine_steps, plan_arithmetic
+from convlens.report.feature_maps_encode import choose_filters, compact_json, encode_blocks
+from convlens.report.feature_maps_facts import encode_facts, encode_field, encode_regions, encode_trust
+from convlens.report.feature_maps_gallery import encode_gallery, number_gallery
+from convlens.report.feature_maps_program import encode_program
+from convlens.stages.report_photos import Choice, Unreadable
+from convlens.stages.report_portraits import Answer, Plan, Shown, show_photos
+from convlens.stages.report_tables import describe_maps, filter_table, region_filter_table, region_table, trust_table
 
-MAX_PAGE_BYTES = 14_500_000  # what photos may take of a page of 15 MB
+MAX_PAGE_BYTES = 14_500_000  # what photos, kernels and facts may take of a page of 15 MB
+
+
+@dataclass(frozen=True)
+class Material:
+    """What filters are measured on; see `convlens.lens.atlas.Sample`.
+
+    Attributes:
+        sample: held-out and training photos; None to measure nothing.
+        training_names: of the training photos.
+        training_labels: their classes.
+    """
+
+    sample: Sample | None = None
+    training_names: Sequence[str] = ()
+    training_labels: Sequence[str] = ()
 
 
 @dataclass(frozen=True)
 class MapResults:
-    """Everything about feature maps, ready to be written."""
+    """Everything about feature maps, ready to be written.
+
+    Attributes:
+        page: HTML.
+        tables: by file name.
+        metrics: numbers of maps_metrics.json.
+        pictures: PNG by path below the folder of feature maps.
+        num_photos: on the page.
+        left_out: names of photos that found no room.
+    """
 
     page: str
-    filters: pd.DataFrame
-    metrics: Mapping[str, float]
+    tables: Mapping[str, pd.DataFrame]
+    metrics: Mapping[str, Any]
     pictures: Mapping[str, bytes]
     num_photos: int
-    left_out: Sequence[str]
+    left_out: Sequence[str] = field(default_factory=list)
 
 
-def make_maps(
-    lens: Lens,
-    choices: Sequence[Choice],
-    sample: HeldOut,
-    *,
-    classes: Sequence[str],
-    max_filters: int,
-    mirror: bool,
-    unreadable: Sequence[Unreadable] = (),
-) -> MapResults:
-    """Show the network every photo, one after the other, and gather pages, tables and pictures.
+@dataclass(frozen=True, kw_only=True)
+class Wanted:
+    """What the page is to show; see `make_maps`."""
+
+    classes: Sequence[str]
+    max_filters: int
+    mirror: bool = False
+    temperature: float = 1.0
+    unreadable: Sequence[Unreadable] = ()
+    report_link: bool = True
+
+
+@dataclass(frozen=True)
+class Gathered:
+    """The page before it is written, and what it was made of."""
+
+    inputs: FeatureMapInputs
+    atlas: Atlas
+    shown: Shown
+
+
+def make_maps(lens: Lens, choices: Sequence[Choice], material: Material, **wanted: Any) -> MapResults:
+    """Measure the filters, show the network every photo, and make the page, tables and pictures.
+
+    Args:
+        lens: the opened model.
+        choices: photos to show, in order.
+        material: photos to measure on.
+        wanted: the fields of `Wanted`: `classes` (names), `max_filters` (shown per layer), `mirror` (whether answers
+            take the mirror image in), `temperature` (that calibrates them), `unreadable` (photos to name),
+            `report_link` (whether report.html lies beside the page).
 
     Raises:
         ConvLensError: the opened model does not answer as the model does.
     """
-    filters = measure_filters(lens, sample, labels=sample.labels, classes=classes)
-    chosen = choose_filters(lens.blocks, filters, max_filters)
-    blocks = encode_blocks(lens.blocks, filters, chosen)
-    photos: list[EncodedPhoto] = []
-    pictures: dict[str, bytes] = {}
-    room = MAX_PAGE_BYTES
-    for choice in track(choices, total=len(choices), task="report: feature maps"):
-        look = lens.look(choice.pixels)
-        pictures = pictures or _draw_layers(lens, look, choice.name)
-        probabilities = predict_probabilities(lens.model, choice.pixels[np.newaxis], mirror=mirror)[0]
-        photo = encode_photo(_shown(choice, look, classes, probabilities), lens.blocks, chosen)
-        room -= photo.num_bytes
-        if room < 0:
-            break
-        photos.append(photo)
-    left_out = [choice.name for choice in choices[len(photos) :]]
+    settings = Wanted(**wanted)
+    answer = partial(_answer, lens.model, mirror=settings.mirror, temperature=settings.temperature)
+    found = gather_page(Scorer(lens, settings.temperature), choices, material, settings, answer)
+    atlas, shown = found.atlas, found.shown
+    tables = {"filters.csv": filter_table(atlas), "regions.csv": region_table(atlas),
+              "region_filters.csv": region_filter_table(atlas), "trust.csv": trust_table(atlas)}  # fmt: skip
+    metrics = describe_maps(atlas, count_filters(atlas.filters, found.inputs.encoded_blocks), shown.errors)
+    page = render_feature_maps(found.inputs)
+    return MapResults(page, tables, metrics, shown.pictures, len(shown.photos), found.inputs.left_out)
+
+
+def gather_page(
+    scorer: Scorer, choices: Sequence[Choice], material: Material, wanted: Wanted, answer: Answer
+) -> Gathered:
+    """Everything the page shows; `answer` gives calibrated and raw probabilities of a photo's pixels."""
+    lens = scorer.lens
+    atlas = measure_atlas(scorer, material.sample) if material.sample else Atlas(measure_nothing())
+    chosen = choose_filters(lens.blocks, atlas.filters, wanted.max_filters)
+    recipes, reasons = plan_arithmetic(lens.blocks, find_recipes(lens), chosen)
+    facts = {block.name: _facts(atlas, block.name, chosen) for block in lens.blocks}
+    program, program_why = find_program(scorer, planned=set(recipes), chosen=chosen)
+    operations, dense = encode_program(program)
+    resources = {
+        "kernels": compact_json({"blocks": encode_kernels(recipes, chosen), "dense": dense}),
+        "gallery": compact_json(_gallery(lens, material, number_gallery(facts))),
+    }
+    fine = fine_steps(lens.blocks, recipes)
+    plan = Plan(chosen, _ranked(atlas, chosen), find_cam_targets(scorer), recipes, fine, wanted.mirror)
+    more = _more(atlas, plan, wanted.temperature) | {"program": operations, "programWhy": program_why}
+    room = MAX_PAGE_BYTES - sum(len(compact_json(part)) for part in (facts, more)) - sum(map(len, resources.values()))
+    tracked = track(choices, total=len(choices), task="report: feature maps")
+    shown = show_photos(scorer, tracked, answer, plan=plan, classes=wanted.classes, max_bytes=room)
     inputs = FeatureMapInputs(
         model_name=lens.model.name,
         num_parameters=int(lens.model.count_params()),
-        classes=classes,
+        classes=wanted.classes,
         picture_shape=lens.picture_shape,
         blocks=lens.blocks,
-        encoded_blocks=blocks,
-        filters=filters,
-        num_sample=len(sample),
-        photos=photos,
+        encoded_blocks=encode_blocks(lens.blocks, atlas.filters, chosen, _extras(facts, plan, reasons, shown)),
+        filters=atlas.filters,
+        num_sample=atlas.num_sample,
+        photos=shown.photos,
         layers=lens.layers,
         comparisons=lens.comparisons,
         skipped=lens.skipped,
-        unreadable=unreadable,
-        left_out=left_out,
-        mirror=mirror,
+        unreadable=wanted.unreadable,
+        left_out=[choice.name for choice in choices[len(shown.photos) :]],
+        mirror=wanted.mirror,
+        more=more,
+        resources=resources,
+        report_link=wanted.report_link,
     )
-    metrics = _metrics(filters, count_filters(filters, blocks))
-    return MapResults(render_feature_maps(inputs), filters, metrics, pictures, len(photos), left_out)
+    return Gathered(inputs, atlas, shown)
 
 
-def _shown(choice: Choice, look: Look, classes: Sequence[str], probabilities: np.ndarray) -> ShownPhoto:
-    return ShownPhoto(
-        name=choice.name,
-        group=choice.group,
-        truth=choice.truth,
-        answer=classes[int(np.argmax(probabilities))],
-        probabilities=probabilities.tolist(),
-        stored=choice.pixels,
-        picture=look.picture,
-        maps=look.maps,
+def measure_nothing() -> pd.DataFrame:
+    """The table of filters without photos to measure on."""
+    return filter_table(Atlas(pd.DataFrame()))
+
+
+def _answer(
+    model: keras.Model, pixels: np.ndarray, *, mirror: bool, temperature: float
+) -> tuple[np.ndarray, np.ndarray]:
+    """Calibrated and raw probabilities of one photo."""
+    photo = pixels[np.newaxis]
+    calibrated = predict_probabilities(model, photo, mirror=mirror, temperature=temperature)[0]
+    return calibrated, predict_probabilities(model, photo, mirror=mirror)[0]
+
+
+def _facts(atlas: Atlas, block: str, chosen: Mapping[str, np.ndarray]) -> dict[str, Any] | None:
+    rows = atlas.filters[atlas.filters["layer"] == block]
+    return encode_facts(rows, chosen[block], block, atlas)
+
+
+def _ranked(atlas: Atlas, chosen: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """The filters shown, the strongest first; those of poolings alone are none."""
+    ranked = {}
+    for name, shown in chosen.items():
+        order = strongest_first(atlas.filters, name) if atlas.num_sample else shown
+        ranked[name] = order[np.isin(order, shown)]
+    return {name: order for name, order in ranked.items() if len(order)}
+
+
+def _gallery(lens: Lens, material: Material, used: Iterable[int]) -> dict[str, Any]:
+    numbers = list(used)
+    photos = material.sample.training if material.sample else ()
+    return encode_gallery(
+        [photos[number : number + 1][0] for number in numbers],
+        picture_shape=lens.picture_shape,
+        names=[material.training_names[number] for number in numbers],
+        labels=[material.training_labels[number] for number in numbers],
     )
 
 
-def _draw_layers(lens: Lens, look: Look, photo: str) -> dict[str, bytes]:
-    """The lecture's picture of every convolution, by file name."""
-    pictures = {}
-    for block in lens.blocks:
-        step = block.response
-        title = f"{block.name}: {block.num_filters} filters, {step.shape[0]}×{step.shape[1]}, {step.label}"
-        image = draw_tiles(
-            look.maps[step.name],
-            title=title,
-            subtitle=f"{photo} · one scale for all tiles, root colours",
-            rectified=step.rectified,
+def _extras(
+    facts: Mapping[str, Any], plan: Plan, reasons: Mapping[str, str], shown: Shown
+) -> dict[str, dict[str, Any]]:
+    """What the page says of a block besides its steps."""
+    found: dict[str, dict[str, Any]] = {}
+    for name, known in facts.items():
+        recipe = plan.recipes.get(name)
+        error, largest = shown.errors.get(name, (0.0, 0.0))
+        arithmetic = recipe and encode_arithmetic(
+            recipe, plan.chosen[name], block=name, error=(error, error / largest if largest else 0.0)
         )
-        buffer = io.BytesIO()
-        image.save(buffer, "PNG", compress_level=9)
-        pictures[f"{block.name.replace('/', '__')}.png"] = buffer.getvalue()
-    return pictures
+        found[name] = {"facts": known, "arithmetic": arithmetic, "why": reasons.get(name, "")}
+    return found
 
 
-def _metrics(filters: pd.DataFrame, totals: Mapping[str, int]) -> dict[str, float]:
-    num_filters = len(filters)
-    alive: Iterable[float] = filters.loc[~filters["dead"].astype(bool), "selectivity"] if num_filters else []
-    selectivity = np.asarray(list(alive), dtype=np.float64)
+def _more(atlas: Atlas, plan: Plan, temperature: float) -> dict[str, Any]:
+    first = choose_cam(plan.cams)
     return {
-        "num_filters": num_filters,
-        "num_dead_filters": totals["dead"],
-        "share_dead_filters": round(totals["dead"] / num_filters, 6) if num_filters else 0.0,
-        "num_rare_filters": totals["rare"],
-        "mean_selectivity": round(float(selectivity.mean()), 6) if selectivity.size else 0.0,
-        "max_selectivity": round(float(selectivity.max()), 6) if selectivity.size else 0.0,
-    }
+        "temperature": temperature,
+        "camSteps": [{"name": cam.name, "shape": list(cam.shape), "field": encode_field(cam.field)}
+                     for cam in plan.cams],
+        "camStep": first.name if first else None,
+        "regions": encode_regions(atlas, plan.chosen),
+        "numRegionPhotos": atlas.num_region_photos,
+        "trust": encode_trust(atlas.trust),
+    }  # fmt: skip

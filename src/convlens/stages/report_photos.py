@@ -1,7 +1,7 @@
 """Which photos the feature-map page shows, and the sample behind the facts about filters."""
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +11,7 @@ from convlens.params import ReportParams
 from convlens.photos.loader import LoaderSettings, PhotoError, load_photo
 from convlens.photos.prepared import Prepared
 
+Box = tuple[float, float, float, float]
 HELD_OUT = ("test", "validation")
 MAX_SAMPLE = 400
 IGNORED_SUFFIXES = frozenset({".csv", ".md", ".txt", ".json", ".yaml", ".yml", ".dvc"})
@@ -18,12 +19,21 @@ IGNORED_SUFFIXES = frozenset({".csv", ".md", ".txt", ".json", ".yaml", ".yml", "
 
 @dataclass(frozen=True)
 class Choice:
-    """A photo to show: `own`, `mistake` or `correct`, its pixels as the loader gives them, its class if known."""
+    """A photo to show.
+
+    Attributes:
+        name: what to call it.
+        group: `own`, `mistake` or `correct`.
+        truth: its class if known.
+        pixels: as the loader gives them, uint8 (rows, columns, 3).
+        regions: named boxes in these pixels: left, top, right, bottom.
+    """
 
     name: str
     group: str
     truth: str | None
     pixels: np.ndarray
+    regions: Mapping[str, Box] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -41,6 +51,8 @@ class HeldOut:
         rows = [(split, row) for split in HELD_OUT for row in range(len(prepared.images(split)))]
         places = np.unique(np.linspace(0, len(rows) - 1, min(max_photos, len(rows))).round().astype(int))
         self._rows = [rows[place] for place in places]
+        paths = {split: prepared.photos(split)["path"].tolist() for split in HELD_OUT}
+        self.paths = [paths[split][row] for split, row in self._rows]
         self._images = {split: prepared.images(split) for split in HELD_OUT}
         known = {split: prepared.labels(split) for split in HELD_OUT}
         self.labels = np.array([known[split][row] for split, row in self._rows], dtype=np.int64)

@@ -2,7 +2,7 @@
 import { make } from "./controls.js";
 import { drawLegend } from "./legend.js";
 import { numbersTable } from "./table.js";
-import { colourPixels, orderTiles, scaleLimit, stepForView, summarise } from "./views.js";
+import { colourPixels, orderTiles, scaleLimit, stepForView, strengthsOf, summarise } from "./views.js";
 import { blockWords, countWords, tileWords } from "./words.js";
 
 const SHARED_BY = { layer: "One scale for this layer", filter: "Each tile by itself", photos: "One scale for all photos" };
@@ -29,6 +29,8 @@ export class BlockView {
     this.stale = true;
     /** @type {Map<string, import("./types.js").Maps> | null} */
     this.maps = null;
+    /** @type {Float32Array | null} */
+    this.effects = null;
     /** @type {import("./types.js").State | null} */
     this.state = null;
     this.grid = this.part(".grid");
@@ -73,7 +75,7 @@ export class BlockView {
     tile.dataset.tile = String(k);
     const dead = this.block.facts?.dead[k];
     if (dead) tile.classList.add("dead");
-    tile.append(make("canvas"), make("span", "bar"), make("span", "name", dead ? `${filter} dead` : String(filter)));
+    tile.append(make("canvas"), make("span", "bar-line"), make("span", "name", dead ? `${filter} dead` : String(filter)));
     return tile;
   }
 
@@ -91,7 +93,7 @@ export class BlockView {
   /** @param {number} index */
   chooseStep(index) {
     this.override = index;
-    if (this.maps && this.state) this.show(this.maps, this.state);
+    if (this.maps && this.state) this.show(this.maps, this.state, this.effects);
   }
 
   listen() {
@@ -179,8 +181,10 @@ export class BlockView {
   /**
    * @param {Map<string, import("./types.js").Maps>} maps
    * @param {import("./types.js").State} state
+   * @param {Float32Array | null} effects of every tile on this photo's answer, when switched off
    */
-  show(maps, state) {
+  show(maps, state, effects = null) {
+    this.effects = effects;
     this.maps = maps;
     this.state = state;
     const wanted = stepForView(this.block, state.view);
@@ -196,19 +200,13 @@ export class BlockView {
   draw() {
     if (!this.stale || !this.maps || !this.state) return;
     this.stale = false;
-    const strengths = this.strengths();
-    const order = orderTiles(this.state.order, this.block, strengths);
+    const strengths = strengthsOf(this.block, this.maps);
+    const order = orderTiles(this.state.order, this.block, strengths, this.effects);
     const highest = Math.max(...this.shownMaps.limits.map(Math.abs));
     this.tiles.forEach((_, k) => this.drawTile(k, highest));
     const inOrder = order.map((k) => this.tiles[k]);
     if (inOrder.some((tile, i) => this.grid.children[i] !== tile)) this.grid.replaceChildren(...inOrder);
     this.describe(strengths);
-  }
-
-  /** Mean response of every tile on this photo. @returns {number[]} */
-  strengths() {
-    const response = /** @type {import("./types.js").Maps} */ (this.maps?.get(this.block.response));
-    return response.tiles.map((values) => summarise(values, response.width).mean);
   }
 
   /**
@@ -237,7 +235,7 @@ export class BlockView {
     this.grid.setAttribute("aria-label", `${this.block.name}, ${this.step.label}: ${countWords(this.block)}`);
     const scale = this.state?.scale ?? "layer";
     const bent = this.state?.curve === "root" ? ", root colours" : "";
-    drawLegend(this.part(".legend"), this.colours(0), SHARED_BY[scale] + bent, scale === "filter");
+    drawLegend(this.part(".legend"), this.colours(0), SHARED_BY[scale] + bent, { own: scale === "filter" });
     if (this.part("details").hasAttribute("open")) this.drawTable();
   }
 

@@ -7,9 +7,10 @@ import { number } from "./words.js";
  * @param {HTMLElement} host
  * @param {import("./types.js").Colours} colours
  * @param {string} words what the scale is shared by
- * @param {boolean} [own] every tile has its own scale, so the ends have no number
+ * @param {{own?: boolean, ends?: [string, string]}} [how] own: every tile has its own scale, so the ends have no
+ *   number; ends: what the two ends mean
  */
-export function drawLegend(host, colours, words, own = false) {
+export function drawLegend(host, colours, words, { own = false, ends } = {}) {
   const { limit, signed } = colours;
   const canvas = make("canvas", "legend-bar");
   [canvas.width, canvas.height] = [256, 1];
@@ -17,7 +18,9 @@ export function drawLegend(host, colours, words, own = false) {
   const ramp = Float32Array.from({ length: 256 }, (_, i) => (signed ? (i / 255) * 2 - 1 : i / 255));
   canvas.getContext("2d")?.putImageData(new ImageData(colourPixels(ramp, { ...colours, limit: 1 }), 256, 1), 0, 0);
   const ticks = make("div", "legend-ticks");
-  for (const text of tickTexts(own ? null : limit, signed)) ticks.append(make("span", "", text));
+  const texts = tickTexts(own ? null : limit, signed);
+  if (ends) [texts[0], texts[2]] = [`${texts[0]} ${ends[0]}`, `${ends[1]} ${texts[2]}`];
+  for (const text of texts) ticks.append(make("span", "", text));
   host.replaceChildren(make("span", "legend-words", words), canvas, ticks);
 }
 

@@ -1,5 +1,5 @@
 /** From the stored sprites back to the values of every feature map. */
-import { decodeGreyPng } from "./png.js";
+import { decodePng } from "./png.js";
 
 const TILES_PER_ROW = 16;
 
@@ -59,16 +59,27 @@ async function readBlock(block, payload) {
  */
 async function readTiles(stored, [height, width], count) {
   const [offset, step] = [floatsFrom(stored.offset), floatsFrom(stored.step)];
-  const sprite = await decodeGreyPng(bytesFrom(stored.png));
+  const sprite = await decodePng(bytesFrom(stored.png));
+  const low = stored.low ? await decodePng(bytesFrom(stored.low)) : null;
   return Array.from({ length: count }, (_, k) => {
     const corner = Math.floor(k / TILES_PER_ROW) * height * sprite.width + (k % TILES_PER_ROW) * width;
     const values = new Float32Array(height * width);
     for (let i = 0; i < values.length; i += 1) {
-      const grey = sprite.pixels[corner + Math.floor(i / width) * sprite.width + (i % width)];
-      values[i] = offset[k] + step[k] * grey;
+      const at = corner + Math.floor(i / width) * sprite.width + (i % width);
+      const fine = low ? (low.pixels[at] - 128) / 256 : 0;
+      values[i] = offset[k] + step[k] * (sprite.pixels[at] + fine);
     }
     return values;
   });
+}
+
+/**
+ * The values of a small signed map.
+ * @param {import("./types.js").Grid} grid
+ * @returns {Float32Array} row by row
+ */
+export function gridValues({ step, values }) {
+  return Float32Array.from(new Int8Array(bytesFrom(values).buffer), (value) => value * step);
 }
 
 /**

@@ -1,206 +1,159 @@
-/** The page: reads its data, keeps its state, joins photos, blocks and viewer. */
-import { choiceRow, press, rove } from "./controls.js";
-import { BlockView } from "./grid.js";
-import { readMaps } from "./maps.js";
+/** The page: reads its data, keeps its state, and shows one view at a time. */
+import { AnswerView } from "./answer.js";
+import { BenchView } from "./bench.js";
+import { CardView } from "./card.js";
+import { CellView } from "./cell.js";
+import { press, rove } from "./controls.js";
+import { FiltersView } from "./filters_view.js";
+import { bytesFrom, readMaps } from "./maps.js";
+import { PlaceView } from "./place.js";
+import { decodePng } from "./png.js";
+import { RegionsView } from "./regions.js";
 import { parseState, readAddress, writeAddress } from "./state.js";
-import { Viewer } from "./viewer.js";
-import { colourTable, usefulViews } from "./views.js";
+import { Tabs } from "./tabs.js";
+import { TrustView } from "./trust.js";
+import { colourTable } from "./views.js";
 
-/** @param {string} id @returns {HTMLElement} */
-const byId = (id) => /** @type {HTMLElement} */ (document.getElementById(id));
-/** @param {string} id @returns {any} */
-const readJson = (id) => JSON.parse(byId(id).textContent ?? "null");
 const PNG = "data:image/png;base64,";
+const VIEWS = /** @type {Record<string, new (host: HTMLElement, context: import("./types.js").Context) => import("./types.js").TabView>} */ ({
+  answer: AnswerView, filters: FiltersView, filter: CardView, cell: CellView, place: PlaceView, regions: RegionsView,
+  bench: BenchView, trust: TrustView,
+});
+const NEEDS_FILTERS = ["filters", "filter", "cell", "place", "regions"];
 
 class FeatureMapPage {
   constructor() {
-    /** @type {import("./types.js").Page} */
-    this.page = readJson("page-data");
-    this.state = parseState(readAddress());
-    this.state.photo = Math.min(this.state.photo, this.page.photos.length - 1);
-    this.tables = { signed: colourTable(this.page.colours.signed), positive: colourTable(this.page.colours.positive) };
-    /** @type {Map<number, Promise<{maps: Map<string, import("./types.js").Maps>, picture: string}>>} */
+    /** @type {Map<string, unknown>} */
+    this.resources = new Map();
+    /** @type {Map<string, import("./types.js").TabView>} */
+    this.views = new Map();
+    /** @type {Map<string, Promise<import("./types.js").LoadedPhoto>>} */
     this.cache = new Map();
+    this.page = /** @type {import("./types.js").Page} */ (this.resource("page-data"));
+    this.state = this.validState(parseState(readAddress()));
     /** @type {ReturnType<typeof setTimeout> | undefined} */
     this.addressTimer = undefined;
-    /** @type {ReturnType<typeof setTimeout> | undefined} */
-    this.restTimer = undefined;
-    this.blocks = this.page.blocks.map((block, i) => new BlockView(byId(`block-${i}`), block, this.page, this.tables, {
-      onPoint: (view, tile, cell) => this.preview(view, tile, cell),
-      onLeave: () => this.refresh(),
-      onOpen: (view, tile) => this.open(view, tile),
-    }));
-    this.viewer = new Viewer(byId("viewer"), this.page, {
-      onBlend: (blend) => this.change({ blend }),
-      onCell: (cell) => this.change({ cell }),
-      onClose: () => this.close(),
-      onStep: (delta) => this.stepTile(delta),
-    });
-    this.makeControls();
+    this.isWaiting = false;
+    /** @type {import("./types.js").Context} */
+    this.context = {
+      page: this.page, state: this.state,
+      tables: { signed: colourTable(this.page.colours.signed), positive: colourTable(this.page.colours.positive) },
+      change: (part) => this.change(part),
+      resource: (id) => /** @type {any} */ (this.resource(id)),
+    };
+    this.tabs = new Tabs(/** @type {HTMLElement} */ (document.getElementById("tabs")), (tab) => this.turnTo(tab));
+    this.photoButtons = /** @type {HTMLElement[]} */ ([...document.querySelectorAll(".photo-choice")]);
     this.makePhotos();
-    this.watch();
+    window.addEventListener("hashchange", () => {
+      Object.assign(this.state, this.validState(parseState(readAddress())));
+      this.wake();
+    });
   }
 
-  makeControls() {
-    const nonlinear = this.page.activation;
-    const texts = {
-      convolution: ["Convolution", "What the convolution gives: kernel times patch, summed, plus bias"],
-      before: [`Before ${nonlinear}`, `What goes into ${nonlinear}, after any normalisation`],
-      after: [`After ${nonlinear}`, `What ${nonlinear} lets through`],
-      pooled: ["Pooled", "What pooling keeps; layers without pooling show their response"],
-    };
-    const views = usefulViews(this.page.blocks);
-    if (!views.includes(this.state.view)) this.state.view = views[0];
-    const show = {
-      view: choiceRow(byId("choose-view"), "Which maps", views.map((v) => [v, texts[v][0], texts[v][1]]), (view) => {
-        this.blocks.forEach((block) => (block.override = -1));
-        this.change({ view });
-      }),
-      scale: choiceRow(byId("choose-scale"), "Colour scale", [
-        ["layer", "Layer", "All tiles of a layer share one scale: weak filters look weak"],
-        ["filter", "Filter", "Every tile has its own scale: shapes of weak filters show"],
-        ["photos", "All photos", "One scale per layer for all photos of this page"],
-      ], (scale) => this.change({ scale })),
-      order: choiceRow(byId("choose-order"), "Order of filters", [
-        ["network", "Number", "As in the network"],
-        ["strength", "Strength", "By the mean response on this photo"],
-        ["selectivity", "Selectivity", "By how well the filter's mean tells the classes apart on held-out photos"],
-      ], (order) => this.change({ order })),
-      curve: choiceRow(byId("choose-curve"), "Colour curve", [
-        ["linear", "Linear", "Colours follow values evenly"],
-        ["root", "Root", "Colours follow the square root: faint values show; the legend bends with them"],
-      ], (curve) => this.change({ curve })),
-      tile: choiceRow(byId("choose-tile"), "Size of tiles", [["s", "S"], ["m", "M"], ["l", "L"]], (tile) => this.change({ tile })),
-    };
-    this.showChoices = () => {
-      show.view(this.state.view);
-      show.scale(this.state.scale);
-      show.order(this.state.order);
-      show.curve(this.state.curve);
-      show.tile(this.state.tile);
-      document.documentElement.dataset.tile = this.state.tile;
-    };
+  /** @param {string} id @returns {unknown} the JSON of a script element, read once; null if there is none */
+  resource(id) {
+    if (!this.resources.has(id)) {
+      const text = document.getElementById(id)?.textContent;
+      this.resources.set(id, text ? JSON.parse(text) : null);
+    }
+    return this.resources.get(id);
+  }
+
+  /** @param {import("./types.js").State} state */
+  validState(state) {
+    state.photo = Math.min(state.photo, this.page.photos.length - 1);
+    if (!this.page.blocks.length && NEEDS_FILTERS.includes(state.tab)) state.tab = "answer";
+    const [height, width] = this.page.pictureSize;
+    if (state.point && (state.point[0] >= width || state.point[1] >= height)) state.point = null;
+    const box = state.box;
+    if (box && (box[0] >= box[2] || box[1] >= box[3] || box[2] > width || box[3] > height)) state.box = null;
+    return state;
   }
 
   makePhotos() {
-    this.photoButtons = /** @type {HTMLElement[]} */ ([...document.querySelectorAll(".photo-choice")]);
     this.photoButtons.forEach((button, photo) => button.addEventListener("click", () => this.change({ photo })));
-    rove(byId("photos"), this.photoButtons);
+    const host = document.getElementById("photos");
+    if (host) rove(host, this.photoButtons);
   }
 
-  watch() {
-    const seen = new IntersectionObserver((entries) => {
-      for (const entry of entries) {
-        const view = this.blocks.find((block) => block.section === entry.target);
-        if (!view) continue;
-        view.visible = entry.isIntersecting;
-        if (view.visible) view.draw();
-      }
-    }, { rootMargin: "300px" });
-    this.blocks.forEach((block) => seen.observe(block.section));
-    window.addEventListener("beforeprint", () => this.blocks.forEach((block) => block.draw()));
-    window.addEventListener("hashchange", () => {
-      if (document.getElementById(readAddress().slice(1))) return; // a link to a part of the page
-      Object.assign(this.state, parseState(readAddress()));
-      void this.update();
-    });
-    document.addEventListener("keydown", (event) => {
-      if (event.key === "Escape" && this.state.block) this.close();
-    });
-    for (const block of this.blocks) block.part("details").addEventListener("toggle", () => block.drawTable());
-  }
-
-  /** @param {number} index */
-  load(index) {
-    const known = this.cache.get(index);
-    if (known) return known;
-    const payload = /** @type {import("./types.js").Payload} */ (readJson(`photo-${index}`));
-    const loading = readMaps(this.page.blocks, payload).then((maps) => ({ maps, picture: PNG + payload.picture }));
-    this.cache.set(index, loading);
-    if (this.cache.size > 4) this.cache.delete(/** @type {number} */ (this.cache.keys().next().value));
-    return loading;
+  /** @param {import("./types.js").Tab} tab */
+  turnTo(tab) {
+    if (tab === this.state.tab) return;
+    this.change({ tab });
   }
 
   /** @param {Partial<import("./types.js").State>} part */
   change(part) {
+    const turned = part.tab !== undefined && part.tab !== this.state.tab;
     Object.assign(this.state, part);
     clearTimeout(this.addressTimer);
     // Browsers complain about an address that changes with every move of the pointer.
     this.addressTimer = setTimeout(() => writeAddress(this.state), 250);
-    if ("cell" in part || "blend" in part) this.refresh();
-    else void this.update();
+    if (turned) this.toTop();
+    this.wake();
+  }
+
+  /** A new view begins at its top, but the bar stays where it is. */
+  toTop() {
+    const bar = /** @type {HTMLElement} */ (document.querySelector(".bar"));
+    if (bar.getBoundingClientRect().top <= 0) window.scrollTo({ top: 0, behavior: "instant" });
+  }
+
+  /** Draw once a frame, however often the state changes. */
+  wake() {
+    if (this.isWaiting) return;
+    this.isWaiting = true;
+    requestAnimationFrame(() => {
+      this.isWaiting = false;
+      void this.update();
+    });
   }
 
   async update() {
-    const index = this.state.photo;
-    const { maps, picture } = await this.load(index);
-    if (index !== this.state.photo) return;
-    this.showChoices?.();
-    this.photoButtons?.forEach((button, i) => press(button, i === index));
-    const stored = /** @type {HTMLImageElement} */ (this.photoButtons?.[index].querySelector("img")).src;
-    this.viewer.setPhoto(this.page.photos[index], stored, picture);
-    this.blocks.forEach((block) => block.show(maps, this.state));
-    this.refresh();
-    document.documentElement.dataset.ready = "true";
-    this.drawRest();
+    const { tab, photo: index } = this.state;
+    this.tabs.show(tab);
+    document.documentElement.dataset.tab = tab;
+    this.photoButtons.forEach((button, i) => press(button, i === index));
+    const photo = await this.load(index, tab !== "answer");
+    if (index !== this.state.photo || tab !== this.state.tab) return;
+    this.viewOf(tab)?.show(photo);
+    document.documentElement.dataset.ready = tab;
+    if (tab === "answer") setTimeout(() => void this.load(index, true), 60);
   }
 
-  /** Draw the blocks out of view too, one at a time, so that scrolling meets no empty tiles. */
-  drawRest() {
-    clearTimeout(this.restTimer);
-    const waiting = this.blocks.find((block) => block.stale);
-    waiting?.draw();
-    if (waiting) this.restTimer = setTimeout(() => this.drawRest(), 20);
-    else document.documentElement.dataset.drawn = "true";
-  }
-
-  /** The viewer as the state says: the opened tile, or the photo alone. */
-  refresh() {
-    const view = this.blocks.find((block) => block.block.name === this.state.block) ?? null;
-    const tile = view ? view.block.shown.indexOf(this.state.filter) : -1;
-    this.blocks.forEach((block) => block.select(block === view ? tile : -1));
-    const found = view && tile >= 0 ? view : null;
-    const cell = found && this.state.cell && this.isInside(found, this.state.cell) ? this.state.cell : null;
-    this.viewer.show(found, Math.max(tile, 0), cell, { blend: this.state.blend, open: Boolean(found) });
+  /** @param {string} tab @returns {import("./types.js").TabView | undefined} made when it is opened first */
+  viewOf(tab) {
+    const View = VIEWS[tab];
+    const host = document.getElementById(`view-${tab}`)?.querySelector(".view-body");
+    if (!this.views.has(tab) && View && host instanceof HTMLElement) this.views.set(tab, new View(host, this.context));
+    return this.views.get(tab);
   }
 
   /**
-   * @param {BlockView} view
-   * @param {[number, number]} cell
+   * @param {number} index
+   * @param {boolean} withMaps the answer is shown before the maps are read
+   * @returns {Promise<import("./types.js").LoadedPhoto>}
    */
-  isInside(view, [row, column]) {
-    return row < view.step.shape[0] && column < view.step.shape[1];
+  load(index, withMaps) {
+    const key = `${index} ${withMaps}`;
+    const known = this.cache.get(key);
+    if (known) return known;
+    const loading = this.read(index, withMaps);
+    this.cache.set(key, loading);
+    if (this.cache.size > 6) this.cache.delete(/** @type {string} */ (this.cache.keys().next().value));
+    return loading;
   }
 
   /**
-   * @param {BlockView} view
-   * @param {number} tile
-   * @param {[number, number] | null} cell
+   * @param {number} index
+   * @param {boolean} withMaps
    */
-  preview(view, tile, cell) {
-    if (view.maps) this.viewer.show(view, tile, cell, { blend: this.state.blend, open: Boolean(this.state.block) });
-  }
-
-  /**
-   * @param {BlockView} view
-   * @param {number} tile
-   */
-  open(view, tile) {
-    this.change({ block: view.block.name, filter: view.block.shown[tile], cell: null });
-  }
-
-  close() {
-    this.change({ block: "", cell: null });
-  }
-
-  /** @param {number} delta */
-  stepTile(delta) {
-    const view = this.blocks.find((block) => block.block.name === this.state.block);
-    if (!view) return;
-    const order = /** @type {HTMLElement[]} */ ([...view.grid.children]);
-    const at = order.findIndex((tile) => tile.getAttribute("aria-selected") === "true");
-    const next = order[(at + delta + order.length) % order.length];
-    this.open(view, Number(next.dataset.tile));
+  async read(index, withMaps) {
+    const payload = /** @type {import("./types.js").Payload} */ (this.resource(`photo-${index}`));
+    const storedUrl = /** @type {HTMLImageElement} */ (this.photoButtons[index].querySelector("img")).src;
+    const maps = withMaps ? await readMaps(this.page.blocks, payload) : new Map();
+    const picture = await decodePng(bytesFrom(payload.picture));
+    return { index, facts: this.page.photos[index], payload, pictureUrl: PNG + payload.picture, storedUrl, maps, picture };
   }
 }
 

@@ -1,38 +1,41 @@
 /**
- * Reads 8-bit grey PNGs from bytes. A canvas would do it too, but browsers that guard against fingerprinting alter
- * what a canvas gives back, and these greys are measurements.
+ * Reads 8-bit PNGs, grey or RGB, from bytes. A canvas would do it too, but browsers that guard against fingerprinting
+ * alter what a canvas gives back, and these pixels are measurements.
  */
 
+/** @typedef {{width: number, height: number, channels: 1 | 3, pixels: Uint8Array}} Picture */
+
 /**
- * Decode a grey, 8-bit, not interlaced PNG.
+ * Decode an 8-bit, not interlaced PNG.
  * @param {Uint8Array} bytes
- * @returns {Promise<{width: number, height: number, pixels: Uint8Array}>}
+ * @returns {Promise<Picture>} pixels row by row, the channels of a pixel side by side
  */
-export async function decodeGreyPng(bytes) {
-  const { width, height, packed } = readChunks(bytes);
+export async function decodePng(bytes) {
+  const { width, height, channels, packed } = readChunks(bytes);
   const filtered = await inflate(packed);
-  return { width, height, pixels: unfilter(filtered, width, height) };
+  return { width, height, channels, pixels: unfilter(filtered, width * channels, height, channels) };
 }
 
 /**
  * @param {Uint8Array} bytes
- * @returns {{width: number, height: number, packed: Uint8Array[]}}
+ * @returns {{width: number, height: number, channels: 1 | 3, packed: Uint8Array[]}}
  */
 function readChunks(bytes) {
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
   const packed = [];
-  let width = 0;
-  let height = 0;
+  let [width, height] = [0, 0];
+  let channels = /** @type {1 | 3} */ (1);
   for (let at = 8; at < bytes.length; at += view.getUint32(at) + 12) {
     const kind = view.getUint32(at + 4);
     if (kind === 0x49484452) {
       [width, height] = [view.getUint32(at + 8), view.getUint32(at + 12)];
-      const plain = bytes[at + 16] === 8 && bytes[at + 17] === 0 && bytes[at + 20] === 0;
-      if (!plain) throw new Error("Expected a grey 8-bit PNG that is not interlaced.");
+      channels = bytes[at + 17] === 2 ? 3 : 1;
+      const plain = bytes[at + 16] === 8 && (channels === 3 || bytes[at + 17] === 0) && bytes[at + 20] === 0;
+      if (!plain) throw new Error("Expected a grey or RGB 8-bit PNG that is not interlaced.");
     }
     if (kind === 0x49444154) packed.push(bytes.subarray(at + 8, at + 8 + view.getUint32(at)));
   }
-  return { width, height, packed };
+  return { width, height, channels, packed };
 }
 
 /**
@@ -45,22 +48,23 @@ async function inflate(parts) {
 }
 
 /**
- * Undo the row filters of PNG (the specification, section 9), one byte a pixel.
+ * Undo the row filters of PNG (the specification, section 9).
  * @param {Uint8Array} data
- * @param {number} width
+ * @param {number} stride bytes a row
  * @param {number} height
+ * @param {number} channels bytes a pixel
  * @returns {Uint8Array}
  */
-function unfilter(data, width, height) {
-  const pixels = new Uint8Array(width * height);
+function unfilter(data, stride, height, channels) {
+  const pixels = new Uint8Array(stride * height);
   for (let row = 0; row < height; row += 1) {
-    const kind = data[row * (width + 1)];
-    const from = row * (width + 1) + 1;
-    const to = row * width;
-    for (let x = 0; x < width; x += 1) {
-      const left = x > 0 ? pixels[to + x - 1] : 0;
-      const up = row > 0 ? pixels[to + x - width] : 0;
-      const corner = x > 0 && row > 0 ? pixels[to + x - width - 1] : 0;
+    const kind = data[row * (stride + 1)];
+    const from = row * (stride + 1) + 1;
+    const to = row * stride;
+    for (let x = 0; x < stride; x += 1) {
+      const left = x >= channels ? pixels[to + x - channels] : 0;
+      const up = row > 0 ? pixels[to + x - stride] : 0;
+      const corner = x >= channels && row > 0 ? pixels[to + x - stride - channels] : 0;
       pixels[to + x] = data[from + x] + predict(kind, left, up, corner);
     }
   }

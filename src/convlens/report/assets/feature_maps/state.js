@@ -1,23 +1,26 @@
 /** The page's state in the address, where the browser allows it (a sandboxed preview may not). */
 
-const CHOICES = {
+/** @type {import("./types.js").Tab[]} */
+export const TABS = ["answer", "filters", "filter", "cell", "place", "regions", "bench", "trust", "layers"];
+const CHOICES = /** @type {Record<string, string[]>} */ ({
+  tab: TABS,
   view: ["convolution", "before", "after", "pooled"],
   scale: ["layer", "filter", "photos"],
-  order: ["network", "strength", "selectivity"],
+  order: ["network", "strength", "effect", "selectivity"],
   curve: ["linear", "root"],
   tile: ["s", "m", "l"],
-};
+});
 
 /** @returns {import("./types.js").State} */
 export function freshState() {
   return {
-    photo: 0, view: "after", scale: "layer", order: "network", curve: "root", tile: "m", block: "",
-    filter: 0, cell: null, blend: 50,
+    tab: "answer", photo: 0, view: "after", scale: "layer", order: "network", curve: "root", tile: "m", block: "",
+    filter: 0, cell: null, blend: 50, point: null, box: null,
   };
 }
 
 /**
- * @param {string} hash `#photo=2&view=after&block=conv_3&filter=17&cell=4,5`
+ * @param {string} hash `#tab=filters&photo=2&view=after&block=conv_3&filter=17&cell=4,5`
  * @returns {import("./types.js").State} unknown or broken parts keep their defaults
  */
 export function parseState(hash) {
@@ -32,9 +35,20 @@ export function parseState(hash) {
     if (value && /^\d+$/.test(value)) state[name] = Number(value);
   }
   state.block = given.get("block") ?? "";
-  const cell = /^(\d+),(\d+)$/.exec(given.get("cell") ?? "");
-  state.cell = cell ? [Number(cell[1]), Number(cell[2])] : null;
+  state.cell = /** @type {[number, number] | null} */ (numbersFrom(given.get("cell"), 2));
+  state.point = /** @type {[number, number] | null} */ (numbersFrom(given.get("point"), 2));
+  state.box = /** @type {import("./types.js").Box | null} */ (numbersFrom(given.get("box"), 4));
   return state;
+}
+
+/**
+ * @param {string | null} text whole numbers with commas between
+ * @param {number} count
+ * @returns {number[] | null}
+ */
+function numbersFrom(text, count) {
+  const numbers = (text ?? "").split(",");
+  return numbers.length === count && numbers.every((part) => /^\d{1,5}$/.test(part)) ? numbers.map(Number) : null;
 }
 
 /**
@@ -44,7 +58,7 @@ export function parseState(hash) {
 export function formatState(state) {
   const fresh = freshState();
   const parts = new URLSearchParams();
-  for (const name of /** @type {const} */ (["photo", "view", "scale", "order", "curve", "tile", "blend"])) {
+  for (const name of /** @type {const} */ (["tab", "photo", "view", "scale", "order", "curve", "tile", "blend"])) {
     if (state[name] !== fresh[name]) parts.set(name, String(state[name]));
   }
   if (state.block) {
@@ -52,6 +66,8 @@ export function formatState(state) {
     parts.set("filter", String(state.filter));
     if (state.cell) parts.set("cell", state.cell.join(","));
   }
+  if (state.point) parts.set("point", state.point.map(Math.round).join(","));
+  if (state.box) parts.set("box", state.box.map(Math.round).join(","));
   return parts.toString() ? `#${parts}` : "";
 }
 
@@ -67,8 +83,7 @@ export function readAddress() {
 /** @param {import("./types.js").State} state */
 export function writeAddress(state) {
   try {
-    const hash = formatState(state);
-    window.history.replaceState(null, "", hash || window.location.pathname);
+    window.history.replaceState(null, "", formatState(state) || window.location.pathname);
   } catch {
     // A sandboxed preview keeps its address; the page works without.
   }

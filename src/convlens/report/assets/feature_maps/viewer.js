@@ -10,7 +10,7 @@ export class Viewer {
    * @param {HTMLElement} host
    * @param {import("./types.js").Page} page
    * @param {{onBlend: (value: number) => void, onCell: (cell: [number, number] | null) => void, onClose: () => void,
-   *   onStep: (delta: number) => void}} actions
+   *   onStep: (delta: number) => void, onGo: (tab: "filter" | "cell") => void}} actions
    */
   constructor(host, page, actions) {
     this.host = host;
@@ -46,6 +46,8 @@ export class Viewer {
     this.part(".close").addEventListener("click", () => this.actions.onClose());
     this.part(".previous").addEventListener("click", () => this.actions.onStep(-1));
     this.part(".next").addEventListener("click", () => this.actions.onStep(1));
+    this.part(".to-card").addEventListener("click", () => this.actions.onGo("filter"));
+    this.part(".to-cell").addEventListener("click", () => this.actions.onGo("cell"));
     const size = this.part(".size-switch");
     size.addEventListener("click", () => {
       this.stored = !this.stored;
@@ -107,6 +109,7 @@ export class Viewer {
   }
 
   showPicture() {
+    this.part(".size-switch").hidden = this.photo.storedSize.join() === this.photo.pictureSize.join();
     const size = this.stored ? this.photo.storedSize : this.photo.pictureSize;
     this.picture.src = this.stored ? this.storedUrl : this.pictureUrl;
     this.picture.alt = `${this.photo.name} as ${this.stored ? "stored" : "the network works on it"}, ${size[1]} by ${size[0]} pixels`;

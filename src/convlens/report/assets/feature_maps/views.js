@@ -143,13 +143,27 @@ export function summarise(values, width) {
  * @param {import("./types.js").Order} order
  * @param {import("./types.js").Block} block
  * @param {number[]} strengths mean response of every tile on this photo
+ * @param {ArrayLike<number> | null} [effects] of every tile on this photo's answer
  * @returns {number[]} tile numbers
  */
-export function orderTiles(order, block, strengths) {
+export function orderTiles(order, block, strengths, effects = null) {
   const tiles = block.shown.map((_, k) => k);
   if (order === "network") return tiles;
   const selectivity = block.facts?.selectivity ?? strengths;
-  const worth = order === "strength" ? strengths : selectivity;
+  const sizes = effects ? Array.from(effects, (effect) => Math.abs(effect) || 0) : strengths;
+  const worth = { strength: strengths, effect: sizes, selectivity }[order];
   const dead = (/** @type {number} */ k) => (block.facts?.dead[k] ? 1 : 0);
   return tiles.sort((a, b) => dead(a) - dead(b) || worth[b] - worth[a] || a - b);
+}
+
+/**
+ * Mean response of every tile on one photo.
+ * @param {import("./types.js").Block} block
+ * @param {Map<string, import("./types.js").Maps>} maps
+ * @returns {number[]}
+ */
+export function strengthsOf(block, maps) {
+  const response = maps.get(block.response);
+  if (!response) return block.shown.map(() => 0);
+  return response.tiles.map((values) => summarise(values, response.width).mean);
 }

@@ -29,7 +29,60 @@ export function percent(share) {
   const value = share * 100;
   if (value > 0 && value < 1) return "<\u00a01\u00a0%";
   if (value > 99 && value < 100) return ">\u00a099\u00a0%";
-  return `${Math.round(value)}\u00a0%`;
+  return `${Math.round(value)}\u00a0%`.replace("-", "\u2212");
+}
+
+/**
+ * A share, or a change of one, in percentage points to one digit.
+ * @param {number} share
+ * @param {boolean} [signed] with a plus or a minus sign, for changes
+ * @returns {string}
+ */
+export function points(share, signed = false) {
+  const value = (Math.abs(share) * 100).toFixed(1);
+  const sign = share < 0 && Number(value) > 0 ? "\u2212" : signed && Number(value) > 0 ? "+" : "";
+  return `${sign}${value}\u00a0${signed ? "points" : "%"}`;
+}
+
+/**
+ * The size of a change in percentage points, without a sign.
+ * @param {number} share
+ * @returns {string}
+ */
+export function pointsSize(share) {
+  return `${(Math.abs(share) * 100).toFixed(1)}\u00a0points`;
+}
+
+/**
+ * An estimate and its interval, where the words around say that intervals are 95 %.
+ * @param {import("./types.js").Estimate} estimate
+ * @param {(value: number) => string} format
+ * @returns {string}
+ */
+export function brief({ value, low, high }, format) {
+  if (value === null) return "not measured";
+  return low === null || high === null ? format(value) : `${format(value)} (${format(low)} to ${format(high)})`;
+}
+
+/**
+ * Two decimals and a true minus sign.
+ * @param {number} value
+ * @returns {string}
+ */
+export function decimals(value) {
+  const text = Math.abs(value).toFixed(2);
+  return value < 0 && Number(text) > 0 ? `\u2212${text}` : text;
+}
+
+/**
+ * An estimate with its interval.
+ * @param {import("./types.js").Estimate} estimate
+ * @param {(value: number) => string} format
+ * @returns {string}
+ */
+export function interval({ value, low, high }, format) {
+  if (value === null) return "not measured";
+  return low === null || high === null ? format(value) : `${format(value)} (95\u00a0% interval ${format(low)} to ${format(high)})`;
 }
 
 /**
@@ -53,6 +106,21 @@ export function countWords(block) {
   const chosen = block.shown.length < block.numFilters ? " (the strongest by their mean)" : "";
   const fires = block.numRare === 1 ? "fires" : "fire";
   return `${shown}${chosen}, ${block.numDead} dead, ${block.numRare} ${fires} on fewer than 1\u00a0% of photos`;
+}
+
+/**
+ * The same over all convolutions.
+ * @param {import("./types.js").Block[]} blocks
+ * @returns {string}
+ */
+export function totalWords(blocks) {
+  const all = blocks.filter((block) => block.isConvolution);
+  const sum = (/** @type {(block: import("./types.js").Block) => number} */ count) => all.reduce((total, block) => total + count(block), 0);
+  const [shown, filters] = [sum((block) => block.shown.length), sum((block) => block.numFilters)];
+  const where = `${shown.toLocaleString("en")} of ${plural(filters, "filter")} in ${plural(all.length, "layer")} shown`;
+  if (!all.some((block) => block.facts)) return `${where}.`;
+  const rare = sum((block) => block.numRare);
+  return `${where}, ${sum((block) => block.numDead)} dead, ${rare} ${rare === 1 ? "fires" : "fire"} on fewer than 1\u00a0% of photos.`;
 }
 
 /**

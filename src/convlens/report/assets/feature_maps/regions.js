@@ -1,0 +1,145 @@
+/** “The tongue, or the line around the furry face?”: how much a part of the photo counts, for filters and for the answer. */
+import { make } from "./controls.js";
+import { intervalChart } from "./chart.js";
+import { DrawnBox } from "./drawn_box.js";
+import { RatioList } from "./ratio_list.js";
+import { areaOf, PhotoStage } from "./stage.js";
+import { brief, percent, points, pointsSize } from "./words.js";
+
+export class RegionsView {
+  /**
+   * @param {HTMLElement} host
+   * @param {import("./types.js").Context} context
+   */
+  constructor(host, context) {
+    this.context = context;
+    this.chosen = "";
+    /** @type {ReturnType<typeof setTimeout> | undefined} */
+    this.timer = undefined;
+    this.drawn = new DrawnBox(context);
+    this.stage = new PhotoStage("The photo. Draw a box with the pointer; arrow keys move the box, with Shift they size it.", context.page.pictureSize, {
+      onDraw: (box) => this.draw(box), onKey: (event) => this.drawn.onKey(event, (box) => this.draw(box)),
+    });
+    this.choices = make("div", "region-choices");
+    this.words = make("p", "region-words");
+    this.words.setAttribute("aria-live", "polite");
+    this.effect = make("div");
+    this.ratios = new RatioList(context);
+    this.overall = make("div", "card wide");
+    host.append(this.layOut(), this.overall);
+    this.showOverall();
+  }
+
+  layOut() {
+    const grid = make("div", "split");
+    const [left, right] = [make("div", "split-stage"), make("div", "region-main")];
+    left.append(this.stage.element, make("p", "quiet", "Choose a part, or draw a box on the photo."), this.choices, this.drawn.element);
+    const card = make("div", "card");
+    card.append(make("h3", "", "Does the answer hang on it?"), this.words, this.effect);
+    const filters = make("div", "card wide");
+    filters.append(make("h3", "", "Which filters gather here?"), this.ratios.element);
+    right.append(card, filters);
+    grid.append(left, right);
+    return grid;
+  }
+
+  /** @param {import("./types.js").LoadedPhoto} photo */
+  show(photo) {
+    if (this.photo?.index !== photo.index) {
+      this.photo = photo;
+      this.stage.setPicture(photo.pictureUrl, photo.facts.name);
+      const regions = photo.payload.regions ?? [];
+      if (this.context.state.box === null && !regions.some(({ name }) => name === this.chosen)) this.chosen = regions[0]?.name ?? "";
+      this.makeChoices(regions);
+    }
+    this.drawn.onResult = () => this.update();
+    this.update();
+  }
+
+  /** @param {import("./types.js").PhotoRegion[]} regions */
+  makeChoices(regions) {
+    this.choices.hidden = !regions.length;
+    this.buttons = regions.map(({ name }) => {
+      const button = make("button", "pill", spoken(name));
+      button.dataset.region = name;
+      button.type = "button";
+      button.addEventListener("click", () => {
+        this.chosen = name;
+        this.context.change({ box: null });
+      });
+      return button;
+    });
+    this.choices.replaceChildren(...this.buttons);
+  }
+
+  /** @param {import("./types.js").Box} box */
+  draw(box) {
+    this.context.change({ box });
+  }
+
+  update() {
+    const photo = /** @type {import("./types.js").LoadedPhoto} */ (this.photo);
+    const drawn = this.context.state.box;
+    const region = drawn ? null : photo.payload.regions?.find(({ name }) => name === this.chosen) ?? null;
+    const [height, width] = this.context.page.pictureSize;
+    const box = drawn ?? region?.box ?? /** @type {import("./types.js").Box} */ ([width / 4, height / 4, (3 * width) / 4, (3 * height) / 4].map(Math.round));
+    this.buttons?.forEach((button) => button.setAttribute("aria-pressed", String(!drawn && button.dataset.region === this.chosen)));
+    this.stage.frame("region-box", areaOf(box), region ? spoken(region.name) : "your box");
+    this.drawn.show(/** @type {import("./types.js").Box} */ (box.map(Math.round)));
+    if (region) this.showRegion(photo, region);
+    else this.showDrawn(photo, box);
+    clearTimeout(this.timer);
+    if (!region) this.timer = setTimeout(() => this.drawn.wish(photo, box), 350);
+    this.ratios.show(photo, box, region ? this.context.page.regions?.find(({ name }) => name === region.name) ?? null : null);
+  }
+
+  /**
+   * @param {import("./types.js").LoadedPhoto} photo
+   * @param {import("./types.js").PhotoRegion} region
+   */
+  showRegion(photo, region) {
+    const target = photo.facts.target ?? photo.facts.answer;
+    const { value, low, high, num } = region.null;
+    const beyond = region.effect > high || region.effect < low;
+    const turn = region.effect >= 0 ? "falls" : "rises";
+    const verdict = beyond ? `more than with any of ${num} random boxes of the same size` : "no more than with random boxes of the same size";
+    this.words.textContent = `With the ${spoken(region.name)} covered (${percent(region.share)} of the photo), the probability of ${target} ${turn} by ${pointsSize(region.effect)}: ${verdict}.`;
+    const limit = Math.max(Math.abs(region.effect), Math.abs(low), Math.abs(high), 0.01);
+    this.effect.replaceChildren(intervalChart([
+      { name: spoken(region.name), estimate: { value: region.effect, low: null, high: null }, text: points(region.effect, true) },
+      { name: `${num} random boxes`, estimate: { value, low: null, high: null }, text: `${points(low, true)} to ${points(high, true)}`, kind: "null", band: [low, high] },
+    ], { low: -limit, high: limit }), make("p", "note", `Right of the middle: it spoke for ${target}. Left: against.`));
+  }
+
+  /**
+   * @param {import("./types.js").LoadedPhoto} photo
+   * @param {import("./types.js").Box} box
+   */
+  showDrawn(photo, box) {
+    const { text, rows, limit } = this.drawn.words(photo, box);
+    this.words.textContent = text;
+    this.effect.replaceChildren(...(rows.length ? [intervalChart(rows, { low: -limit, high: limit })] : []));
+  }
+
+  showOverall() {
+    const { regions = [], numRegionPhotos = 0 } = this.context.page;
+    this.overall.append(make("h3", "", "Over all held-out photos"));
+    if (!regions.length) {
+      this.overall.append(make("p", "quiet", "This data set names no parts. With boxes in data/photos.parquet, every part would be measured here over all held-out photos."));
+      return;
+    }
+    const limit = Math.max(...regions.flatMap(({ difference, effect }) => [difference.high, difference.low, effect.value].map((v) => Math.abs(v ?? 0))), 0.01);
+    const rows = regions.map(({ name, difference, found }) => ({
+      name: spoken(name), estimate: difference, kind: found ? "found" : "", text: `${brief(difference, (v) => points(v, true))}${found ? "" : ", could be chance"}`,
+    }));
+    this.overall.append(
+      make("p", "quiet", `What the true class loses when a part is covered, minus what random boxes of the same size take; ${numRegionPhotos} photos, 95\u00a0% intervals after Bonferroni.`),
+      intervalChart(rows, { low: -limit, high: limit }),
+    );
+  }
+}
+
+/** @param {string} name @returns {string} `left ear` for `left_ear` */
+function spoken(name) {
+  return name.replaceAll("_", " ");
+}

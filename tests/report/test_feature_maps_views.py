@@ -1,0 +1,222 @@
+"""The page under real keys and a real pointer, in Chromium: every view, its accessibility, and the sandbox."""
+
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from map_pages import page_inputs, page_text
+
+CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome", "chrome"))), None)
+AXE = Path(__file__).parents[2] / "tools/page/node_modules/axe-core/axe.min.js"
+TABS = ("answer", "filters", "filter", "cell", "place", "regions", "bench", "trust", "layers")
+EVERY = 8  # filters shown of a layer: all of them, so that the page can run the network
+sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed; it drives the browser.")
+pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="No Chromium or Chrome here; the page is opened with it.")
+
+
+class Visit:
+    """The page in one tab of the browser, with everything it asked for and complained about."""
+
+    def __init__(self, browser: Any, path: Path, **options: Any) -> None:
+        self.path = path
+        self.page = browser.new_page(viewport={"width": 1280, "height": 900}, **options)
+        self.page.set_default_timeout(10_000)
+        self.complaints: list[str] = []
+        self.requests: list[str] = []
+        self.page.on("console", lambda message: self.complaints.append(message.text))
+        self.page.on("pageerror", lambda error: self.complaints.append(str(error)))
+        self.page.on("request", lambda request: self.requests.append(request.url))
+
+    def open(self, state: str = "") -> Any:
+        """Load the page at a state of its address."""
+        tab = dict(part.split("=") for part in state.split("&") if part).get("tab", "answer")
+        self.page.goto("about:blank")
+        self.page.goto(f"{self.path.as_uri()}#{state}")
+        self.page.wait_for_selector(f"html[data-ready={tab}]", state="attached")
+        return self.page
+
+    def turn(self, tab: str) -> None:
+        """Press a tab and wait for its view."""
+        self.page.click(f"#tab-{tab}")
+        self.page.wait_for_selector(f"html[data-ready={tab}]", state="attached")
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    with sync_api.sync_playwright() as playwright:
+        started = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox", "--disable-gpu"])
+        yield started
+        started.close()
+
+
+@pytest.fixture(scope="module")
+def path(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    written = tmp_path_factory.mktemp("page") / "feature_maps.html"
+    written.write_text(page_text(max_filters=EVERY), encoding="utf-8")
+    return written
+
+
+@pytest.fixture(scope="module")
+def visit(browser: Any, path: Path) -> Visit:
+    return Visit(browser, path)
+
+
+def _text(page: Any, selector: str) -> str:
+    return " ".join(str(page.locator(selector).first.inner_text()).split())
+
+
+def test_every_view_opens_without_a_complaint_or_a_request(visit: Visit) -> None:
+    page = visit.open()
+    for tab in TABS:
+        visit.turn(tab)
+        assert page.locator(".view:visible").count() == 1, tab
+        assert page.locator(f"#view-{tab}").is_visible(), tab
+    outside = [url for url in visit.requests if not url.startswith(("data:", "blob:", "about:", visit.path.as_uri()))]
+    assert (visit.complaints, outside) == ([], [])
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_every_view_is_accessible(browser: Any, path: Path, scheme: str) -> None:
+    if not AXE.is_file():
+        pytest.skip("axe-core is not installed; `npm ci --prefix tools/page` does it.")
+    visit = Visit(browser, path, color_scheme=scheme, reduced_motion="reduce")
+    page = visit.open()
+    page.add_script_tag(path=AXE)
+    found = []
+    rules = {"runOnly": ["color-contrast"]} if scheme == "dark" else {}  # the rest is the same in the dark
+    for tab in TABS:
+        visit.turn(tab)
+        report = page.evaluate("(rules) => axe.run(document, {resultTypes: ['violations'], ...rules})", rules)
+        found += [
+            (tab, rule["id"], node["html"][:160], node["failureSummary"])
+            for rule in report["violations"]
+            for node in rule["nodes"]
+        ]
+    page.close()
+    assert found == []
+
+
+def test_tabs_answer_to_keys_and_the_address_keeps_them(visit: Visit) -> None:
+    page = visit.open()
+    page.focus("#tab-answer")
+    page.keyboard.press("End")
+    page.wait_for_selector("html[data-ready=layers]", state="attached")
+    page.keyboard.press("ArrowRight")
+    page.wait_for_selector("html[data-ready=answer]", state="attached")
+    page.keyboard.press("ArrowLeft")
+    page.wait_for_function("location.hash === '#tab=layers'")
+    assert page.evaluate("document.activeElement.id") == "tab-layers"
+
+
+def test_photos_are_chosen_with_arrow_keys(visit: Visit) -> None:
+    page = visit.open()
+    assert _text(page, "#view-answer .big") == "Cats 80 %"
+    page.focus(".photo-choice[aria-checked=true]")
+    page.keyboard.press("ArrowRight")
+    page.wait_for_selector("#view-answer .badge.failed")
+    assert _text(page, "#view-answer .badge") == "wrong: it is dogs"
+    assert page.evaluate("document.activeElement.getAttribute('aria-checked')") == "true"
+
+
+def test_a_tile_opens_by_key_and_closes_by_escape(visit: Visit) -> None:
+    page = visit.open("tab=filters")
+    first, second = page_inputs(max_filters=EVERY).encoded_blocks[0]["shown"][:2]
+    page.focus("#block-0 .tile >> nth=0")
+    page.keyboard.press("ArrowRight")
+    page.keyboard.press("Enter")
+    page.wait_for_selector("#block-0 .tile[aria-selected=true]")
+    assert _text(page, ".map-title").endswith(f"filter {second}")
+    page.click("#viewer .previous")
+    page.wait_for_function(f"document.querySelector('.map-title').textContent.endsWith('filter {first}')")
+    page.keyboard.press("Escape")
+    page.wait_for_selector("#viewer:not(.open)")
+
+
+def test_a_cell_is_worked_out_where_the_pointer_is_and_by_keys(visit: Visit) -> None:
+    page = visit.open("tab=cell")
+    block = page_inputs(max_filters=EVERY).encoded_blocks[0]
+    caption = "document.querySelector('#view-cell figure:nth-child(2) figcaption')"
+    box = page.locator(".map-canvas").bounding_box()
+    rows, columns = next(step["shape"] for step in block["steps"] if step["name"] == block["response"])
+    page.mouse.move(box["x"] + 1.5 * box["width"] / columns, box["y"] + 2.5 * box["height"] / rows)
+    page.wait_for_function(f"{caption}.textContent.includes('Row 2, column 1')")
+    page.focus(".map-canvas")
+    page.keyboard.press("ArrowDown")
+    page.wait_for_function(f"{caption}.textContent.includes('Row 3, column 1')")
+    assert "The same" in _text(page, "#view-cell .check")
+    assert page.locator("#view-cell .chain li").count() == len(block["steps"]) + bool(block["arithmetic"]["bias"])
+
+
+def test_a_place_names_its_filters(visit: Visit) -> None:
+    page = visit.open("tab=place&point=3,5")
+    assert "Row 5, column 3" in _text(page, "#view-place .readout")
+    page.focus("#view-place .stage")
+    page.keyboard.press("Shift+ArrowRight")
+    page.wait_for_function("document.querySelector('#view-place .readout').textContent.includes('Row 5, column 4')")
+    page.locator("#view-place .filter-row").first.click()
+    page.wait_for_selector("html[data-ready=filter]", state="attached")
+
+
+def test_a_box_is_drawn_by_pointer_moved_by_keys_and_typed(visit: Visit) -> None:
+    page = visit.open("tab=regions")
+    box = page.locator("#view-regions .stage").bounding_box()
+    height, width = page_inputs(max_filters=EVERY).picture_shape
+    at = lambda x, y: (box["x"] + x * box["width"] / width, box["y"] + y * box["height"] / height)  # noqa: E731
+    page.mouse.move(*at(2.4, 3.4))
+    page.mouse.down()
+    page.mouse.move(*at(9.6, 8.6), steps=4)
+    page.mouse.up()
+    read = "[...document.querySelectorAll('.box-numbers input')].map((input) => Number(input.value)).join()"
+    page.wait_for_function(f"{read} === '2,3,10,9'")
+    page.focus("#view-regions .stage")
+    page.keyboard.press("ArrowRight")
+    page.wait_for_function(f"{read} === '3,3,11,9'")
+    page.keyboard.press("Shift+ArrowDown")
+    page.wait_for_function(f"{read} === '3,3,11,10'")
+    page.fill(".box-numbers input >> nth=0", "5")
+    page.keyboard.press("Enter")
+    page.wait_for_function("location.hash.includes('box=5%2C3%2C11%2C10')")
+    page.wait_for_function("document.querySelector('.region-words').textContent.includes('than 12 random boxes')")
+    assert _text(page, "#view-regions .region-words").startswith("Your box covers 16 % of the photo. Covered,")
+
+
+def test_the_bench_computes_what_the_lecture_says(visit: Visit) -> None:
+    page = visit.open("tab=bench")
+    bench = page.locator("#view-bench .card").first
+    bench.locator("[role=grid]").nth(1).locator("td").nth(5).hover()
+    assert "10·1 + 0·(−1) + 10·1 + 0·(−1) + 10·1 + 0·(−1) = 30" in _text(page, "#view-bench .lecture-readout")
+    bench.locator(".choice", has_text="Turned").click()
+    page.wait_for_function("document.querySelector('#view-bench .lecture-readout').textContent.includes('= 0.')")
+    bench.locator("[aria-label=Stride] .choice", has_text="3").click()
+    assert "⌊(6 + 2·0 − 3) / 3⌋ + 1 = 2" in _text(page, "#view-bench .formula")
+
+
+def test_the_page_lives_in_a_sandbox_without_storage_or_address(browser: Any, path: Path, tmp_path: Path) -> None:
+    frame = tmp_path / "frame.html"
+    inner = path.read_text(encoding="utf-8").replace("&", "&amp;").replace('"', "&quot;")
+    frame.write_text(
+        f'<iframe sandbox="allow-scripts" srcdoc="{inner}" width="1200" height="800"></iframe>', encoding="utf-8"
+    )
+    visit = Visit(browser, frame)
+    visit.page.goto(frame.as_uri())
+    inside = visit.page.frame_locator("iframe")
+    inside.locator("html[data-ready=answer]").wait_for(state="attached")
+    inside.locator("#tab-filters").click()
+    inside.locator("html[data-drawn=true]").wait_for(state="attached")
+    inside.locator("#tab-cell").click()
+    inside.locator("html[data-ready=cell]").wait_for(state="attached")
+    visit.page.close()
+    assert visit.complaints == []
+
+
+@pytest.mark.parametrize("width", [390, 1280])
+def test_no_view_is_wider_than_the_screen(browser: Any, path: Path, width: int) -> None:
+    visit = Visit(browser, path)
+    page = visit.open()
+    page.set_viewport_size({"width": width, "height": 844})
+    for tab in TABS:
+        visit.turn(tab)
+        assert page.evaluate("document.documentElement.scrollWidth") == width, tab
+    page.close()
