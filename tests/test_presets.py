@@ -182,17 +182,17 @@ def test_no_presets_are_told(tmp_path: Path) -> None:
 def test_written_parameters_keep_their_layout(tmp_path: Path) -> None:
     path = tmp_path / "params.yaml"
     path.write_bytes(PARAMS.read_bytes())
-    folder = write(tmp_path, "# Mine.\nmodel: {dense: {units: [8, 4]}}\ntrain: {epochs: null, max_minutes: 2.5}")
+    folder = write(tmp_path, "# Mine.\ninvariance: {shift: [8, 4]}\ntrain: {epochs: null, max_minutes: 2.5}")
     before = read_yaml(PARAMS)
     changes = write_preset(load_preset("mine", folder=folder, params=path), path)
     assert [(row.name, *row.values) for row in changes] == [
-        ("model.dense.units", json.dumps(before["model"]["dense"]["units"]), "[8, 4]"),
         ("train.epochs", json.dumps(before["train"]["epochs"]), "null"),
         ("train.max_minutes", json.dumps(before["train"]["max_minutes"]), "2.5"),
+        ("invariance.shift", json.dumps(before["invariance"]["shift"]), "[8, 4]"),
     ]
-    new = {"units": "[8, 4]", "epochs": "null", "max_minutes": "2.5"}
+    new = {"shift": "[8, 4]", "epochs": "null", "max_minutes": "2.5"}
     expected = re.sub(
-        r"^( +)(units|epochs|max_minutes): ([^#\n]*?)( *)(#.*)?$",
+        r"^(  )(shift|epochs|max_minutes): ([^#\n]*?)( *)(#.*)?$",
         lambda found: _with_value(found, new[found[2]]),
         PARAMS.read_text(encoding="utf-8"),
         flags=re.MULTILINE,

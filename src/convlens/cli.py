@@ -1,4 +1,4 @@
-"""The command `convlens`: ask a model about photos, bring a model home.
+"""The command `convlens`: ask a model about photos, evaluate it on others, bring a model home.
 
 Everything heavy is imported by the command that needs it, so `convlens --help` answers at once.
 """
@@ -15,14 +15,14 @@ import click
 from convlens import __version__
 from convlens.bench.commands import bench
 from convlens.environment import hold_stderr, prepare_environment
-from convlens.errors import ConvLensError
+from convlens.errors import ConvLensError, printable
+from convlens.explain import explain
+from convlens.outside.commands import CHAMPION, evaluate
 
 if TYPE_CHECKING:
     import pandas as pd
 
     from convlens.comparison.parameters import ParameterRow
-
-CHAMPION = "models:/convlens@champion"
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 120})
@@ -133,6 +133,8 @@ def worker(prepared: Path, wait_minutes: float) -> None:
 
 
 commands.add_command(bench)
+commands.add_command(evaluate)
+commands.add_command(explain)
 
 
 def _tell_changes(changes: "Sequence[ParameterRow]") -> str:
@@ -142,19 +144,9 @@ def _tell_changes(changes: "Sequence[ParameterRow]") -> str:
 
 def _open_model(model: str) -> Any:
     """Something whose `predict` takes paths and gives a data frame."""
-    folder = Path(model)
-    if (folder / "model.keras").is_file():
-        from convlens.classifier import open_classifier
+    from convlens.outside.model import open_model
 
-        return open_classifier(card=folder / "card.json", network=folder / "model.keras")
-    if not model.startswith(("models:/", "runs:/")) and not (folder / "MLmodel").is_file():
-        raise ConvLensError(
-            "Expected a model: models:/NAME@ALIAS, models:/NAME/VERSION, a pulled folder, or data/model. "
-            f"Received: '{model}', which is none of these."
-        )
-    from convlens.tracking.access import load_model
-
-    return load_model(model)
+    return open_model(model)
 
 
 def _rows(photos: Sequence[str], answers: "pd.DataFrame") -> list[dict[str, Any]]:
@@ -209,7 +201,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     try:
         commands(args=None if arguments is None else list(arguments))
     except ConvLensError as error:
-        click.echo(str(error), err=True)
+        click.echo(printable(str(error), keep="\n"), err=True)
         sys.exit(1)
 
 

@@ -12,7 +12,18 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, get_type_hints
 
-STAGES = ("ingest", "validate", "preprocess", "train", "evaluate", "report", "register")
+STAGES = (
+    "ingest",
+    "validate",
+    "preprocess",
+    "train",
+    "evaluate",
+    "profile",
+    "invariance",
+    "mistakes",
+    "report",
+    "register",
+)
 
 
 def load_stage(name: str) -> Callable[..., None]:
@@ -79,13 +90,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _run_guarded(name: str, rest: Sequence[str]) -> int:
     from convlens.environment import prepare_environment
-    from convlens.errors import ConvLensError
+    from convlens.errors import ConvLensError, printable
 
     prepare_environment()
     try:
         run_stage(name, rest)
     except ConvLensError as error:
-        print(f"{name}: {error}", file=sys.stderr)
+        print(printable(f"{name}: {error}", keep="\n"), file=sys.stderr)
         return 1
     return 0
 

@@ -29,7 +29,7 @@ def arguments(stage: str) -> dict[str, str]:
     return dict(zip(words[5::2], words[6::2], strict=True))
 
 
-def test_there_are_the_seven_stages_in_order():
+def test_the_stages_are_all_there_in_order():
     assert tuple(PIPELINE["stages"]) == STAGES
 
 

@@ -6,14 +6,17 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+from invariance_inputs import make_doubts, make_results
 from lens_models import SIZE, residual
 from PIL import Image
 
 from convlens.errors import ConvLensError
 from convlens.network.model_files import encode_model
 from convlens.params import Params, load_params
+from convlens.stage import path_names
 from convlens.stages.evaluate import evaluate
 from convlens.stages.preprocess import preprocess
+from convlens.stages.profile import profile
 from convlens.stages.report import report
 
 COUNT = 24
@@ -52,10 +55,14 @@ def home(tmp_path_factory: pytest.TempPathFactory, params: Params) -> Path:
         "epoch,image_size,learning_rate,train_loss,train_accuracy,validation_loss,validation_accuracy\n"
         "1,24,0.1,0.7,0.5,0.7,0.5\n2,24,0.05,0.6,0.6,0.6,0.6\n"
     )
-    names = ("metrics", "predictions", "class_scores", "confusion", "confusion_table", "confusion_figure", "roc",
-             "roc_figure", "reliability")  # fmt: skip
-    evaluate(prepared=home / "prepared", model_folder=home / "model", evaluate=params.evaluate,
-             **{name: home / name for name in names})  # fmt: skip
+    given = {"prepared": "prepared", "model_folder": "model", "manifest": "manifest.parquet",
+             "photos": "manifest.parquet"}  # fmt: skip
+    places = {name: home / given.get(name, name) for name in path_names(evaluate)}
+    evaluate(**places, evaluate=params.evaluate)
+    _write_invariance(home)
+    profile(manifest=home / "manifest.parquet", prepared=home / "prepared", model_folder=home / "model",
+            metrics=home / "metrics", predictions=home / "predictions", profile=home / "profile.npz",
+            evaluate=params.evaluate)  # fmt: skip
     _write_own(home / "own")
     return home
 
@@ -86,6 +93,14 @@ def _write_model(folder: Path) -> None:
     (folder / "card.json").write_text(json.dumps(card))
 
 
+def _write_invariance(home: Path) -> None:
+    found = make_results()
+    (home / "invariance.json").write_text(json.dumps(found.metrics))
+    for name, table in (("curves", found.curves), ("places", found.places),
+                        ("doubts", make_doubts(pd.read_csv(home / "predictions"), 2))):  # fmt: skip
+        table.to_csv(home / f"{name}.csv", index=False)
+
+
 def _write_own(folder: Path) -> None:
     (folder / "dogs").mkdir(parents=True)
     Image.new("RGB", (50, 30), (200, 30, 30)).save(folder / "red.png")
@@ -93,7 +108,7 @@ def _write_own(folder: Path) -> None:
     (folder / "broken.jpg").write_bytes(b"no photo")
     (folder / "README.md").write_text("hello")
     (folder / ".gitkeep").write_text("")
-    (folder / "regions.csv").write_text("path,name\n")
+    (folder / "regions.csv").write_text("path,region,left,top,right,bottom\nred.png,tongue,10,5,30,20\n")
 
 
 def _run(home: Path, target: Path, params: Params, **changes: Path) -> None:
@@ -101,9 +116,13 @@ def _run(home: Path, target: Path, params: Params, **changes: Path) -> None:
               "gallery": "gallery.parquet", "leaks": "leaks.json",
               "prepared": "prepared", "model_folder": "model", "history": "history.csv", "metrics": "metrics",
               "predictions": "predictions", "class_scores": "class_scores", "roc": "roc",
-              "reliability": "reliability", "own": "own"}  # fmt: skip
+              "reliability": "reliability", "invariance_metrics": "invariance.json", "curves": "curves.csv",
+              "places": "places.csv", "doubts": "doubts.csv", "own": "own",
+              "profile": "profile.npz", "precision_recall": "precision_recall",
+              "thresholds": "thresholds", "risk_coverage": "risk_coverage", "slices": "slices",
+              "decision": "decision"}  # fmt: skip
     outputs = {"page": "report.html", "feature_maps": "feature_maps.html", "feature_maps_folder": "feature_maps",
-               "summary": "summary.md"}  # fmt: skip
+               "summary": "summary.md", "model_card": "model_card.md", "own_answers": "own.csv"}  # fmt: skip
     paths = {name: home / path for name, path in inputs.items()} | {n: target / path for n, path in outputs.items()}
     report(**(paths | changes), validate=params.validate_, preprocess=params.preprocess, model=params.model,
            augment=params.augment, train=params.train, evaluate=params.evaluate, report=params.report)  # fmt: skip
@@ -118,9 +137,26 @@ def written(home: Path, params: Params) -> Path:
 
 def test_report_writes_exactly_its_files(written: Path) -> None:
     found = {path.relative_to(written).as_posix() for path in written.rglob("*") if path.is_file()}
-    layers = {f"feature_maps/conv_{i}.png" for i in range(1, 5)}
-    assert found == layers | {"report.html", "feature_maps.html", "summary.md", "feature_maps/filters.csv",
-                              "feature_maps/maps_metrics.json"}  # fmt: skip
+    names = [photo["name"].rsplit("/", 1)[-1] for photo in _page_data(written)["photos"]]
+    folders = [f"{number:02d}-{name}" for number, name in enumerate(names, start=1)]
+    layers = {f"feature_maps/{folder}/conv_{i}.png" for folder in folders for i in range(1, 5)}
+    tables = {f"feature_maps/{name}.csv" for name in ("filters", "regions", "region_filters", "trust")}
+    assert found == layers | tables | {"report.html", "feature_maps.html", "summary.md",
+                                       "feature_maps/maps_metrics.json", "model_card.md", "own.csv"}  # fmt: skip
+
+
+def _page_data(written: Path) -> Any:
+    text = (written / "feature_maps.html").read_text()
+    return json.loads(text.split('id="page-data">')[1].split("</script>")[0])
+
+
+def test_regions_of_own_photos_are_measured_on_the_pixels_of_the_network(written: Path) -> None:
+    text = (written / "feature_maps.html").read_text()
+    number = [photo["name"] for photo in _page_data(written)["photos"]].index("red.png")
+    payload = json.loads(text.split(f'id="photo-{number}">')[1].split("</script>")[0])
+    (region,) = payload["regions"]  # of 50x30 pixels, as the network sees 16x16 of them
+    assert (region["name"], region["null"]["num"]) == ("tongue", 4)
+    np.testing.assert_allclose(region["box"], [10 * 16 / 50, 5 * 16 / 30, 30 * 16 / 50, 20 * 16 / 30], rtol=1e-5)
 
 
 def test_own_photos_come_first_then_mistakes_then_right_answers(written: Path, home: Path) -> None:
@@ -143,11 +179,34 @@ def test_unreadable_own_photo_is_named_on_the_page(written: Path) -> None:
     assert "README" not in text
 
 
+def test_own_photos_are_answered_on_the_overview_and_in_a_table(written: Path) -> None:
+    table = pd.read_csv(written / "own.csv", keep_default_na=False)
+    assert table["path"].tolist() == ["broken.jpg", "dogs/green.webp", "red.png"]
+    assert table["label"].tolist() == ["", "dogs", ""]
+    assert table["num_shifts"].tolist() == ["", "16", "16"]
+    page = (written / "report.html").read_text()
+    assert page.count('<li class="card own-photo">') == 2
+    assert all(why in page for why in table["why"][1:])
+
+
+def test_the_model_card_is_about_this_model(written: Path) -> None:
+    text = (written / "model_card.md").read_text()
+    assert text.startswith("# Model Card: Cats or dogs?\n")
+    assert f"{COUNT} photos found" in text
+
+
 def test_metrics_are_those_of_the_table(written: Path) -> None:
     table = pd.read_csv(written / "feature_maps" / "filters.csv", keep_default_na=False)
     metrics = json.loads((written / "feature_maps" / "maps_metrics.json").read_text())
     alive = table[~table["dead"]]
-    assert metrics == {
+    trust = pd.read_csv(written / "feature_maps" / "trust.csv").set_index(["check", "of"])["value"]
+    known = {name: metrics[name] for name in metrics if name.split("_")[0] in ("num", "share", "mean", "max")}
+    assert metrics["deletion"] == pytest.approx(trust["deletion", "saliency"], abs=1e-6)
+    assert metrics["insertion_edges"] == pytest.approx(trust["insertion", "edges"], abs=1e-6)
+    assert metrics["rebuilt_difference"] == 0
+    assert known.pop("max_arithmetic_error") < 1e-3
+    assert (known.pop("num_regions"), known.pop("num_regions_found")) == (0, 0)
+    assert known == {
         "num_filters": 28,
         "num_dead_filters": int(table["dead"].sum()),
         "share_dead_filters": pytest.approx(table["dead"].mean(), abs=1e-6),
@@ -162,7 +221,9 @@ def test_report_is_the_same_bytes_again_and_says_what_is_left_out(
 ) -> None:
     _run(home, tmp_path, params)
     assert "your photo broken.jpg is left out" in capsys.readouterr().err
-    for path in written.rglob("*.*"):
+    files = [path for path in written.rglob("*") if path.is_file()]
+    assert len(files) > 10
+    for path in files:
         assert (tmp_path / path.relative_to(written)).read_bytes() == path.read_bytes(), path.name
 
 
