@@ -7,6 +7,7 @@ expected and what came.
 
 import json
 import math
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 
@@ -204,6 +205,18 @@ class AugmentParams(Group):
     cutmix: Fraction = Field(description="Share of the pictures that get a box from another one, labels mixed by area.")
 
 
+NO_AUGMENTATION = AugmentParams(
+    min_crop_area=1.0,
+    max_crop_aspect=1.0,
+    flip=False,
+    rotation=0.0,
+    brightness=0.0,
+    contrast=0.0,
+    saturation=0.0,
+    cutmix=0.0,
+)
+
+
 class TrainParams(Group):
     """How the network is trained."""
 
@@ -236,6 +249,20 @@ class TrainParams(Group):
         if self.epochs is None and self.max_minutes is None:
             raise ValueError("Expected a number for epochs, for max_minutes, or for both. Received: null for both")
         return self
+
+    def changed(self, **changes: object) -> "TrainParams":
+        """Other values for some fields, checked like values of a file."""
+        return TrainParams.model_validate({**self.model_dump(), **changes})
+
+
+PLAIN_TRAINING: Mapping[str, object] = {  # an optimizer and nothing else
+    "max_minutes": None,
+    "weight_decay": 0.0,
+    "warmup_fraction": 0.0,
+    "label_smoothing": 0.0,
+    "keep": "last",
+    "patience": 0,
+}
 
 
 class PrecisionTarget(Group):

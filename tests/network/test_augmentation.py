@@ -3,18 +3,8 @@ import pytest
 import tensorflow as tf
 
 from convlens.network.augmentation import augment, cut_and_mix
-from convlens.params import AugmentParams
+from convlens.params import NO_AUGMENTATION
 
-NOTHING = AugmentParams(
-    min_crop_area=1.0,
-    max_crop_aspect=1.0,
-    flip=False,
-    rotation=0.0,
-    brightness=0.0,
-    contrast=0.0,
-    saturation=0.0,
-    cutmix=0.0,
-)
 SEED = tf.constant([3, 4], tf.int32)
 
 
@@ -23,18 +13,18 @@ def photos(count=8, side=32):
 
 
 def changed(**changes):
-    return NOTHING.model_copy(update=changes)
+    return NO_AUGMENTATION.model_copy(update=changes)
 
 
 def test_no_change_leaves_photos_alone():
     given = photos()
-    assert np.allclose(augment(given, SEED, size=32, params=NOTHING), given, atol=1e-3)
+    assert np.allclose(augment(given, SEED, size=32, params=NO_AUGMENTATION), given, atol=1e-3)
 
 
 def test_a_smooth_picture_keeps_its_place_when_resized():
     ramp = np.broadcast_to(np.linspace(0, 255, 64)[None, :, None, None], (64, 64, 1, 3))
     given = np.moveaxis(ramp, 2, 0).astype(np.uint8)
-    small = augment(given, SEED, size=32, params=NOTHING).numpy()
+    small = augment(given, SEED, size=32, params=NO_AUGMENTATION).numpy()
     expected = given[:, ::2, ::2] / 2 + given[:, 1::2, 1::2] / 2
     assert np.abs(small - expected)[:, 1:-1, 1:-1].max() < 2.5
 

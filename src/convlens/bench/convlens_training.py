@@ -19,7 +19,7 @@ from convlens.network.checkpoints import Checkpoint
 from convlens.network.epochs import Photos, Recipe
 from convlens.network.fit import EpochReport, fit
 from convlens.network.runtime import prepare_runtime
-from convlens.params import AugmentParams, ClassicParams, TrainParams
+from convlens.params import NO_AUGMENTATION, PLAIN_TRAINING, ClassicParams
 from convlens.photos.loader import LoaderSettings
 from convlens.progress import say
 
@@ -28,28 +28,13 @@ LECTURE_NETWORK = ClassicParams(
 )
 # What `optimizer="adam"` means in Keras, and no end in sight: the bench stops when the budget is spent.
 LECTURE_TRAINING = {
+    **PLAIN_TRAINING,
     "epochs": 10_000,
-    "max_minutes": None,
     "batch_size": 32,
     "optimizer": "adam",
     "learning_rate": 0.001,
-    "weight_decay": 0.0,
     "schedule": "constant",
-    "warmup_fraction": 0.0,
-    "label_smoothing": 0.0,
-    "keep": "last",
-    "patience": 0,
 }
-NO_CHANGES = AugmentParams(
-    min_crop_area=1.0,
-    max_crop_aspect=1.0,
-    flip=False,
-    rotation=0.0,
-    brightness=0.0,
-    contrast=0.0,
-    saturation=0.0,
-    cutmix=0.0,
-)
 
 
 class BudgetSpentError(Exception):
@@ -61,8 +46,8 @@ def train_classic(task: TrainingTask) -> Training:
     params = task.params
     recipe = Recipe(
         params.model.model_copy(update={"architecture": "classic", "classic": LECTURE_NETWORK}),
-        NO_CHANGES,
-        _change(params.train, **LECTURE_TRAINING),
+        NO_AUGMENTATION,
+        params.train.changed(**LECTURE_TRAINING),
         len(task.photos.classes),
     )
     return _run("classic", task, recipe, image_size=task.lecture_size)
@@ -74,15 +59,10 @@ def train_residual(task: TrainingTask) -> Training:
     recipe = Recipe(
         params.model.model_copy(update={"architecture": "residual"}),
         params.augment,
-        _change(params.train, epochs=None, max_minutes=task.seconds / 60),
+        params.train.changed(epochs=None, max_minutes=task.seconds / 60),
         len(task.photos.classes),
     )
     return _run("residual", task, recipe, image_size=params.preprocess.image_size)
-
-
-def _change(params: TrainParams, **changes: object) -> TrainParams:
-    """Checked like values of a file."""
-    return TrainParams.model_validate({**params.model_dump(), **changes})
 
 
 def _run(name: str, task: TrainingTask, recipe: Recipe, *, image_size: int) -> Training:

@@ -18,7 +18,7 @@ from convlens.bench.machine import describe_machine
 from convlens.bench.processes import in_new_process
 from convlens.bench.tables import format_table
 from convlens.metrics.intervals import wilson_interval
-from convlens.params import AugmentParams, ModelParams, Params, TrainingSize
+from convlens.params import NO_AUGMENTATION, PLAIN_TRAINING, ModelParams, Params, TrainingSize
 from convlens.photos.painting import KINDS, PaintingRecipe, list_photos, paint_photo
 from convlens.photos.workers import map_in_processes
 from convlens.progress import say
@@ -31,27 +31,12 @@ LEFT, RIGHT = 0, CANVAS - HEAD
 HALF = 24  # pixels of the painted photo on each side of a head's centre
 GREY = 128
 SEEDS = {"train": 1, "validation": 2, "test": 3}
-NO_CHANGES = AugmentParams(
-    min_crop_area=1.0,
-    max_crop_aspect=1.0,
-    flip=False,
-    rotation=0.0,
-    brightness=0.0,
-    contrast=0.0,
-    saturation=0.0,
-    cutmix=0.0,
-)
 PLAIN = {
+    **PLAIN_TRAINING,
     "seed": 0,
     "precision": "float32",
     "deterministic": False,
     "strategy": "single",
-    "max_minutes": None,
-    "weight_decay": 0.0,
-    "warmup_fraction": 0.0,
-    "label_smoothing": 0.0,
-    "keep": "last",
-    "patience": 0,
     "batch_size": 32,
 }
 TRAINING = {
@@ -128,10 +113,9 @@ def train_and_ask(task: PositionTask) -> dict[str, Any]:
     from convlens.network.inference import predict_probabilities
     from convlens.network.model_files import finish_model
     from convlens.network.runtime import prepare_runtime
-    from convlens.params import TrainParams
 
-    train = TrainParams.model_validate({**task.params.train.model_dump(), **PLAIN, **TRAINING[task.name]})
-    recipe = Recipe(_choose_network(task), NO_CHANGES, train, 2)
+    train = task.params.train.changed(**PLAIN, **TRAINING[task.name])
+    recipe = Recipe(_choose_network(task), NO_AUGMENTATION, train, 2)
     learnt, validation = (
         Photos(put(task.heads[part][0], LEFT), task.heads[part][1]) for part in SEEDS if part != "test"
     )

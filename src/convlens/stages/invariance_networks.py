@@ -14,33 +14,18 @@ from convlens.network.fit import fit
 from convlens.network.inference import answer_settings, predict_probabilities
 from convlens.network.model_files import finish_model, load_card, load_trained_model
 from convlens.network.runtime import prepare_runtime
-from convlens.params import AugmentParams, InvarianceParams, ModelParams, TrainParams
+from convlens.params import NO_AUGMENTATION, PLAIN_TRAINING, InvarianceParams, ModelParams, TrainParams
 from convlens.photos.distortions import resize
 from convlens.photos.prepared import Prepared
 
 MODEL, COUNTEREXAMPLE = "model", "counterexample"
-NO_CHANGES = AugmentParams(
-    min_crop_area=1.0,
-    max_crop_aspect=1.0,
-    flip=False,
-    rotation=0.0,
-    brightness=0.0,
-    contrast=0.0,
-    saturation=0.0,
-    cutmix=0.0,
-)
-PLAIN_TRAINING = {
+DENSE_TRAINING = {
+    **PLAIN_TRAINING,
     "precision": "float32",
     "deterministic": False,
     "strategy": "single",
-    "max_minutes": None,
     "optimizer": "adam",
-    "weight_decay": 0.0,
     "schedule": "constant",
-    "warmup_fraction": 0.0,
-    "label_smoothing": 0.0,
-    "keep": "last",
-    "patience": 0,
 }
 
 
@@ -124,7 +109,7 @@ def _plan(params: InvarianceParams, model: ModelParams, train: TrainParams, *, n
     wanted = params.counterexample
     dense = model.dense.model_copy(update={"units": wanted.units})
     changes = {
-        **PLAIN_TRAINING,
+        **DENSE_TRAINING,
         "seed": params.seed,
         "epochs": wanted.epochs,
         "batch_size": wanted.batch_size,
@@ -132,8 +117,8 @@ def _plan(params: InvarianceParams, model: ModelParams, train: TrainParams, *, n
     }
     return Recipe(
         model.model_copy(update={"architecture": "dense", "mirror": False, "dense": dense}),
-        NO_CHANGES,
-        TrainParams.model_validate({**train.model_dump(), **changes}),
+        NO_AUGMENTATION,
+        train.changed(**changes),
         num_classes,
     )
 
