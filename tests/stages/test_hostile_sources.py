@@ -26,7 +26,7 @@ from convlens.stages.ingest import ingest
 QUICK = settings(max_examples=40, deadline=None, derandomize=True, database=None,
                  suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])  # fmt: skip
 STATUS = Path("/proc/self/status")
-MAX_MEGABYTES = 400  # that hostile sources of some kilobytes may cost at their peak, threads and modules included
+MAX_MEGABYTES = 250  # that hostile sources of some kilobytes may cost at their peak; 202 was seen in a busy process
 PHOTO = encode(noise_photo("photo"))
 BOMB = bytes(1 << 24)  # packed to 16 kB
 
