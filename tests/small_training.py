@@ -20,6 +20,8 @@ import pytest
 from mlflow import MlflowClient
 from PIL import Image
 
+from convlens.params import RegisterParams
+
 SIDE = 16
 CLASSES = ("cats", "dogs")
 KEY = "ab" * 32
@@ -75,6 +77,7 @@ def write_card(path: Path, key: str = KEY) -> None:
         "keep_aspect": False,
         "resampling": "bicubic",
         "mirror": False,
+        "center_crop": None,
         "num_parameters": 4,
         "num_threads": 1,
         "precision": "float32",
@@ -90,6 +93,22 @@ def write_photo(path: Path, brightness: float) -> None:
     """A flat photo of one brightness (0..1)."""
     path.parent.mkdir(parents=True, exist_ok=True)
     Image.new("RGB", (24, 20), (round(brightness * 255),) * 3).save(path)
+
+
+def demand(min_accuracy: float = 0.8, **criteria: Any) -> RegisterParams:
+    """What the gate demands: an accuracy, and whatever else of `register.criteria` is named."""
+    bounds = {"accuracy": {"min": min_accuracy}, **criteria.pop("evaluation", {})}
+    slices = {"min_accuracy": 0.0, "min_photos": 1, "end": None, **criteria.pop("slices", {})}
+    champion = {"verdict": "no_worse", "max_loss": 0.0, **criteria.pop("champion", {})}
+    demanded = {
+        "evaluation": bounds,
+        "invariance": {},
+        "mistakes": {},
+        "slices": slices,
+        "champion": champion,
+        **criteria,
+    }
+    return RegisterParams.model_validate({"model_name": "convlens", "experiment": "trials", "criteria": demanded})
 
 
 def write_training(
@@ -183,6 +202,7 @@ def _write_reports(reports: Path, splits: pd.DataFrame, threshold: float) -> Non
     texts = {
         "evaluation/metrics.json": json.dumps(numbers),
         "evaluation/predictions.csv": answers.to_csv(index=False),
+        "evaluation/slices.csv": _slices(correct),
         "training/history.csv": HISTORY,
         "training/timing.csv": f"key,epoch,seconds,photos_per_second\n{KEY},1,2.0,10\n{KEY},2,1.5,12\n",
         "validation/result.json": json.dumps(
@@ -203,3 +223,14 @@ def _write_reports(reports: Path, splits: pd.DataFrame, threshold: float) -> Non
         (reports / name).parent.mkdir(parents=True, exist_ok=True)
         (reports / name).write_text(text)
     Image.new("RGB", (40, 30), "teal").save(reports / "evaluation/confusion_matrix.png")
+
+
+def _slices(correct: np.ndarray) -> str:
+    """The darker and the brighter half of the test photos, as slices."""
+    half = len(correct) // 2
+    rows = [
+        {"feature": "brightness", "slice": name, "num_photos": len(part), "num_correct": int(part.sum())}
+        | {"accuracy": part.mean(), "low": part.mean() / 2, "high": 1.0, "worse": False}
+        for name, part in (("dark", correct[:half]), ("bright", correct[half:]))
+    ]
+    return pd.DataFrame(rows).to_csv(index=False)

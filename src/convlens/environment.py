@@ -5,6 +5,7 @@ import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 DEFAULTS = {
     # Nobody is told what is trained here, unless the user asks for it.
@@ -38,6 +39,20 @@ def cluster_address() -> str:
     No parameter: where photos are read changes no result, so it must neither run a stage again nor be recorded.
     """
     return os.environ.get("CONVLENS_CLUSTER", "").strip()
+
+
+CPU_INFO = Path("/proc/cpuinfo")
+
+
+def cpu_flags(cpu_info: Path = CPU_INFO) -> frozenset[str]:
+    """What this processor can do, in Linux's words; nothing where no such file says it.
+
+    `flags` is what x86 calls them, `Features` what ARM does.
+    """
+    if not cpu_info.is_file():
+        return frozenset()
+    lines = cpu_info.read_text(errors="replace").splitlines()
+    return frozenset(next((line for line in lines if line.startswith(("flags", "Features"))), "").split())
 
 
 @contextmanager

@@ -6,7 +6,13 @@ import tensorflow as tf
 from convlens.errors import ConvLensError
 from convlens.network import runtime
 from convlens.network.architectures import build_model
-from convlens.network.inference import answer_settings, apply_temperature, predict_logits, predict_probabilities
+from convlens.network.inference import (
+    answer_settings,
+    apply_temperature,
+    make_views,
+    predict_logits,
+    predict_probabilities,
+)
 from convlens.network.losses import batch_loss, count_hits, make_targets
 from convlens.network.model_files import encode_model, load_trained_model
 from convlens.params import load_params
@@ -60,6 +66,29 @@ def test_mirrored_answers_are_the_mean_of_the_logits_of_both_views(num_classes):
     assert cold == pytest.approx(apply_temperature(2 * both), abs=1e-12)
 
 
+def test_the_center_of_a_photo_is_enlarged_to_its_size():
+    flat = np.full((1, 8, 8, 3), 50, np.uint8)
+    flat[:, 2:6, 2:6] = 200
+    whole, center = make_views(flat, center_crop=0.5)
+    assert whole.numpy().tolist() == flat.tolist()
+    assert center.dtype == "uint8"
+    assert center.numpy().tolist() == np.full((1, 8, 8, 3), 200).tolist()
+    ramp = np.repeat(np.arange(0, 80, 10, np.uint8)[np.newaxis, np.newaxis, :, np.newaxis], 8, axis=1)
+    enlarged = make_views(np.repeat(ramp, 3, axis=3), center_crop=0.5)[1].numpy()[0, 3, :, 0]
+    assert enlarged.tolist() == [20, 22, 28, 32, 38, 42, 48, 50]  # 20, 30, 40, 50 at twice the size
+
+
+def test_answers_are_the_mean_over_all_views():
+    model = small_model()
+    views = [view.numpy() for view in make_views(PHOTOS, mirror=True, center_crop=0.75)]
+    assert len(views) == 4
+    assert np.array_equal(views[3], views[1][:, :, ::-1])
+    each = [predict_logits(model, view) for view in views]
+    together = predict_logits(model, PHOTOS, mirror=True, center_crop=0.75)
+    assert together == pytest.approx(np.mean(each, axis=0), abs=1e-5)
+    assert np.abs(together - predict_logits(model, PHOTOS, mirror=True)).max() > 1e-4
+
+
 def test_a_temperature_by_hand():
     logits = np.log([[0.9, 0.1], [0.5, 0.5], [0.2, 0.8]])
     assert apply_temperature(logits) == pytest.approx(np.exp(logits))
@@ -69,8 +98,10 @@ def test_a_temperature_by_hand():
 
 
 def test_how_to_answer_stands_in_the_card():
-    assert answer_settings({}) == {"mirror": False, "temperature": 1.0}  # a card from before there was one
-    assert answer_settings({"mirror": True, "temperature": 2}) == {"mirror": True, "temperature": 2.0}
+    plain = {"mirror": False, "center_crop": None, "temperature": 1.0}
+    assert answer_settings({}) == plain  # a card from before there was any of them
+    card = {"mirror": True, "center_crop": 0.9, "temperature": 2}
+    assert answer_settings(card) == {"mirror": True, "center_crop": 0.9, "temperature": 2.0}
     for wrong in (0, -1.0, float("nan"), "warm", None):
         with pytest.raises(ConvLensError, match=r"temperature above 0 in the model's card\. Received: "):
             answer_settings({"temperature": wrong})

@@ -86,10 +86,13 @@ def test_the_gate_is_told_what_convlens_compare_would_say() -> None:
     champion, new = np.ones(180, bool), np.ones(180, bool)
     new[:4] = False
     told = describe_difference(SETTINGS, np.arange(180) % 2, champion, new)
-    assert told.startswith("no difference that these photos can show: -2.2 points (")
-    assert told.endswith("95% paired interval; McNemar's exact test, p = 0.125)")
+    assert told.word == "same"
+    assert told.note.startswith("no difference that these photos can show: -2.2 points (")
+    assert told.note.endswith("95% paired interval; McNemar's exact test, p = 0.125)")
     new[:40] = False
-    assert describe_difference(SETTINGS, np.arange(180) % 2, champion, new).startswith("worse: -22.2 points")
+    told = describe_difference(SETTINGS, np.arange(180) % 2, champion, new)
+    assert told.word == "worse"
+    assert told.note.startswith("worse: -22.2 points")
 
 
 def test_only_a_decision_that_matters_has_a_name() -> None:

@@ -45,7 +45,7 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Path]:
     """Run the stage on painted grey photos with a network that answers by brightness."""
     monkeypatch.setattr(stage, "load_trained_model", lambda folder: None)
     (tmp_path / "model").mkdir()
-    (tmp_path / "model/card.json").write_text('{"key": "k", "mirror": true, "temperature": 2.0}')
+    (tmp_path / "model/card.json").write_text('{"key": "k", "mirror": true, "center_crop": 0.9, "temperature": 2.0}')
     monkeypatch.setattr(stage, "predict_logits", answer_by_brightness)
 
     def run_stage(
@@ -66,9 +66,9 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Path]:
     return run_stage
 
 
-def answer_by_brightness(model: Any, images: Any, *, mirror: bool) -> np.ndarray:
+def answer_by_brightness(model: Any, images: Any, **views: Any) -> np.ndarray:
     """Logits with which P(second class) is the mean brightness at the card's temperature of 2."""
-    assert mirror is True, "what the model's card says"
+    assert views == {"mirror": True, "center_crop": 0.9}, "what the model's card says"
     positive = np.asarray(images[:], dtype=np.float64).mean(axis=(1, 2, 3)) / 255
     return 2 * np.log(np.column_stack([1 - positive, positive]))
 

@@ -65,8 +65,9 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def run(home: Path, name: str = "out", params: Params = PARAMS, *, num_folds: int = 0) -> Path:
     out = home / name
     mistakes(prepared=home / "prepared", model_folder=home / "model", leaks=home / "leaks.json",
-             predictions=home / "p.csv", photos=out / "photos.csv", metrics=out / "metrics.json",
-             checkpoints=Path("checkpoints"), model=params.model, augment=params.augment, train=params.train,
+             predictions=home / "p.csv", photos=out / "photos.csv", folds=out / "folds.csv",
+             metrics=out / "metrics.json", checkpoints=Path("checkpoints"), model=params.model,
+             augment=params.augment, train=params.train,
              evaluate=params.evaluate, mistakes=params.mistakes.model_copy(update={"folds": num_folds}))  # fmt: skip
     return out
 
@@ -89,7 +90,8 @@ def test_planted_wrong_labels_among_held_out_photos_are_found(home: Path) -> Non
 
 def test_the_same_inputs_give_the_same_bytes(home: Path) -> None:
     first, second = run(home), run(home, "again")
-    assert sorted(path.name for path in first.iterdir()) == ["metrics.json", "photos.csv"]
+    assert sorted(path.name for path in first.iterdir()) == ["folds.csv", "metrics.json", "photos.csv"]
+    assert (first / "folds.csv").read_text() == "fold,epoch\n"
     for path in first.iterdir():
         assert path.read_bytes() == (second / path.name).read_bytes()
 
@@ -111,7 +113,9 @@ def test_one_fold_would_leave_nothing_to_learn_from() -> None:
 def quick() -> Params:
     """A dense network that learns the halves within seconds."""
     dense = PARAMS.model.dense.model_copy(update={"units": (8,)})
-    model = PARAMS.model.model_copy(update={"architecture": "dense", "mirror": False, "dense": dense})
+    model = PARAMS.model.model_copy(
+        update={"architecture": "dense", "mirror": False, "center_crop": None, "dense": dense}
+    )
     changes = {"epochs": 12, "batch_size": 8, "optimizer": "adam", "learning_rate": 0.002, "schedule": "constant",
                "warmup_fraction": 0.0, "label_smoothing": 0.0, "max_minutes": None}  # fmt: skip
     still = {"min_crop_area": 1.0, "max_crop_aspect": 1.0, "flip": False, "rotation": 0.0, "cutmix": 0.0}
@@ -129,6 +133,10 @@ def test_with_folds_wrong_labels_of_training_photos_are_found(home: Path, monkey
     found = table[table["suspicious"]]
     assert found["path"].tolist() == [f"{split}/{row}.png" for split, rows in PLANTED.items() for row in rows]
     assert not list((home / "checkpoints").iterdir())  # both trainings have ended
+    history = pd.read_csv(out / "folds.csv")
+    assert history["fold"].tolist() == [1] * 12 + [2] * 12
+    assert history["epoch"].tolist() == [*range(1, 13)] * 2
+    assert history.groupby("fold")["train_loss"].last().nunique() == 2
 
 
 def folds(home: Path, count: int) -> Folds:

@@ -6,9 +6,9 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
+from convlens.environment import CPU_INFO, cpu_flags
 from convlens.photos.workers import count_workers
 
-CPU_INFO = Path("/proc/cpuinfo")
 FEATURES = ("avx2", "avx512f", "avx512_bf16", "amx_bf16", "asimd", "sve", "bf16")
 PACKAGES = ("convlens", "tensorflow", "tensorflow-cpu", "keras", "pillow", "numpy")
 
@@ -44,16 +44,8 @@ class Machine:
 
 def describe_machine(cpu_info: Path = CPU_INFO) -> Machine:
     """The machine this process runs on."""
-    return Machine(count_workers(0), f"{platform.system()} {platform.machine()}", _features(cpu_info), _versions())
-
-
-def _features(cpu_info: Path) -> tuple[str, ...]:
-    """`flags` is what x86 calls them, `Features` what ARM does; other systems have no such file."""
-    if not cpu_info.is_file():
-        return ()
-    lines = cpu_info.read_text(errors="replace").splitlines()
-    found = next((line for line in lines if line.startswith(("flags", "Features"))), "").split()
-    return tuple(name for name in FEATURES if name in found)
+    features = tuple(name for name in FEATURES if name in cpu_flags(cpu_info))
+    return Machine(count_workers(0), f"{platform.system()} {platform.machine()}", features, _versions())
 
 
 def _versions() -> dict[str, str]:

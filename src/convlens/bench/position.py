@@ -170,6 +170,7 @@ def _choose_network(task: PositionTask) -> ModelParams:
         update={
             "architecture": task.name,
             "mirror": False,
+            "center_crop": None,
             "residual": model.residual.model_copy(update={"width": 8, "training_sizes": sizes}),
             "dense": model.dense.model_copy(update={"units": (128,)}),
         }

@@ -6,12 +6,12 @@ a build that lacks it) the same processor computes bfloat16 about ten times slow
 
 import time
 from collections.abc import Callable
-from pathlib import Path
 
 import tensorflow as tf
 
+from convlens.environment import CPU_INFO, cpu_flags
+
 FAST_BFLOAT16 = {"avx512_bf16", "amx_bf16"}
-CPU_INFO = Path("/proc/cpuinfo")
 AMPERE = (8, 0)  # compute capability of the first GPUs that multiply bfloat16
 
 # Measured on a loaded machine: 0.6 to 0.9 where the hardware is used, now and then 1.4; 8 to 60 where it is emulated.
@@ -31,7 +31,7 @@ def choose_precision(gpus: list[tf.config.PhysicalDevice]) -> str:
     if gpus:
         capability = tf.config.experimental.get_device_details(gpus[0]).get("compute_capability", (0, 0))
         return "bfloat16" if capability >= AMPERE else "float32"
-    if not FAST_BFLOAT16 & _cpu_flags():
+    if not FAST_BFLOAT16 & cpu_flags(CPU_INFO):
         return "float32"
     return "bfloat16" if is_fast() else "float32"
 
@@ -74,10 +74,3 @@ def _time(action: Callable[[], object]) -> float:
     started = time.perf_counter()
     action()
     return time.perf_counter() - started
-
-
-def _cpu_flags() -> set[str]:
-    if not CPU_INFO.is_file():
-        return set()
-    lines = CPU_INFO.read_text(errors="replace").splitlines()
-    return set(next((line for line in lines if line.startswith("flags")), "").split())

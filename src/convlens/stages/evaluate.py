@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 
 from convlens.errors import ConvLensError
-from convlens.network.inference import answer_settings, apply_temperature, predict_logits
+from convlens.network.inference import answer_settings, apply_temperature, predict_logits, view_settings
 from convlens.network.model_files import load_card, load_trained_model
 from convlens.params import EvaluateParams
 from convlens.photos.prepared import Prepared, open_prepared
@@ -127,14 +127,14 @@ class _Network:
         card = load_card(folder)
         settings = answer_settings(card)
         self.key, self.temperature = str(card.get("key", "")), settings["temperature"]
-        self._mirror, self._data, self._model = settings["mirror"], data, load_trained_model(folder)
+        self._views, self._data, self._model = view_settings(card), data, load_trained_model(folder)
 
     def answer(self, split: str) -> tuple[Answers, np.ndarray]:
         """The answers to a split, and the probabilities without temperature.
 
         They are rounded before anything is computed, so that every number can be had again from the predictions.
         """
-        logits = predict_logits(self._model, self._data.images(split), mirror=self._mirror)
+        logits = predict_logits(self._model, self._data.images(split), **self._views)
         classes = self._data.classes
         if logits.shape[1] != len(classes):
             raise ConvLensError(

@@ -116,7 +116,7 @@ def _plan(params: InvarianceParams, model: ModelParams, train: TrainParams, *, n
         "learning_rate": wanted.learning_rate,
     }
     return Recipe(
-        model.model_copy(update={"architecture": "dense", "mirror": False, "dense": dense}),
+        model.model_copy(update={"architecture": "dense", "mirror": False, "center_crop": None, "dense": dense}),
         NO_AUGMENTATION,
         train.changed(**changes),
         num_classes,

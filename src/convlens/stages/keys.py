@@ -21,7 +21,7 @@ def training_key(
     """
     inputs = {
         "data": {name: value for name, value in prepared_card.items() if name != "source"},
-        "mirror": model.mirror,
+        **model.views,
         "architecture": {model.architecture: _describe_architecture(model)},
         "augment": augment.model_dump(mode="json"),
         "train": train.model_dump(mode="json"),
