@@ -68,6 +68,66 @@ def nested() -> keras.Model:
 MODELS = (sequential, residual, nested)
 
 
+def grouped() -> keras.Model:
+    """Grouped, dilated, depthwise and separable convolutions, as MobileNet and ResNeXt have them."""
+    layers = keras.layers
+    return spread_weights(keras.Sequential(
+        [keras.Input((SIZE, SIZE, 3), dtype="uint8"), layers.Rescaling(1 / 255), layers.ZeroPadding2D(((0, 1), (0, 1))),
+         layers.Conv2D(6, 3, strides=2, groups=3, use_bias=False, name="grouped"), layers.BatchNormalization(),
+         layers.ReLU(6.0), layers.Conv2D(4, 3, dilation_rate=2, padding="same", activation="relu", name="dilated"),
+         layers.DepthwiseConv2D(3, depth_multiplier=2, padding="same", name="depthwise"), layers.Activation("silu"),
+         layers.SeparableConv2D(5, 3, padding="same", activation="relu", name="separable"), layers.Flatten(),
+         layers.Dense(1, activation="sigmoid")], name="grouped",
+    ))  # fmt: skip
+
+
+def gated() -> keras.Model:
+    """Squeeze and excitation: maps times a factor per channel that sees the whole picture, as in EfficientNet."""
+    layers = keras.layers
+    start = keras.Input((SIZE, SIZE, 3), dtype="uint8")
+    x = layers.Conv2D(4, 3, strides=2, padding="same", activation="hard_silu", name="stem")(
+        layers.Rescaling(1 / 255)(start)
+    )
+    y = layers.GlobalAveragePooling2D(keepdims=True)(x)
+    y = layers.Conv2D(2, 1, activation="relu", name="squeeze")(y)
+    y = layers.Conv2D(4, 1, activation="hard_sigmoid", name="excite")(y)
+    x = layers.Conv2D(6, 1, name="project")(layers.Multiply()([x, y]))
+    x = layers.GlobalMaxPooling2D()(layers.Activation("gelu")(x))
+    return spread_weights(keras.Model(start, layers.Dense(2, activation="softmax")(x), name="gated"))
+
+
+def joined() -> keras.Model:
+    """Branches that are concatenated, with a Dropout and a Cropping on the way."""
+    layers = keras.layers
+    start = keras.Input((SIZE, SIZE, 3), dtype="uint8")
+    x = layers.Normalization(mean=[100.0, 110.0, 120.0], variance=[90.0, 95.0, 99.0])(start)
+    left = layers.Conv2D(3, 3, padding="same", activation="relu", name="left")(x)
+    right = layers.LeakyReLU()(layers.Conv2D(2, 5, padding="same", name="right")(x))
+    x = layers.Cropping2D(2)(layers.Dropout(0.3)(layers.Concatenate()([left, right])))
+    x = layers.ReLU()(layers.Conv2D(4, 3, name="after")(x))
+    return spread_weights(keras.Model(start, layers.Dense(1)(layers.Flatten()(x)), name="joined"))
+
+
+def inner_groups() -> keras.Model:
+    """Models inside a model, two of them of one make, and layers of keras.ops between."""
+    layers = keras.layers
+
+    def unit(name: str, channels: int) -> keras.Model:
+        start = keras.Input((SIZE, SIZE, channels))
+        x = layers.Conv2D(4, 3, padding="same", name="conv")(start)
+        x = layers.Activation("silu", name="activation")(layers.BatchNormalization(name="norm")(x))
+        return keras.Model(start, keras.ops.abs(x), name=name)
+
+    start = keras.Input((SIZE, SIZE, 3), dtype="uint8")
+    x = unit("unit", 3)(layers.Rescaling(1 / 255)(start))
+    x = keras.ops.add(x, unit("unit_2", 4)(x))
+    x = keras.ops.relu6(layers.Conv2D(3, 1, name="last")(x))
+    return spread_weights(keras.Model(start, layers.Dense(1)(layers.GlobalAveragePooling2D()(x)), name="outer"))
+
+
+UNUSUAL = (grouped, gated, joined, inner_groups)
+
+
 def _unit(x: keras.KerasTensor, filters: int, *, name: str, strides: int = 1, pool: bool = False) -> keras.KerasTensor:
     layers = keras.layers
     x = layers.Conv2D(filters, 3, strides=strides, padding="same", use_bias=False, name=f"conv_{name}")(x)

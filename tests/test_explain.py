@@ -3,12 +3,16 @@
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 from lens_models import SIZE, photos, residual
 from PIL import Image
+from small_training import demand, use_own_store, write_card, write_network, write_photo, write_training
 
 from convlens.cli import main
-from convlens.network.model_files import encode_model
+from convlens.lens.lens import open_lens
+from convlens.network.model_files import encode_model, load_trained_model
+from convlens.stages.register import register
 
 
 @pytest.fixture
@@ -48,3 +52,43 @@ def test_no_photo_that_can_be_read_is_an_error(folder: Path, capsys: pytest.Capt
         main(["explain", str(folder / "broken.jpg"), "--model", str(folder / "model"), "--out", str(folder / "x.html")])
     assert "Expected an image that Pillow can read" in capsys.readouterr().err
     assert not (folder / "x.html").exists()
+
+
+def test_the_champion_and_what_is_pulled_of_it_make_the_same_page(
+    tmp_path: Path, capfd: pytest.CaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    use_own_store(tmp_path, monkeypatch)
+    write_network(tmp_path / "data/model/model.keras")
+    write_card(tmp_path / "data/model/card.json")
+    register(**write_training(tmp_path), register=demand())
+    write_photo(tmp_path / "dark.png", 0.1)
+    assert _run("explain", "dark.png", "--out", "champion.html") == 0
+    assert _run("pull", "pulled") == 0
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path}/nowhere.db")
+    assert _run("explain", "dark.png", "--model", "pulled", "--out", "pulled.html") == 0
+    champion = (tmp_path / "champion.html").read_bytes()
+    assert champion == (tmp_path / "pulled.html").read_bytes()
+    assert b"This network has no convolution" in champion
+    capfd.readouterr()
+    assert _run("explain", "dark.png", "--model", "models:/convlens@nobody") == 1
+    assert "Expected" in capfd.readouterr().err
+    assert not (tmp_path / "explanation.html").exists()
+
+
+def test_hidden_filters_are_the_weakest_on_the_photos_themselves(folder: Path) -> None:
+    page = folder / "page.html"
+    few = ["--max-filters", "3", "--out", str(page)]
+    assert _run("explain", str(folder / "mine.png"), "--model", str(folder / "model"), *few) == 0
+    data = json.loads(page.read_text().split('id="page-data">')[1].split("</script>")[0])
+    shown = {block["name"]: block["shown"] for block in data["blocks"]}
+    lens = open_lens(load_trained_model(folder / "model"))
+    look = lens.look(np.asarray(Image.open(folder / "mine.png").resize((SIZE, SIZE), Image.Resampling.BICUBIC)))
+    for block in lens.blocks:
+        means = look.maps[block.response.name].mean(axis=(0, 1))
+        assert shown[block.name] == sorted(np.argsort(-means)[:3].tolist()), block.name
+
+
+def _run(*arguments: str) -> int:
+    with pytest.raises(SystemExit) as stopped:
+        main(arguments)
+    return int(stopped.value.code or 0)

@@ -54,6 +54,6 @@ def test_receptive_fields_are_where_the_gradient_is(padding: str) -> None:
 def test_what_follows_a_global_layer_sees_everything() -> None:
     start = keras.Input((8, 8, 3))
     gate = keras.layers.GlobalAveragePooling2D(keepdims=True)(start)
-    x = keras.layers.Multiply()([start, gate])
+    x = keras.layers.Add()([start, gate])
     lens = open_lens(keras.Model(start, keras.layers.Flatten()(keras.layers.Conv2D(2, 3, name="conv")(x))))
     assert lens.blocks[0].steps[0].receptive_field is None

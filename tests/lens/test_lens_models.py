@@ -4,10 +4,13 @@ from collections.abc import Callable
 import keras
 import numpy as np
 import pytest
-from lens_models import MODELS, SIZE, nested, photos, residual, sequential, spread_weights
+from lens_models import MODELS, SIZE, UNUSUAL, gated, nested, photos, residual, sequential, spread_weights
 
 from convlens.errors import ConvLensError
+from convlens.lens.kernels import Recipe, find_recipes
 from convlens.lens.lens import open_lens
+from convlens.lens.sources import read_source
+from convlens.lens.worked import work_out
 
 
 @pytest.mark.parametrize("build", MODELS)
@@ -118,6 +121,80 @@ def test_shared_and_transposed_layers_are_named_as_skipped() -> None:
     lens = open_lens(model)
     assert [skip.name for skip in lens.skipped] == ["twice", "up"]
     assert lens.blocks == ()
+    photo = np.random.default_rng(0).random((8, 8, 3), np.float32)
+    assert np.array_equal(lens.look(photo).answer, np.asarray(model(photo[None]))[0])
+
+
+@pytest.mark.parametrize("build", UNUSUAL)
+def test_every_kind_of_layer_opens_exactly_and_its_values_can_be_worked_out(
+    build: Callable[[], keras.Model],
+) -> None:
+    model = build()
+    lens = open_lens(model)
+    for photo in photos(2):
+        look = lens.look(photo)
+        assert np.array_equal(look.answer, np.asarray(model(photo[None], training=False))[0])
+        for name, recipe in find_recipes(lens).items():
+            if isinstance(recipe, Recipe):
+                values = work_out(recipe, read_source(recipe.source, look.maps, look.picture))
+                np.testing.assert_allclose(values, look.maps[recipe.up_to or name], rtol=1e-4, atol=1e-4, err_msg=name)
+    assert [row.name for row in lens.layers if row.agrees is False] == []
+    assert sum(row.num_parameters for row in lens.layers) == model.count_params()
+
+
+def test_every_layer_of_the_unusual_networks_is_shown_or_named_as_skipped() -> None:
+    shown = {build.__name__: [block.name for block in open_lens(build()).blocks] for build in UNUSUAL}
+    assert shown == {
+        "grouped": ["grouped", "dilated", "depthwise", "separable"],
+        "gated": ["stem", "squeeze", "excite", "project"],
+        "joined": ["right", "left", "after"],
+        "inner_groups": ["unit/conv", "unit_2/conv", "last"],
+    }
+    assert [skip for build in UNUSUAL for skip in open_lens(build()).skipped] == []
+
+
+def test_a_gate_keeps_the_place_of_the_maps_and_says_that_it_sees_all() -> None:
+    blocks = {block.name: block for block in open_lens(gated()).blocks}
+    stem, excite, project = (blocks[name].response.receptive_field for name in ("stem", "excite", "project"))
+    assert stem is not None
+    assert project is not None
+    assert (stem.gated, excite, project.gated) == (False, None, True)
+    assert (project.rows, project.columns) == (stem.rows, stem.columns)  # a 1×1 convolution sees no more
+
+
+@pytest.mark.parametrize(
+    "activation", ["relu", "relu6", "gelu", "silu", "hard_silu", "leaky_relu", "elu", "tanh", "sigmoid"]
+)
+def test_any_activation_is_shown_before_and_after(activation: str) -> None:
+    layers = keras.layers
+    model = keras.Sequential(
+        [keras.Input((SIZE, SIZE, 3), dtype="uint8"), layers.Rescaling(1 / 255),
+         layers.Conv2D(3, 3, activation=activation, name="conv"), layers.Flatten(), layers.Dense(1)]
+    )  # fmt: skip
+    lens = open_lens(model)
+    look = lens.look(photos(1)[0])
+    (block,) = lens.blocks
+    assert [step.kind for step in block.steps] == ["convolution", "activation"]
+    assert block.response.rectified == (activation in ("relu", "relu6"))
+    after = np.asarray(keras.activations.get(activation)(look.maps["conv"]))
+    np.testing.assert_allclose(look.maps["conv/activation"], after, rtol=1e-5, atol=1e-6)
+
+
+def test_a_thousand_filters_are_opened() -> None:
+    layers = keras.layers
+    start = keras.Input((8, 8, 3))
+    x = layers.Conv2D(1024, 1, activation="relu", name="wide")(start)
+    lens = open_lens(keras.Model(start, layers.Dense(1)(layers.GlobalAveragePooling2D()(x))))
+    assert lens.look(np.ones((8, 8, 3), np.float32)).maps["wide/activation"].shape == (8, 8, 1024)
+
+
+def test_a_shared_layer_with_its_activation_opens_and_is_named_as_skipped() -> None:
+    layers = keras.layers
+    shared = layers.Conv2D(3, 3, padding="same", activation="relu", name="twice")
+    start = keras.Input((8, 8, 3))
+    model = spread_weights(keras.Model(start, layers.Dense(1)(layers.Flatten()(shared(shared(start))))))
+    lens = open_lens(model)
+    assert ([skip.name for skip in lens.skipped], lens.blocks) == (["twice"], ())
     photo = np.random.default_rng(0).random((8, 8, 3), np.float32)
     assert np.array_equal(lens.look(photo).answer, np.asarray(model(photo[None]))[0])
 

@@ -2,8 +2,9 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 
 const home = new URL("../../src/convlens/report/assets/feature_maps/", import.meta.url);
-const { cellAt, mapBox, placeWords, seenBox } = await import(new URL("geometry.js", home));
-const { floatsFrom, gridValues, pool } = await import(new URL("maps.js", home));
+const { cellAt, mapBox, placeWords, seenBox, seesWords } = await import(new URL("geometry.js", home));
+const { kernelWeights, readKernel, workOutMaps } = await import(new URL("kernels.js", home));
+const { floatsFrom, gridValues, pool, readMaps } = await import(new URL("maps.js", home));
 const { convolve, countParameters, droppedCells, outputSize, poolWinner, sameSlide, sizeFormula } = await import(new URL("convolve.js", home));
 const { KERNELS, lectureImage, runLecture } = await import(new URL("lecture.js", home));
 const { inkOn } = await import(new URL("matrix.js", home));
@@ -11,13 +12,13 @@ const { coveredPicture, Network, probabilities } = await import(new URL("network
 const { randomBoxes } = await import(new URL("covering.js", home));
 const { boxRatio, cellsInside, nearestCovered, overlap, rankAt } = await import(new URL("ranking.js", home));
 const { spanBox } = await import(new URL("stage.js", home));
-const { readInput, traceCell } = await import(new URL("trace.js", home));
-const { chainParts, checkWords, sizeLines } = await import(new URL("trace_words.js", home));
+const { convolveCell, readInput, traceCell } = await import(new URL("trace.js", home));
+const { chainParts, checkWords, isWorkedOut, sizeLines, workedWords } = await import(new URL("trace_words.js", home));
 const { formatState, freshState, parseState } = await import(new URL("state.js", home));
 const { colourIndex, orderTiles, overlayPixels, scaleLimit, stepForView, summarise, usefulViews } = await import(
   new URL("views.js", home)
 );
-const { answerWords, brief, countWords, decimals, interval, number, percent, points, tileWords, totalWords } = await import(new URL("words.js", home));
+const { answerWords, brief, chanceWords, countWords, decimals, interval, number, percent, points, tileWords, totalWords, viewWords } = await import(new URL("words.js", home));
 
 const field = { rows: { size: 9, stride: 4, start: -2 }, columns: { size: 9, stride: 4, start: -2 } };
 const step = (name, kind, more = {}) => ({ name, kind, label: name, shape: [2, 2], rectified: false, ...more });
@@ -88,10 +89,10 @@ test("order: dead filters last, ties as in the network", () => {
 });
 
 test("the address keeps the state, and forgives nonsense", () => {
-  const state = { ...freshState(), tab: "cell", photo: 2, view: "before", block: "a/conv_3", filter: 17, cell: [4, 5], point: [7, 9], box: [1, 2, 30, 40] };
+  const state = { ...freshState(), tab: "cell", photo: 2, view: "before", block: "a/conv_3", filter: 17, cell: [4, 5], point: [7, 9], box: [1, 2, 30, 40], part: "left_ear", step: 2 };
   assert.deepEqual(parseState(formatState(state)), state);
   assert.equal(formatState(freshState()), "");
-  assert.deepEqual(parseState("#view=jet&tab=x&photo=-1&cell=x&box=1,2,3&point=-1,2"), freshState());
+  assert.deepEqual(parseState("#view=jet&tab=x&step=-3&photo=-1&cell=x&box=1,2,3&point=-1,2"), freshState());
 });
 
 test("words come from the numbers", () => {
@@ -175,6 +176,57 @@ const given = new Map([["a", { height: 4, width: 4, tiles: [ramp, ones] }], ["b"
 const centre = [0, 0, 0, 0, 1, 0, 0, 0, 0];
 const weights = Float32Array.from([...centre, ...centre, ...centre, ...Array(9).fill(1)]);
 
+const wholeKernel = (values) => ({
+  step: base64([1]), values: Buffer.from(Int16Array.from(values).buffer).toString("base64"),
+});
+
+test("kernels are whole numbers times one step a filter, read once", () => {
+  const given = { step: base64([0.5, 2]), values: wholeKernel([1, -2, 3, 4]).values };
+  assert.deepEqual([...readKernel(given)], [0.5, -1, 6, 8]);
+  const kernels = { blocks: { c: given }, dense: {} };
+  assert.equal(kernelWeights(kernels, "c"), kernelWeights(kernels, "c"));
+  assert.deepEqual([kernelWeights(kernels, "d"), kernelWeights(null, "c")], [null, null]);
+});
+
+test("whole maps are worked out as single cells are: padding, stride, dilation, groups, bias", () => {
+  const input = { shape: [5, 7], channels: [0, 1, 2, 3].map((c) => Float32Array.from({ length: 35 }, (_, i) => Math.sin(i + 3 * c))) };
+  const wide = { size: 3, stride: 2, before: 1, dilation: 2 };
+  const high = { size: 2, stride: 1, before: 0, dilation: 1 };
+  const arithmetic = { windows: [high, wide], kernel: [2, 2], channelsPerFilter: 2, firstChannel: [0, 2, 2], bias: base64([1, 0, -1]) };
+  const grouped = { name: "g", shown: [0, 1, 2], steps: [{ shape: [4, 4] }], arithmetic };
+  const values = Float32Array.from({ length: 24 }, (_, i) => Math.cos(i));
+  const maps = workOutMaps(grouped, values, input);
+  for (const [k, map] of maps.entries()) {
+    for (const [at, value] of map.entries()) {
+      const cell = convolveCell(arithmetic, values, input, k, [Math.floor(at / 4), at % 4]);
+      assert.ok(Math.abs(cell.value - value) < 1e-6, `filter ${k}, cell ${at}`);
+    }
+  }
+});
+
+test("maps that are not stored are worked out once, when they are asked for", async () => {
+  const block = { name: "conv", shown: [0], steps: [
+    { name: "conv", stored: false, shape: [1, 2], windows: null, scale: null, rectified: false },
+    { name: "norm", stored: false, shape: [1, 2], windows: null, scale: base64([2]), offset: base64([1]), rectified: false },
+  ] };
+  let asked = 0;
+  const maps = await readMaps([block], { maps: {}, limits: {} }, () => {
+    asked += 1;
+    return [Float32Array.from([1, 2])];
+  });
+  assert.equal(asked, 0);
+  assert.deepEqual([...maps.get("norm").tiles[0]], [3, 5]);
+  assert.deepEqual([...maps.get("conv").tiles[0]], [1, 2]);
+  assert.equal(asked, 1);
+});
+
+test("a map that is worked out is not said to be compared with a stored one", () => {
+  const block = { ...worked, steps: worked.steps.map((each, i) => ({ ...each, stored: i === 3 })), arithmetic: { ...worked.arithmetic, mapError: 0.002 } };
+  assert.deepEqual([0, 1, 2, 3].map((i) => isWorkedOut(block, i)), [true, true, true, false]);
+  const trace = traceCell(block, weights, readInput(worked.arithmetic.input, given, {}), 0, 2, [0, 0]);
+  assert.match(workedWords(trace, block), /^8 worked out here, like this whole map\. .* at most 0\.002 apart\.$/);
+});
+
 test("one value is traced to its patch: sum over channels, bias, pooling, normalisation, ReLU", () => {
   const input = readInput(worked.arithmetic.input, given, { width: 0, height: 0, pixels: [] });
   assert.deepEqual(input.channels.map((values) => [values[0], values[15]]), [[1, 16], [2, 2]]);
@@ -243,7 +295,7 @@ test("the network runs: convolution, pooling, sums, dense, softmax", async () =>
     { kind: "flatten", inputs: [4], name: "f" }, { kind: "dense", inputs: [5], name: "d" },
   ];
   const page = { blocks: [identity], program: { operations, logOdds: 6, units: 2 }, temperature: 2 };
-  const kernels = { blocks: { c: base64([...centre, ...centre, ...centre]) }, dense: { d: { weights: base64([1, 0]), bias: base64([0, 3]) } } };
+  const kernels = { blocks: { c: wholeKernel([...centre, ...centre, ...centre]) }, dense: { d: { weights: base64([1, 0]), bias: base64([0, 3]) } } };
   const picture = { width: 2, height: 2, pixels: Uint8Array.from({ length: 12 }, (_, i) => i % 4) };
   const answer = await new Network(page, kernels).answer(coveredPicture(picture, null), () => false);
   // Half of the pixel's sum plus one, twice; the largest pixel sums to 6: logits 8 and 3.
@@ -257,6 +309,26 @@ test("a covered box gets the mean colour, and random boxes keep its size and sta
   for (const [left, top, right, bottom] of randomBoxes([3, 3, 13, 9], [40, 50], 20)) {
     assert.deepEqual([right - left, bottom - top, left >= 0, top >= 0, right <= 50, bottom <= 40], [10, 6, true, true, true, true]);
   }
+});
+
+test("random boxes keep away from the box where there is room, and their number says what chance does", () => {
+  for (const other of randomBoxes([10, 10, 30, 20], [100, 100], 39)) {
+    assert.ok(other[0] >= 30 || other[2] <= 10 || other[1] >= 20 || other[3] <= 10);
+  }
+  assert.equal(randomBoxes([0, 0, 90, 90], [100, 100], 39).length, 39);
+  assert.deepEqual([3, 19, 39].map(chanceWords), ["once in 2 times", "once in 10 times", "once in 20 times"]);
+});
+
+test("what an answer is the mean over", () => {
+  assert.equal(viewWords(false, false), "");
+  assert.equal(viewWords(true, false), "mean over the photo and its mirror image");
+  assert.equal(viewWords(true, true), "mean over the photo and its middle, enlarged, and their mirror images");
+});
+
+test("what a cell sees in words", () => {
+  assert.equal(seesWords(null, false), "the whole photo");
+  assert.equal(seesWords(field, true), "9 × 9 pixels, cut at the border");
+  assert.equal(seesWords({ ...field, gated: true }, false), "9 × 9 pixels, and the whole photo through a gate");
 });
 
 test("small grids, colours of text, words of estimates", () => {

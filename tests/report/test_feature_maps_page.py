@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 from map_pages import looks, page_inputs, page_text, small_lens
 
-from convlens.report.feature_maps import count_filters, render_feature_maps
+from convlens.report.feature_maps import count_filters, render_feature_maps, shorten_names
 from convlens.report.feature_maps_bundle import ASSETS, bundle_script
 from convlens.report.feature_maps_encode import choose_filters, is_stored
 
@@ -125,6 +125,13 @@ def test_modules_share_no_name_and_the_bundle_has_no_import() -> None:
         names += re.findall(r"^(?:export )?(?:async )?(?:function|const|let|class) (\w+)", source, re.MULTILINE)
     assert sorted(names) == sorted(set(names))
     assert not re.search(r"^\s*(import|export)\b", bundle_script(), re.MULTILINE)
+
+
+def test_names_of_layers_are_told_apart_without_what_they_share() -> None:
+    assert shorten_names(["net/a/conv", "net/b/conv"]) == {"net/a/conv": "a/conv", "net/b/conv": "b/conv"}
+    assert shorten_names(["conv_1", "net/conv"]) == {"conv_1": "conv_1", "net/conv": "net/conv"}
+    assert shorten_names(["net/conv"]) == {"net/conv": "conv"}
+    assert shorten_names([]) == {}
 
 
 def test_page_without_photos_keeps_its_tables() -> None:

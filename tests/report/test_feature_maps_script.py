@@ -40,18 +40,26 @@ def test_page_reads_back_every_map_within_its_step(tmp_path: Path) -> None:
     inputs = page_inputs()
     (tmp_path / "blocks.json").write_text(json.dumps(inputs.encoded_blocks), encoding="utf-8")
     (tmp_path / "payload.json").write_text(inputs.photos[0].payload, encoding="utf-8")
+    (tmp_path / "kernels.json").write_text(inputs.resources["kernels"], encoding="utf-8")
     script = tmp_path / "read.mjs"
     script.write_text(
         f"""import {{ readFileSync }} from "node:fs";
-import {{ readMaps }} from {json.dumps((ASSETS / "maps.js").as_uri())};
+import {{ bytesFrom, readMaps }} from {json.dumps((ASSETS / "maps.js").as_uri())};
+import {{ mapWorker }} from {json.dumps((ASSETS / "kernels.js").as_uri())};
+import {{ decodePng }} from {json.dumps((ASSETS / "png.js").as_uri())};
 const json = (name) => JSON.parse(readFileSync(new URL(name, import.meta.url)));
-const maps = await readMaps(json("blocks.json"), json("payload.json"));
-console.log(JSON.stringify([...maps].map(([name, map]) => [name, map.tiles.map((tile) => [...tile])])));
+const [blocks, payload] = [json("blocks.json"), json("payload.json")];
+const picture = await decodePng(bytesFrom(payload.picture));
+const maps = await readMaps(blocks, payload, mapWorker(() => json("kernels.json"), picture));
+const names = blocks.flatMap(({{ steps }}) => steps.map(({{ name }}) => name));
+console.log(JSON.stringify(names.map((name) => [name, maps.get(name).tiles.map((tile) => [...tile])])));
 """,
         encoding="utf-8",
     )
     read = dict(json.loads(_node(str(script))))
     blocks = {block["name"]: block for block in inputs.encoded_blocks}
+    worked = {name for name, block in blocks.items() if not block["steps"][0]["stored"]}
+    assert worked == {"conv_1", "conv_2"}  # the others read filters that are not on the page
     assert set(read) == {step.name for step in small_lens().steps}
     for block in small_lens().blocks:
         shown = blocks[block.name]["shown"]
@@ -59,7 +67,8 @@ console.log(JSON.stringify([...maps].map(([name, map]) => [name, map.tiles.map((
             stored = looks()[0].maps[step.name][:, :, shown]
             tiles = np.array(read[step.name]).reshape(len(shown), *step.shape[:2]).transpose(1, 2, 0)
             extent = np.abs(stored).max(axis=(0, 1)) + stored.max(axis=(0, 1)) - stored.min(axis=(0, 1))
-            assert np.all(np.abs(tiles - stored).max(axis=(0, 1)) <= extent / 254), step.name
+            allowed = extent / (20_000 if block.name in worked else 254)
+            assert np.all(np.abs(tiles - stored).max(axis=(0, 1)) <= allowed), step.name
 
 
 READ_PAGE = """import { readFileSync } from "node:fs";
@@ -68,7 +77,8 @@ const load = (name) => import(new URL(name, home));
 const text = readFileSync(new URL("page.html", import.meta.url), "utf8");
 const json = (id) => JSON.parse(new RegExp(`id="${id}">([^]*?)</script>`).exec(text)[1]);
 const [page, kernels] = [json("page-data"), json("kernels")];
-const [{ bytesFrom, floatsFrom, readMaps }, { decodePng }] = await Promise.all([load("maps.js"), load("png.js")]);
+const [{ bytesFrom, readMaps }, { decodePng }] = await Promise.all([load("maps.js"), load("png.js")]);
+const { kernelWeights, mapWorker } = await load("kernels.js");
 const payloads = page.photos.map((_, i) => json(`photo-${i}`));
 const pictures = await Promise.all(payloads.map(({ picture }) => decodePng(bytesFrom(picture))));
 """
@@ -90,10 +100,10 @@ def test_every_value_of_every_map_can_be_worked_out_from_the_page(tmp_path: Path
 const { storingError } = await load("trace_words.js");
 const found = [];
 for (const [i, payload] of payloads.entries()) {
-  const maps = await readMaps(page.blocks, payload);
+  const maps = await readMaps(page.blocks, payload, mapWorker(() => kernels, pictures[i]));
   for (const block of page.blocks) {
     const input = readInput(block.arithmetic.input, maps, pictures[i]);
-    const weights = floatsFrom(kernels.blocks[block.name]);
+    const weights = kernelWeights(kernels, block.name);
     const last = block.steps.findIndex(({ name }) => name === block.arithmetic.upTo);
     const { tiles, width } = maps.get(block.arithmetic.upTo);
     const errors = tiles.flatMap((values, k) => [...values].map((stored, at) => {
@@ -129,4 +139,4 @@ console.log(JSON.stringify(rows));
     )
     assert len(found) == 2
     for said, expected in found:
-        assert said == pytest.approx(expected, abs=2e-6)
+        assert said == pytest.approx(expected, abs=2e-5)  # kernels are kept with 16 bits

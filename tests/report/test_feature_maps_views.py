@@ -178,8 +178,35 @@ def test_a_box_is_drawn_by_pointer_moved_by_keys_and_typed(visit: Visit) -> None
     page.fill(".box-numbers input >> nth=0", "5")
     page.keyboard.press("Enter")
     page.wait_for_function("location.hash.includes('box=5%2C3%2C11%2C10')")
-    page.wait_for_function("document.querySelector('.region-words').textContent.includes('than 12 random boxes')")
+    page.wait_for_function(
+        "document.querySelector('.region-words').textContent.includes('19 random boxes of the same size')"
+    )
     assert _text(page, "#view-regions .region-words").startswith("Your box covers 16 % of the photo. Covered,")
+
+
+def test_the_address_keeps_the_part_and_the_step_that_is_worked_out(visit: Visit) -> None:
+    page = visit.open("tab=regions")
+    page.click("#view-regions .pill[data-region=tongue]")
+    page.wait_for_function("location.hash.includes('part=tongue')")
+    page = visit.open("tab=regions&part=tongue")
+    assert page.get_attribute("#view-regions .pill[data-region=tongue]", "aria-pressed") == "true"
+    page = visit.open("tab=cell")
+    page.locator("#view-cell .choice", has_text="convolution").first.click()
+    page.wait_for_function("location.hash.includes('step=0')")
+    page = visit.open("tab=cell&step=0")
+    assert "worked out here, like this whole map" in _text(page, "#view-cell .check")
+    assert page.locator("#view-cell .chain li").count() == 1
+
+
+def test_maps_that_are_not_stored_are_drawn_when_they_are_asked_for(visit: Visit) -> None:
+    page = visit.open("tab=filters")
+    after = page.get_attribute("#block-1 .tile >> nth=0", "aria-label")
+    page.locator("#choose-view .choice", has_text="Convolution").click()
+    page.wait_for_function(
+        "document.querySelector('#block-1 .tile').getAttribute('aria-label').includes(', convolution: highest')"
+    )
+    assert "ReLU" in after
+    assert visit.complaints == []
 
 
 def test_the_bench_computes_what_the_lecture_says(visit: Visit) -> None:

@@ -12,6 +12,7 @@ from PIL import Image
 
 from convlens.errors import ConvLensError
 from convlens.network.model_files import encode_model
+from convlens.network.snapshots import NAME, encode_weights
 from convlens.params import Params, load_params
 from convlens.stage import path_names
 from convlens.stages.evaluate import evaluate
@@ -91,6 +92,9 @@ def _write_model(folder: Path) -> None:
             "precision": "float32", "num_threads": 2, "device": "cpu", "epochs": 2, "best_epoch": 2,
             "data_digest": "0" * 64, "validation_loss": 0.6, "validation_accuracy": 0.6}  # fmt: skip
     (folder / "card.json").write_text(json.dumps(card))
+    snapshots = folder.with_name("snapshots")
+    snapshots.mkdir()
+    (snapshots / NAME.format(1)).write_bytes(encode_weights([0.5 * values for values in model.get_weights()]))
 
 
 def _write_invariance(home: Path) -> None:
@@ -114,7 +118,8 @@ def _write_own(folder: Path) -> None:
 def _run(home: Path, target: Path, params: Params, **changes: Path) -> None:
     inputs = {"manifest": "manifest.parquet", "validation": "result.json", "quarantine": "quarantine.csv",
               "gallery": "gallery.parquet", "leaks": "leaks.json",
-              "prepared": "prepared", "model_folder": "model", "history": "history.csv", "metrics": "metrics",
+              "prepared": "prepared", "model_folder": "model", "snapshots": "snapshots",
+              "history": "history.csv", "metrics": "metrics",
               "predictions": "predictions", "class_scores": "class_scores", "roc": "roc",
               "reliability": "reliability", "invariance_metrics": "invariance.json", "curves": "curves.csv",
               "places": "places.csv", "doubts": "doubts.csv", "own": "own",
@@ -140,7 +145,9 @@ def test_report_writes_exactly_its_files(written: Path) -> None:
     names = [photo["name"].rsplit("/", 1)[-1] for photo in _page_data(written)["photos"]]
     folders = [f"{number:02d}-{name}" for number, name in enumerate(names, start=1)]
     layers = {f"feature_maps/{folder}/conv_{i}.png" for folder in folders for i in range(1, 5)}
-    tables = {f"feature_maps/{name}.csv" for name in ("filters", "regions", "region_filters", "trust")}
+    tables = {f"feature_maps/{name}.csv" for name in ("filters", "regions", "region_filters", "trust",
+                                                      "over_time", "over_time_answers")}  # fmt: skip
+    tables |= {f"feature_maps/over_time_{epoch:05d}.png" for epoch in (1, 2)}
     assert found == layers | tables | {"report.html", "feature_maps.html", "summary.md",
                                        "feature_maps/maps_metrics.json", "model_card.md", "own.csv"}  # fmt: skip
 
@@ -155,7 +162,7 @@ def test_regions_of_own_photos_are_measured_on_the_pixels_of_the_network(written
     number = [photo["name"] for photo in _page_data(written)["photos"]].index("red.png")
     payload = json.loads(text.split(f'id="photo-{number}">')[1].split("</script>")[0])
     (region,) = payload["regions"]  # of 50x30 pixels, as the network sees 16x16 of them
-    assert (region["name"], region["null"]["num"]) == ("tongue", 4)
+    assert (region["name"], region["null"]["num"]) == ("tongue", 19)
     np.testing.assert_allclose(region["box"], [10 * 16 / 50, 5 * 16 / 30, 30 * 16 / 50, 20 * 16 / 30], rtol=1e-5)
 
 
@@ -171,6 +178,29 @@ def test_own_photos_come_first_then_mistakes_then_right_answers(written: Path, h
     assert [name for name, group, _ in photos if group == "mistake"] == worst["path"].head(2).tolist()
     right = [truth for _, group, truth in photos if group == "correct"]
     assert len(right) == min(3, int(predictions["correct"].sum()))
+
+
+def test_the_network_after_earlier_epochs_is_told(written: Path) -> None:
+    layers = pd.read_csv(written / "feature_maps" / "over_time.csv")
+    assert layers["epoch"].tolist() == [1] * 4 + [2] * 4
+    assert layers["layer"].tolist() == [f"conv_{number}" for number in range(1, 5)] * 2
+    now = layers[layers["epoch"] == 2]
+    assert (now["correlation_low"] == 1).all()
+    assert (now["formed"] == now["num_filters"] - now["dead"]).all()
+    answers = pd.read_csv(written / "feature_maps" / "over_time_answers.csv")
+    photos = _page_data(written)["photos"]
+    kept = answers[answers["epoch"] == 2]
+    assert kept["photo"].tolist() == [photo["name"] for photo in photos]
+    found = kept[["probability_cats", "probability_dogs"]].to_numpy()
+    np.testing.assert_allclose(found, [photo["probabilities"] for photo in photos], atol=1e-5)
+    assert not np.allclose(answers[answers["epoch"] == 1]["probability_dogs"], kept["probability_dogs"])
+    assert 'id="tab-time"' in (written / "feature_maps.html").read_text()
+
+
+def test_without_snapshots_nothing_is_told_of_epochs(home: Path, params: Params, tmp_path: Path) -> None:
+    _run(home, tmp_path, params, snapshots=tmp_path / "none", own=tmp_path / "none")
+    assert not list((tmp_path / "feature_maps").glob("over_time*"))
+    assert 'id="tab-time"' not in (tmp_path / "feature_maps.html").read_text()
 
 
 def test_unreadable_own_photo_is_named_on_the_page(written: Path) -> None:

@@ -15,7 +15,7 @@ from convlens.lens.occlusion import Box
 from convlens.lens.patches import Patches, strongest_patches
 from convlens.lens.profiles import Profile, profile_filters
 from convlens.lens.randomisation import Randomisation, randomise
-from convlens.lens.regions import RegionSummary, region_effects, region_ratios, summarise_regions
+from convlens.lens.regions import RegionSummary, plan_null, region_effects, region_ratios, summarise_regions
 from convlens.lens.saliency import cam_blocks, choose_cam, find_cam_targets, grad_cam
 from convlens.lens.shifts import Equivariance, ShiftedAnswers, equivariance, shift_answers
 from convlens.lens.trust import Curves, deletion_insertion
@@ -24,7 +24,8 @@ NUM_PROFILED = 48
 NUM_ABLATED = 16
 NUM_TRUSTED = 12
 NUM_WITH_REGIONS = 24
-NUM_NULL = 3
+MOST_NULL = 8
+NULL_BUDGET = 4e11  # multiplications for all random boxes: about twenty seconds on two cores
 ABLATION_BUDGET = 3.2e11  # multiplications: about fifteen seconds on two cores
 
 
@@ -164,8 +165,9 @@ def strongest_first(filters: pd.DataFrame, block: str) -> np.ndarray:
 def _regions(
     scorer: Scorer, photos: Sequence[np.ndarray], boxes: Sequence[Mapping[str, Box]], labels: np.ndarray
 ) -> list[RegionSummary]:
+    num_null = plan_null(scorer, sum(map(len, boxes)), budget=NULL_BUDGET, most=MOST_NULL)
     found = [
-        region_effects(scorer, photo, own, int(label), num_null=NUM_NULL, seed=[number])
+        region_effects(scorer, photo, own, int(label), num_null=num_null, seed=[number])
         for number, (photo, own, label) in enumerate(zip(photos, boxes, labels, strict=True))
     ]
     return summarise_regions(found)

@@ -6,7 +6,7 @@ Convolutional Neural Networks", Distill 2019.
 """
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from convlens.lens.arithmetic import Window, pad_window
@@ -18,6 +18,7 @@ POINTWISE = frozenset({
     "BatchNormalization", "LayerNormalization", "Normalization", "Rescaling", "Dropout", "SpatialDropout2D",
     "AlphaDropout", "GaussianDropout", "GaussianNoise", "ActivityRegularization", "Identity", "Cast",
     "RandomBrightness", "RandomContrast", "RandomFlip", "RandomRotation", "RandomTranslation", "RandomZoom",
+    "Sigmoid", "HardSigmoid", "HardSilu", "HardSwish", "Tanh", "Softplus", "LayerScale",
 })  # fmt: skip
 MERGES = frozenset({
     "Add", "Subtract", "Multiply", "Average", "Maximum", "Minimum", "Concatenate", "Divide", "TrueDivide",
@@ -37,10 +38,18 @@ class Span:
 
 @dataclass(frozen=True)
 class ReceptiveField:
-    """What a cell sees: `rows` and `columns` in pixels of the picture after resizing."""
+    """What a cell sees.
+
+    Attributes:
+        rows: in pixels of the picture after resizing.
+        columns: the same.
+        gated: the values were multiplied, channel by channel, by a factor that sees the whole picture, as squeeze and
+            excitation does (Hu et al. 2018, arXiv:1709.01507); their place on the picture stays.
+    """
 
     rows: Span
     columns: Span
+    gated: bool = False
 
 
 PIXEL = ReceptiveField(Span(1, 1, 0), Span(1, 1, 0))
@@ -89,17 +98,28 @@ def _is_channel_flip(call: Call) -> bool:
 
 def _after(call: Call, before: list[ReceptiveField | None]) -> ReceptiveField | None:
     known = [field for field in before if field is not None]
-    if not known or len(known) != len(before) or len(call.output.shape) != 4:
+    gated = _is_gate(call, before)
+    if not known or len(call.output.shape) != 4 or (len(known) != len(before) and not gated):
         return None
-    windows = layer_windows(call)
+    first, windows = known[0], layer_windows(call)
     if windows is not None:
-        return ReceptiveField(_slide(known[0].rows, windows[0]), _slide(known[0].columns, windows[1]))
-    if call.kind == "ZeroPadding2D":
-        (top, _), (left, _) = call.layer.padding
-        return ReceptiveField(_shift(known[0].rows, top), _shift(known[0].columns, left))
-    if call.kind in POINTWISE or call.kind in MERGES or _is_channel_flip(call):
-        return ReceptiveField(_join([f.rows for f in known]), _join([f.columns for f in known]))
+        return replace(first, rows=_slide(first.rows, windows[0]), columns=_slide(first.columns, windows[1]))
+    if call.kind in ("ZeroPadding2D", "Cropping2D"):
+        (top, _), (left, _) = call.layer.padding if call.kind == "ZeroPadding2D" else call.layer.cropping
+        sign = 1 if call.kind == "ZeroPadding2D" else -1
+        return replace(first, rows=_shift(first.rows, sign * top), columns=_shift(first.columns, sign * left))
+    if call.kind in POINTWISE | MERGES | {"Dense"} or _is_channel_flip(call):
+        rows, columns = _join([field.rows for field in known]), _join([field.columns for field in known])
+        return ReceptiveField(rows, columns, gated or any(field.gated for field in known))
     return None
+
+
+def _is_gate(call: Call, before: list[ReceptiveField | None]) -> bool:
+    """Whether maps are multiplied by one factor per channel, of a branch that sees the whole picture."""
+    if call.kind != "Multiply" or all(field is not None for field in before):
+        return False
+    unknown = [tensor for tensor, field in zip(call.inputs, before, strict=True) if field is None]
+    return all(len(tensor.shape) == 4 and tuple(tensor.shape[1:3]) == (1, 1) for tensor in unknown)
 
 
 def _slide(span: Span, window: Window) -> Span:

@@ -107,12 +107,15 @@ def cut_behind(lens: Lens, head: Head, tensor: Any) -> Cut:
 
 
 def multiplications(call: Call) -> int:
-    """Multiplications of a convolution or dense layer for one photo; others count nothing."""
-    weights = getattr(call.layer, "kernel", None)
-    if weights is None or len(call.output.shape) not in (2, 4):
+    """Multiplications of a layer with kernels for one photo: each weight once for every output cell.
+
+    Layers without kernels, and what they cost, count nothing.
+    """
+    kernels = [weight for weight in getattr(call.layer, "weights", []) if len(weight.shape) > 1]
+    if len(call.output.shape) not in (2, 4):
         return 0
     cells = int(np.prod(call.output.shape[1:-1])) if len(call.output.shape) == 4 else 1
-    return cells * int(np.prod(weights.shape))
+    return cells * sum(int(np.prod(kernel.shape)) for kernel in kernels)
 
 
 def batch_size(lens: Lens) -> int:

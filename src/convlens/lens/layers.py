@@ -5,6 +5,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+
 from convlens.lens.arithmetic import Window, dense_parameters, output_size, size_formula
 from convlens.lens.fields import CONVOLVES, MERGES, POINTWISE, ReceptiveField, layer_windows
 from convlens.lens.walk import Call
@@ -17,7 +19,7 @@ KINDS = {
     "Concatenate": "concatenation", "Resizing": "resize", "Rescaling": "rescale", "Dense": "dense",
     "Flatten": "flatten", "Dropout": "dropout", "GlobalAveragePooling2D": "global average",
     "GlobalMaxPooling2D": "global maximum", "ZeroPadding2D": "zero padding",
-    "Multiply": "product", "Flip": "channels reversed",
+    "Multiply": "product", "Flip": "channels reversed", "Cropping2D": "cropping",
 }  # fmt: skip
 
 
@@ -122,8 +124,10 @@ def _explain(
     """The formula in words and numbers, and the shape it gives."""
     if windows is not None:
         return _explain_windows(call, windows, before)
-    if call.kind in POINTWISE or (call.kind in MERGES and call.kind != "Concatenate"):
+    if call.kind in POINTWISE:
         return "as its input", before
+    if call.kind in MERGES and call.kind != "Concatenate":
+        return "as its inputs", np.broadcast_shapes(*(example_shape(tensor) for tensor in call.inputs))
     if call.kind == "Flatten":
         return " · ".join(str(size) for size in before) + f" = {math.prod(before):,}", (math.prod(before),)
     if call.kind in ("GlobalAveragePooling2D", "GlobalMaxPooling2D"):

@@ -9,10 +9,11 @@ from convlens.lens.ablation import ablate_filters, plan_ablation
 from convlens.lens.forward import Scorer
 from convlens.lens.lens import Look
 from convlens.lens.occlusion import SHARES, Box, Occlusion, occlude
-from convlens.lens.regions import RegionEffect, region_effects
+from convlens.lens.regions import RegionEffect, plan_null, region_effects
 from convlens.lens.saliency import CamTarget, grad_cam
 
-NUM_NULL = 4
+NULL_BUDGET = 2.5e10  # multiplications for the random boxes of one photo: about a second on two cores
+MOST_NULL = 19  # one more would lie beyond all of them, on either side, once in ten times
 EFFECT_BUDGET = 4e10  # multiplications for the filters of one photo: about two seconds on two cores
 
 
@@ -74,6 +75,7 @@ def draw_portrait(
     logits = scorer.logits(photo[np.newaxis])
     target = scorer.target_of(int(scorer.answers(logits)[0]))
     odds, chances = scorer.scores(logits, target)
+    num_null = plan_null(scorer, len(regions), budget=NULL_BUDGET, most=MOST_NULL)
     maps = grad_cam(scorer, photo[np.newaxis], np.array([target]), cams)
     return Portrait(
         look=look,
@@ -83,7 +85,7 @@ def draw_portrait(
         cams={name: values[0] for name, values in maps.items()},
         occlusions=[occlude(scorer, photo, target, share=share) for share in SHARES],
         effects=_switch_off(scorer, photo, filters, target),
-        regions=region_effects(scorer, photo, regions, target, num_null=NUM_NULL, seed=[0]),
+        regions=region_effects(scorer, photo, regions, target, num_null=num_null, seed=[0]),
     )
 
 

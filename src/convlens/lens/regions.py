@@ -14,11 +14,12 @@ import numpy as np
 from convlens.lens.blocks import Block
 from convlens.lens.estimates import CONFIDENCE, Estimates, estimate
 from convlens.lens.fields import Span
-from convlens.lens.forward import Scorer, batch_size, run_batches
+from convlens.lens.forward import Scorer, batch_size, multiplications, run_batches
 from convlens.lens.occlusion import Box, cover_effects
 from convlens.lens.saliency import cam_blocks
 
 TRIES = 20
+LEAST_NULL = 3
 
 
 @dataclass(frozen=True)
@@ -82,6 +83,12 @@ def region_effects(
                      chances[step * i + 1 : step * (i + 1)])
         for i, (name, box) in enumerate(known.items())
     ]  # fmt: skip
+
+
+def plan_null(scorer: Scorer, num_regions: int, *, budget: float, most: int) -> int:
+    """Random boxes per region, so that the multiplications of all of them stay within a budget; at least three."""
+    cost = num_regions * sum(multiplications(call) for call in scorer.lens.graph.calls)
+    return int(min(most, max(LEAST_NULL, budget // max(cost, 1))))
 
 
 def clip_box(box: Box, shape: tuple[int, int]) -> Box | None:

@@ -2,17 +2,19 @@
 
 Nested models are entered, and a convolution with its activation fused (`Conv2D(activation="relu")`) becomes two
 calls, so that the values before the activation are a tensor of the graph as well. Layers are called anew, with their
-own weights; the model's answer does not change by a bit.
+own weights; the model's answer does not change by a bit. A graph needs unique names, which layers of different nested
+models need not have: then a copy of the layer stands in the graph.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import keras
 
 from convlens.errors import ConvLensError
 
+START = "photo"
 CONVOLUTIONS = ("Conv2D", "DepthwiseConv2D", "SeparableConv2D")
 
 
@@ -25,7 +27,8 @@ class Call:
         layer: the Keras layer (or operation) that was called.
         inputs: tensors that went in.
         output: tensor that came out.
-        owner: the layer of the user's model; differs from `layer` where a fused activation was split off.
+        owner: the layer of the user's model; differs from `layer` where a fused activation was split off, and where a
+            copy under another name stands in the graph.
     """
 
     name: str
@@ -42,7 +45,24 @@ class Call:
     @property
     def is_fused_activation(self) -> bool:
         """Whether this is the activation that was split off a convolution."""
-        return self.layer is not self.owner and self.kind == "Activation"
+        return self.kind == "Activation" and type(self.owner).__name__ in CONVOLUTIONS
+
+
+@dataclass
+class _Notes:
+    """What has been noted on the walk: the calls, the names taken, and copies of layers by `id(layer)`."""
+
+    calls: list[Call] = field(default_factory=list)
+    names: set[str] = field(default_factory=lambda: {START})
+    copies: dict[int, Any] = field(default_factory=dict)
+
+    def claim(self, name: str) -> str:
+        """The name, or one like it that nothing in the graph has."""
+        found, number = name, 2
+        while found in self.names:
+            found, number = f"{name}_{number}", number + 1
+        self.names.add(found)
+        return found
 
 
 @dataclass(frozen=True)
@@ -62,10 +82,10 @@ def walk_model(model: keras.Model) -> Graph:
     """
     _require_one(model)
     shape, dtype = model.inputs[0].shape, model.inputs[0].dtype
-    start = keras.Input(batch_shape=(None, *shape[1:]), dtype=dtype, name="photo")
-    calls: list[Call] = []
-    answer = _enter(model, start, prefix="", calls=calls)
-    return Graph(start, tuple(calls), answer)
+    start = keras.Input(batch_shape=(None, *shape[1:]), dtype=dtype, name=START)
+    notes = _Notes()
+    answer = _enter(model, start, prefix="", notes=notes)
+    return Graph(start, tuple(notes.calls), answer)
 
 
 def _require_one(model: keras.Model) -> None:
@@ -92,10 +112,10 @@ def _is_graph(layer: Any) -> bool:
     return isinstance(layer, keras.Sequential) or (isinstance(layer, keras.Model) and hasattr(layer, "operations"))
 
 
-def _enter(model: keras.Model, tensors: Any, *, prefix: str, calls: list[Call]) -> Any:
+def _enter(model: keras.Model, tensors: Any, *, prefix: str, notes: _Notes) -> Any:
     """Call every layer of a model on `tensors`, noting each call; gives the model's output tensors."""
     flat = [_cast(tensor, known.dtype) for tensor, known in zip(keras.tree.flatten(tensors), model.inputs, strict=True)]
-    visit = _visitor(prefix, calls)
+    visit = _visitor(prefix, notes)
     if isinstance(model, keras.Sequential):
         tensor = flat[0]
         for layer in model.layers:
@@ -124,20 +144,32 @@ def _run(model: keras.Model, tensors: list[Any], visit: Callable[..., Any]) -> A
     return keras.tree.pack_sequence_as(model.output, [reached[id(mark)] for mark in markers])
 
 
-def _visitor(prefix: str, calls: list[Call]) -> Callable[..., Any]:
+def _visitor(prefix: str, notes: _Notes) -> Callable[..., Any]:
     def visit(layer: Any, *args: Any, **kwargs: Any) -> Any:
         if isinstance(layer, keras.layers.InputLayer):
             return layer(*args, **kwargs)
         if _is_graph(layer):
-            return _enter(layer, args[0], prefix=f"{prefix}{layer.name}/", calls=calls)
+            return _enter(layer, args[0], prefix=f"{prefix}{layer.name}/", notes=notes)
         inputs = tuple(t for t in keras.tree.flatten((args, kwargs)) if isinstance(t, keras.KerasTensor))
         if _has_fused_activation(layer):
-            return _call_split(layer, inputs, name=prefix + layer.name, calls=calls)
-        output = layer(*args, **kwargs)
-        calls.append(Call(prefix + layer.name, layer, inputs, output, layer))
+            return _call_split(layer, inputs, name=prefix + layer.name, notes=notes)
+        own = _own(layer, notes)
+        output = own(*args, **kwargs)
+        if own is not layer and getattr(layer, "weights", []):
+            own.set_weights(layer.get_weights())
+        notes.calls.append(Call(prefix + layer.name, own, inputs, output, layer))
         return output
 
     return visit
+
+
+def _own(layer: Any, notes: _Notes) -> Any:
+    """The layer itself, or, where its name is taken, a copy under another name; always the same for one layer."""
+    if id(layer) not in notes.copies:
+        name = notes.claim(layer.name)
+        renamed = name != layer.name
+        notes.copies[id(layer)] = type(layer).from_config({**layer.get_config(), "name": name}) if renamed else layer
+    return notes.copies[id(layer)]
 
 
 def _cast(tensor: Any, dtype: str) -> Any:
@@ -149,14 +181,14 @@ def _has_fused_activation(layer: Any) -> bool:
     return type(layer).__name__ in CONVOLUTIONS and layer.activation is not keras.activations.linear
 
 
-def _call_split(layer: Any, inputs: tuple[Any, ...], *, name: str, calls: list[Call]) -> Any:
+def _call_split(layer: Any, inputs: tuple[Any, ...], *, name: str, notes: _Notes) -> Any:
     """Call a convolution without its activation, then the activation: the same operations in the same order."""
-    linear = type(layer).from_config({**layer.get_config(), "activation": None})
+    linear = type(layer).from_config({**layer.get_config(), "activation": None, "name": notes.claim(layer.name)})
     linear.build(inputs[0].shape)
     linear.set_weights(layer.get_weights())
     before = linear(inputs[0])
-    activation = keras.layers.Activation(layer.activation, name=f"{layer.name}_activation")
+    activation = keras.layers.Activation(layer.activation, name=notes.claim(f"{layer.name}_activation"))
     after = activation(before)
-    calls.append(Call(name, linear, inputs, before, layer))
-    calls.append(Call(f"{name}/activation", activation, (before,), after, layer))
+    notes.calls.append(Call(name, linear, inputs, before, layer))
+    notes.calls.append(Call(f"{name}/activation", activation, (before,), after, layer))
     return after

@@ -16,21 +16,34 @@ def work_out(recipe: Recipe, inputs: np.ndarray) -> np.ndarray:
         recipe: of a block.
         inputs: (rows, columns, channels), without the zeros of padding.
     """
+    return follow_steps(recipe, convolve(recipe, inputs))
+
+
+def convolve(recipe: Recipe, inputs: np.ndarray) -> np.ndarray:
+    """The values of the convolution itself, with its bias; arguments as for `work_out`."""
     ends = [_padding(*facts) for facts in zip(inputs.shape, recipe.windows, recipe.cells, strict=False)]
     values = _convolve(recipe, np.pad(inputs.astype(np.float64), (*ends, (0, 0))))
-    if recipe.bias is not None:
-        values = values + recipe.bias
+    return values if recipe.bias is None else values + recipe.bias
+
+
+def follow_steps(recipe: Recipe, values: np.ndarray) -> np.ndarray:
+    """What the recipe's steps make of the values of its convolution."""
     for step in recipe.steps:
         values = apply_step(step, values)
     return values
 
 
 def derive_steps(steps: Sequence[Step], stored: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """The maps of a block's steps: those that are stored, and those that follow from the step before."""
+    """The maps of a block's steps: those that are stored, and those that follow from the step before.
+
+    What comes ahead of the first stored step is left out.
+    """
     maps: dict[str, np.ndarray] = {}
-    before = np.empty(0)
+    before: np.ndarray | None = None
     for step in steps:
-        maps[step.name] = before = stored[step.name] if step.name in stored else apply_step(step, before)
+        before = stored.get(step.name, None if before is None else apply_step(step, before))
+        if before is not None:
+            maps[step.name] = before
     return maps
 
 

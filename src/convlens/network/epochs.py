@@ -64,7 +64,7 @@ class Epochs:
     def __init__(
         self, recipe: Recipe, body: keras.Model, train: Photos, validation: Photos, *, devices: Devices = SINGLE
     ) -> None:
-        self.recipe, self._body, self._train, self._validation = recipe, body, train, validation
+        self.recipe, self.body, self._train, self._validation = recipe, body, train, validation
         params = recipe.train
         self._batch_size = min(params.batch_size, len(train.labels))
         self._num_steps = count_steps(len(train.labels), self._batch_size)
@@ -114,7 +114,7 @@ class Epochs:
             The values of `EpochReport`, and training photos per second.
         """
         size, started = self.size_at(start), time.monotonic()
-        phase = phase_at(start, self.recipe.model, self._body)
+        phase = phase_at(start, self.recipe.model, self.body)
         self._steps.reseed(seed=self.recipe.train.seed, epoch=self.num_done)
         loss, accuracy = self._train_epoch(start, end, size=size, phase=phase)
         trained = time.monotonic() - started
@@ -134,10 +134,10 @@ class Epochs:
     def result(self) -> tuple[keras.Model, History, int]:
         """The body with the weights of the best or the last epoch, as `train.keep` says; history; that epoch."""
         if self.recipe.train.keep == "best":
-            for variable, value in zip(self._body.variables, self._best, strict=True):
+            for variable, value in zip(self.body.variables, self._best, strict=True):
                 variable.assign(value)
-            return self._body, self._history, self._best_epoch
-        return self._body, self._history, len(self._history)
+            return self.body, self._history, self._best_epoch
+        return self.body, self._history, len(self._history)
 
     def measure(self) -> dict[int, float]:
         """Seconds that an epoch takes, by picture size, from some steps whose effect is undone."""
@@ -148,7 +148,7 @@ class Epochs:
         return costs
 
     def _measure_epoch(self, size: int) -> float:
-        phase = phase_at(1.0, self.recipe.model, self._body)
+        phase = phase_at(1.0, self.recipe.model, self.body)
         rows = np.arange(min(VALIDATION_BATCH, len(self._validation.labels)))
 
         def steps(count: int) -> None:
@@ -164,7 +164,7 @@ class Epochs:
         return self._num_steps * _time(steps, self._fixed_count) + validation
 
     def _variables(self) -> list[keras.Variable]:
-        return [*self._body.variables, *self._optimizer.variables]
+        return [*self.body.variables, *self._optimizer.variables]
 
     def _assign(self, values: list[np.ndarray]) -> None:
         for variable, value in zip(self._variables(), values, strict=True):
@@ -216,7 +216,7 @@ class Epochs:
         if not earlier or values["validation_loss"] < min(earlier):
             self._best_epoch = len(self._history)
             if self.recipe.train.keep == "best":
-                self._best = [variable.numpy() for variable in self._body.variables]
+                self._best = [variable.numpy() for variable in self.body.variables]
 
 
 def validation_size(size: int, sizes: tuple[TrainingSize, ...], full: int) -> int:

@@ -30,6 +30,7 @@ class EpochReport:
         photos_per_second: training photos over the time of the training steps.
         memory_megabytes: memory that this process holds after the epoch, in millions of bytes.
         seconds_left: what the epochs to come will take.
+        weights: gives the network's weights after this epoch; to be called before the next one.
     """
 
     values: dict[str, float]
@@ -38,6 +39,7 @@ class EpochReport:
     photos_per_second: float
     memory_megabytes: float
     seconds_left: float
+    weights: Callable[[], list[np.ndarray]]
 
 
 @dataclass(frozen=True)
@@ -125,7 +127,8 @@ class _Training:
         self._learn(int(values["image_size"]), number + 1)
         left = self._budget.seconds_left(self._plan, number + 1, self._epochs.size_at)
         memory = psutil.Process().memory_info().rss / 1e6
-        return EpochReport(values, self._plan.num_epochs, seconds, photos_per_second, memory, left)
+        weights = self._epochs.body.get_weights
+        return EpochReport(values, self._plan.num_epochs, seconds, photos_per_second, memory, left, weights)
 
     def _learn(self, size: int, num_done: int) -> None:
         """Note what an epoch took, what came between it and the one before included, and correct the plan."""

@@ -15,10 +15,10 @@ from convlens.report.feature_maps_colours import POSITIVE, SIGNED, colour_hex
 from convlens.report.feature_maps_encode import RARE, EncodedPhoto, compact_json
 
 TEMPLATES = Path(__file__).parent / "templates"
-FORMAT = 2
+FORMAT = 3
 DEFAULTS: Mapping[str, Any] = {
-    "temperature": 1.0, "camSteps": [], "camStep": None, "program": None, "programWhy": "", "regions": [],
-    "numRegionPhotos": 0, "trust": None,
+    "temperature": 1.0, "centerCrop": None, "camSteps": [], "camStep": None, "program": None, "programWhy": "",
+    "regions": [], "numRegionPhotos": 0, "trust": None,
 }  # fmt: skip
 GROUPS = (("own", "Your photos"), ("mistake", "Mistakes"), ("correct", "Right answers"))
 
@@ -127,6 +127,7 @@ def render_feature_maps(inputs: FeatureMapInputs) -> str:
         inputs=inputs,
         groups=_group_photos(inputs.photos),
         specs=_specs(inputs),
+        short_names=shorten_names([block["name"] for block in inputs.encoded_blocks]),
         totals=count_filters(inputs.filters, inputs.encoded_blocks),
         data=compact_json(_page_data(inputs)),
         resources=inputs.resources,
@@ -144,6 +145,15 @@ def count_filters(filters: pd.DataFrame, encoded_blocks: Sequence[dict[str, Any]
         "dead": int(filters["dead"].sum()) if len(filters) else 0,
         "rare": int(((filters["firing_rate"] < RARE) & ~filters["dead"].astype(bool)).sum()) if len(filters) else 0,
     }
+
+
+def shorten_names(names: Sequence[str]) -> dict[str, str]:
+    """Names of layers without the models that all of them lie in: `conv_1` for `backbone/stem/conv_1`."""
+    split = [name.split("/") for name in names]
+    shared = 0
+    while split and all(len(parts) > shared + 1 and parts[shared] == split[0][shared] for parts in split):
+        shared += 1
+    return {name: "/".join(parts[shared:]) for name, parts in zip(names, split, strict=True)}
 
 
 @cache
@@ -182,6 +192,7 @@ def _spec(row: LayerRow, block: Block) -> str:
     kernel = "×".join(str(size) for size in row.kernel_size or ())
     stride = " by ".join(str(step) for step in dict.fromkeys(row.strides or ()))
     sees = "the whole photo" if field is None else f"{field.columns.size}×{field.rows.size} pixels"
+    sees += ", and the whole photo through gates" if field is not None and field.gated else ""
     return f"{row.kind} {kernel}, stride {stride}, {row.padding} padding · a cell sees {sees}"
 
 

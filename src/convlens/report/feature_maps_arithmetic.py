@@ -1,6 +1,7 @@
 """Kernels, and how each value is made, as the page reads them."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -9,7 +10,9 @@ from convlens.report.feature_maps_blocks import Block
 from convlens.report.feature_maps_encode import is_stored
 from convlens.report.feature_maps_sprites import as_base64
 
-MAX_KERNEL_VALUES = 786_432  # about 4 MB of base64 for all kernels of the page
+MAX_KERNEL_VALUES = 1_300_000  # about 3.5 MB of base64 for all kernels of the page
+MAX_WORKED = 64_000_000  # multiplications for the maps of one convolution: about a tenth of a second in a browser
+LARGEST = 32_767
 MAX_FINE_VALUES = 600_000  # per photo: map values stored twice as finely
 NO_ROOM = "Its kernels would make this page too large."
 
@@ -55,8 +58,41 @@ def fine_steps(blocks: Sequence[Block], planned: Mapping[str, Any]) -> frozenset
     return frozenset(_stored(owners, name) for name in names)
 
 
-def encode_arithmetic(recipe: Any, shown: np.ndarray, *, block: str, error: tuple[float, float]) -> dict[str, Any]:
-    """One block's arithmetic; its kernels are stored apart."""
+def worked_convolutions(
+    blocks: Sequence[Block], planned: Mapping[str, Any], fine: frozenset[str], chosen: Mapping[str, np.ndarray]
+) -> frozenset[str]:
+    """Convolutions whose maps the page works out instead of storing them.
+
+    Those that something is compared with, or read from, stay; so do those that a browser would be slow at.
+    """
+    costs: dict[str, int] = {}
+    for block in blocks:
+        if block.name in planned:
+            rows, columns, _ = block.steps[0].shape
+            costs[block.name] = rows * columns * planned[block.name].kernel[chosen[block.name]].size
+    return frozenset(name for name, cost in costs.items() if cost <= MAX_WORKED and name not in fine)
+
+
+def round_kernels(planned: Mapping[str, Any]) -> dict[str, Any]:
+    """The recipes with their kernels as the page holds them: 16 bits a weight, one step per filter."""
+    return {
+        name: replace(recipe, kernel=_decode(*_round(recipe.kernel), recipe.kernel.shape))
+        for name, recipe in planned.items()
+    }
+
+
+def encode_arithmetic(
+    recipe: Any, shown: np.ndarray, *, block: str, error: tuple[float, float], map_error: float | None = None
+) -> dict[str, Any]:
+    """One block's arithmetic; its kernels are stored apart.
+
+    Args:
+        recipe: of the block.
+        shown: filters shown.
+        block: its name.
+        error: largest difference of values worked out to the network's own, absolute and as a share of the largest.
+        map_error: the same of the convolution's own map, where the page works it out; else None.
+    """
     return {
         "kind": recipe.kind,
         "windows": [
@@ -72,12 +108,30 @@ def encode_arithmetic(recipe: Any, shown: np.ndarray, *, block: str, error: tupl
         "input": _encode_source(recipe.source),
         "error": float(f"{error[0]:.2g}"),
         "errorShare": float(f"{error[1]:.2g}"),
+        "mapError": None if map_error is None else float(f"{map_error:.2g}"),
     }
 
 
-def encode_kernels(planned: Mapping[str, Any], chosen: Mapping[str, np.ndarray]) -> dict[str, str]:
-    """Kernels of the filters shown, float32, by name of the block."""
-    return {name: as_base64(recipe.kernel[chosen[name]]) for name, recipe in planned.items()}
+def encode_kernels(planned: Mapping[str, Any], chosen: Mapping[str, np.ndarray]) -> dict[str, dict[str, str]]:
+    """Kernels of the filters shown by name of the block: whole numbers of 16 bits, and a step per filter."""
+    found = {}
+    for name, recipe in planned.items():
+        whole, step = _round(recipe.kernel[chosen[name]])
+        found[name] = {"step": as_base64(step), "values": as_base64(whole)}
+    return found
+
+
+def _round(kernel: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Whole numbers (filters, weights) and their steps."""
+    flat = kernel.reshape(len(kernel), -1).astype(np.float64)
+    step = (np.abs(flat).max(axis=1) / LARGEST).astype(np.float32)
+    places = flat / np.where(step > 0, step, 1).astype(np.float64)[:, np.newaxis]
+    return np.clip(np.round(places), -LARGEST, LARGEST).astype("<i2"), step
+
+
+def _decode(whole: np.ndarray, step: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
+    """As a browser reads it: the product in double precision, kept as float32."""
+    return (whole * step.astype(np.float64)[:, np.newaxis]).astype(np.float32).reshape(shape)
 
 
 def _encode_source(source: Any) -> dict[str, Any]:

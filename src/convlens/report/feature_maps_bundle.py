@@ -5,7 +5,7 @@ from pathlib import Path
 
 ASSETS = Path(__file__).parent / "assets" / "feature_maps"
 ENTRY = "page.js"
-STYLES = ("page.css", "filters.css", "views.css", "print.css")
+STYLES = ("page.css", "filters.css", "views.css", "over_time.css", "print.css")
 IMPORT = re.compile(r"^import\s.*?from\s+\"\./([\w-]+\.js)\";\n", re.MULTILINE | re.DOTALL)
 EXPORT = re.compile(r"^export (?=(?:async )?function|const|class)", re.MULTILINE)
 

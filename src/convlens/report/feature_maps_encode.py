@@ -1,7 +1,8 @@
 """What the feature-map page holds: blocks, filters and photos as compact JSON.
 
-The page stores the maps of convolutions, activations and sums. It works out normalisations (an affine function per
-filter) and poolings (from the maps before them) by itself, as the network does.
+The page stores the maps of activations and sums, and of convolutions that it cannot work out. Other convolutions (from
+their input and kernels), normalisations (an affine function per filter) and poolings (from the maps before them) it
+works out by itself, as the network does.
 """
 
 import json
@@ -12,11 +13,12 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from convlens.report.feature_maps_blocks import Block, Span, Step, Window
+from convlens.report.feature_maps_blocks import Block, Field, Span, Step, Window
 from convlens.report.feature_maps_sprites import as_base64, encode_png, make_sprite
 
 RARE = 0.01  # a filter that fires on a smaller share of photos is called rare
-MAX_VALUES = 1_500_000  # stored map values per photo: about 1 MB
+MAX_VALUES = 1_500_000  # map values per photo; how many bytes they take is only known once they are stored
+MAX_SHOWN = 3_000  # filters of the whole page: each has a card of half a kilobyte, and a tile to draw
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,20 +68,34 @@ class EncodedPhoto:
         return len(self.stored) + len(self.payload)
 
 
-def choose_filters(blocks: Sequence[Block], filters: pd.DataFrame, max_filters: int) -> dict[str, np.ndarray]:
+def choose_filters(
+    blocks: Sequence[Block], filters: pd.DataFrame, max_filters: int, *, max_values: int | None = None
+) -> dict[str, np.ndarray]:
     """The filters to show of every block: all, or the strongest by their mean over the sample; sorted indices.
 
-    Besides `max_filters` there is a bound on values per photo, which the largest maps meet first.
+    Besides `max_filters` there are bounds on filters of the page, and on values per photo. Layers with many filters,
+    and with large maps, meet them first; a layer that needs less than its even share leaves the rest to the others.
+
+    Args:
+        blocks: convolutions and what follows them.
+        filters: one row per filter: layer, filter, mean.
+        max_filters: at most, per layer.
+        max_values: map values per photo, at most; None for `MAX_VALUES`.
     """
-    room = MAX_VALUES
-    chosen: dict[str, np.ndarray] = {}
-    by_size = sorted(blocks, key=lambda block: _values_per_filter(block) * min(block.num_filters, max_filters))
-    for position, block in enumerate(by_size):
-        share = room // (len(by_size) - position)
-        count = max(1, min(block.num_filters, max_filters, share // _values_per_filter(block)))
-        room -= count * _values_per_filter(block)
-        chosen[block.name] = _strongest(block, filters, count)
-    return {block.name: chosen[block.name] for block in blocks}
+    counts = [min(block.num_filters, max_filters) for block in blocks]
+    counts = _share_room(counts, [1] * len(counts), MAX_SHOWN)
+    counts = _share_room(counts, [_values_per_filter(block) for block in blocks], max_values or MAX_VALUES)
+    return {block.name: _strongest(block, filters, count) for block, count in zip(blocks, counts, strict=True)}
+
+
+def _share_room(counts: Sequence[int], costs: Sequence[int], room: int) -> list[int]:
+    """Counts that cost no more than there is room, at least one of each; what is cheap is served first."""
+    found = list(counts)
+    order = sorted(range(len(counts)), key=lambda i: counts[i] * costs[i])
+    for position, i in enumerate(order):
+        found[i] = max(1, min(counts[i], room // (len(order) - position) // costs[i]))
+        room -= found[i] * costs[i]
+    return found
 
 
 def encode_blocks(
@@ -87,13 +103,25 @@ def encode_blocks(
     filters: pd.DataFrame,
     chosen: Mapping[str, np.ndarray],
     extras: Mapping[str, Mapping[str, Any]] | None = None,
+    *,
+    worked: frozenset[str] = frozenset(),
 ) -> list[dict[str, Any]]:
-    """The blocks with their steps; `extras` adds what else is known by name of the block, as FORMAT.md names it."""
-    known = extras or {}
-    return [
-        _encode_block(block, filters[filters["layer"] == block.name], chosen[block.name], known.get(block.name, {}))
-        for block in blocks
-    ]
+    """The blocks with their steps.
+
+    Args:
+        blocks: convolutions and what follows them.
+        filters: one row per filter, by the lens.
+        chosen: filters shown, by name of the block.
+        extras: what else is known, by name of the block, as FORMAT.md names it.
+        worked: convolutions that the page works out.
+    """
+    found = []
+    for block in blocks:
+        shown, known = chosen[block.name], (extras or {}).get(block.name, {})
+        steps = [_encode_step(step, shown, is_stored(step, i, worked)) for i, step in enumerate(block.steps)]
+        rows = filters[filters["layer"] == block.name]
+        found.append(_encode_block(block, rows, shown) | {"steps": steps} | dict(known))
+    return found
 
 
 def store_maps(
@@ -101,6 +129,7 @@ def store_maps(
     blocks: Sequence[Block],
     chosen: Mapping[str, np.ndarray],
     fine: frozenset[str] = frozenset(),
+    worked: frozenset[str] = frozenset(),
 ) -> StoredMaps:
     """Maps of one photo as sprites.
 
@@ -109,6 +138,7 @@ def store_maps(
         blocks: convolutions and what follows them.
         chosen: filters shown, by name of the block.
         fine: stored steps to keep finely.
+        worked: convolutions that the page works out, so that they are left out.
     """
     limits: dict[str, tuple[float, float]] = {}
     texts: dict[str, dict[str, str]] = {}
@@ -118,7 +148,7 @@ def store_maps(
             values = maps[step.name][:, :, chosen[block.name]]
             finite = np.where(np.isfinite(values), values, 0)
             limits[step.name] = (_rounded(finite.min()), _rounded(finite.max()))
-            if is_stored(step, index):
+            if is_stored(step, index, worked):
                 sprite = make_sprite(values, fine=step.name in fine)
                 low = {"low": as_base64(sprite.low)} if sprite.low else {}
                 texts[step.name] = {"png": as_base64(sprite.png), "offset": as_base64(sprite.offset),
@@ -138,14 +168,15 @@ def encode_photo(
     known = {"name": photo.name, "group": photo.group, "truth": photo.truth, "answer": photo.answer,
              "probabilities": [round(float(p), 6) for p in photo.probabilities],
              "storedSize": list(photo.stored.shape[:2]), "pictureSize": list(photo.picture.shape[:2])}  # fmt: skip
-    held = {"picture": as_base64(encode_png(photo.picture)), "limits": stored.limits, "maps": stored.texts}
+    picture = None if np.array_equal(photo.stored, photo.picture) else as_base64(encode_png(photo.picture))
+    held = {"picture": picture, "limits": stored.limits, "maps": stored.texts}
     text = compact_json(held | dict(payload or {}))
     return EncodedPhoto(known | dict(facts or {}), as_base64(encode_png(photo.stored)), text, stored.limits)
 
 
-def is_stored(step: Step, index: int) -> bool:
-    """Whether the page holds a step's values; the others it works out from the step before."""
-    return index == 0 or (step.scale is None and step.windows is None)
+def is_stored(step: Step, index: int, worked: frozenset[str] = frozenset()) -> bool:
+    """Whether the page holds a step's values; the others it works out from the step before, or from the input."""
+    return step.name not in worked and (index == 0 or (step.scale is None and step.windows is None))
 
 
 def compact_json(value: Any) -> str:
@@ -166,7 +197,7 @@ def _strongest(block: Block, filters: pd.DataFrame, count: int) -> np.ndarray:
     return np.sort(order[:count])
 
 
-def _encode_block(block: Block, rows: pd.DataFrame, shown: np.ndarray, extras: Mapping[str, Any]) -> dict[str, Any]:
+def _encode_block(block: Block, rows: pd.DataFrame, shown: np.ndarray) -> dict[str, Any]:
     return {
         "name": block.name,
         "isConvolution": block.is_convolution,
@@ -175,16 +206,14 @@ def _encode_block(block: Block, rows: pd.DataFrame, shown: np.ndarray, extras: M
         "numRare": int(((rows["firing_rate"] < RARE) & ~rows["dead"]).sum()) if len(rows) else 0,
         "response": block.response.name,
         "shown": shown.tolist(),
-        "steps": [_encode_step(step, i, shown) for i, step in enumerate(block.steps)],
         "facts": None,
         "arithmetic": None,
         "why": "",
-    } | dict(extras)
+    }
 
 
-def _encode_step(step: Step, index: int, shown: np.ndarray) -> dict[str, Any]:
+def _encode_step(step: Step, shown: np.ndarray, stored: bool) -> dict[str, Any]:
     field = step.receptive_field
-    stored = is_stored(step, index)
     return {
         "name": step.name,
         "kind": step.kind,
@@ -192,11 +221,16 @@ def _encode_step(step: Step, index: int, shown: np.ndarray) -> dict[str, Any]:
         "shape": list(step.shape[:2]),
         "rectified": step.rectified,
         "stored": stored,
-        "field": None if field is None else {"rows": _span(field.rows), "columns": _span(field.columns)},
+        "field": None if field is None else _field(field),
         "scale": None if stored or step.scale is None else as_base64(step.scale[shown]),
         "offset": None if stored or step.offset is None else as_base64(step.offset[shown]),
         "windows": None if stored or step.windows is None else [_window(window) for window in step.windows],
     }
+
+
+def _field(field: Field) -> dict[str, Any]:
+    spans = {"rows": _span(field.rows), "columns": _span(field.columns)}
+    return spans | {"gated": True} if field.gated else spans
 
 
 def _span(span: Span) -> dict[str, int]:

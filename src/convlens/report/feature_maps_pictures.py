@@ -31,7 +31,7 @@ def draw_tiles(maps: np.ndarray, *, title: str, subtitle: str, rectified: bool) 
     return _compose(tiles, table, limit=limit, words=(title, subtitle), signed=not rectified)
 
 
-def _font(size: int) -> ImageFont.FreeTypeFont:
+def write_font(size: int) -> ImageFont.FreeTypeFont:
     """DejaVu, which comes with matplotlib and knows most alphabets."""
     from matplotlib import get_data_path
 
@@ -56,8 +56,8 @@ def _compose(
 
 def _write(page: Image.Image, title: str, subtitle: str) -> None:
     pen = ImageDraw.Draw(page)
-    pen.text((MARGIN, MARGIN - 6), title, fill=INK, font=_font(20))
-    pen.text((MARGIN, MARGIN + 22), subtitle, fill=FAINT, font=_font(13))
+    pen.text((MARGIN, MARGIN - 6), title, fill=INK, font=write_font(20))
+    pen.text((MARGIN, MARGIN + 22), subtitle, fill=FAINT, font=write_font(13))
 
 
 def _draw_legend(page: Image.Image, table: np.ndarray, *, limit: float, signed: bool) -> None:
@@ -65,7 +65,7 @@ def _draw_legend(page: Image.Image, table: np.ndarray, *, limit: float, signed: 
     left, top = page.width - MARGIN - 256, MARGIN
     ramp = table[colour_index(np.linspace(-1 if signed else 0, 1, 256), 1.0, signed=signed)]
     page.paste(Image.fromarray(np.broadcast_to(ramp, (12, 256, 3)).copy()), (left, top))
-    pen, font = ImageDraw.Draw(page), _font(12)
+    pen, font = ImageDraw.Draw(page), write_font(12)
     values = (-limit, 0.0, limit) if signed else (0.0, limit / 2, limit)
     for x, value, anchor in zip((0, 128, 256), values, ("lt", "mt", "rt"), strict=True):
         text = f"{value:.3g}".replace("-", "\N{MINUS SIGN}")

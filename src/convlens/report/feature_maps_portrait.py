@@ -36,7 +36,7 @@ def encode_grid(values: np.ndarray) -> dict[str, Any]:
 
 
 def describe_answer(
-    portrait: Any, *, answer: str, truth: str | None, probability: float, classes: Sequence[str], mirror: bool
+    portrait: Any, *, answer: str, truth: str | None, probability: float, classes: Sequence[str]
 ) -> str:
     """One plain sentence about the answer; every number in it was measured.
 
@@ -44,17 +44,18 @@ def describe_answer(
         portrait: of the photo.
         answer: the class the network says.
         truth: its class, None if unknown.
-        probability: of the answer, as shown.
+        probability: of the answer, as shown: it may be a mean over views of the photo, such as its mirror image.
         classes: names of the classes.
-        mirror: whether the probability shown takes the mirror image in.
     """
     verdict = "" if truth is None else ", rightly" if truth == answer else f", but it is {truth}"
     start = f"The network says {answer}, {_percent(probability)}{verdict}"
     same = classes[portrait.target] == answer
-    if not same and len(classes) > 2:  # the mirror image made the answer another one
+    if not same and len(classes) > 2:  # another view made the answer another one
         return f"{start}."
     finest = portrait.occlusions[0] if portrait.occlusions else None
-    parts = [_strongest_box(portrait, finest, answer, same=same, mirror=mirror)] if finest is not None else []
+    parts = []
+    if finest is not None:
+        parts = [_strongest_box(portrait, finest, answer, same=same, probability=probability)]
     parts += [_strongest_region(portrait, same=same)] if portrait.regions else []
     return "; ".join([start, *parts]) + "."
 
@@ -66,24 +67,24 @@ def place_words(row: float, column: float) -> str:
     return "in the centre" if (down, across) == ("middle", "centre") else f"at the {down} {across}"
 
 
-def _strongest_box(portrait: Any, found: Any, answer: str, *, same: bool, mirror: bool) -> str:
+def _strongest_box(portrait: Any, found: Any, answer: str, *, same: bool, probability: float) -> str:
     """Where covering lowers the probability of the answer most."""
     effects = found.probability if same else -found.probability
     row, column = np.unravel_index(int(effects.argmax()), effects.shape)
     size = f"{found.size[1]}×{found.size[0]} pixels"
     if effects[row, column] < FAINT:
-        return f"no covered box of {size} lowers that by as much as one point"
+        return f"covering any box of {size} lowers that by less than one point"
     height, width = portrait.look.picture.shape[:2]
     middle = (
         (row * found.stride[0] + found.size[0] / 2) / height,
         (column * found.stride[1] + found.size[1] / 2) / width,
     )
     before = portrait.probability if same else 1 - portrait.probability
-    alone = ", seen without the mirror image," if mirror else ""
+    alone = " (the photo on its own)" if _percent(before) != _percent(probability) else ""
     after = before - float(effects[row, column])
     return (
-        f"covering {size} {place_words(*middle)} takes the probability of {answer}{alone} from "
-        f"{_percent(before)} to {_percent(after)}"
+        f"covering a box of {size} {place_words(*middle)}, the one that counts most, lowers the probability of "
+        f"{answer} from {_percent(before)}{alone} to {_percent(after)}"
     )
 
 
@@ -91,11 +92,12 @@ def _strongest_region(portrait: Any, *, same: bool) -> str:
     """The named region that does most beyond random boxes of its size."""
     sign = 1 if same else -1
     best = max(portrait.regions, key=lambda found: (sign * (found.effect - _mean(found.null)), found.name))
-    name = best.name.replace("_", " ")
     lost, chance = sign * best.effect, sign * _mean(best.null)
+    if lost < FAINT or lost <= (sign * best.null).max(initial=0.0):
+        return "covering any of its named parts lowers it no more than random boxes of the same size do"
     return (
-        f"of its named parts the {name} counts most: covering it changes the probability by {_points(-lost)}, "
-        f"random boxes of its size by {_points(-chance)} on average"
+        f"of its named parts the {best.name.replace('_', ' ')} counts most: covering it lowers the probability by "
+        f"{_points(lost)}, covering random boxes of its size changes it by {_points(-chance, signed=True)} on average"
     )
 
 
@@ -135,7 +137,7 @@ def _percent(share: float) -> str:
     return f"{value:.0f}\N{NO-BREAK SPACE}%"
 
 
-def _points(change: float) -> str:
+def _points(change: float, *, signed: bool = False) -> str:
     value = round(100 * change)
-    sign = "\N{MINUS SIGN}" if value < 0 else "+" if value > 0 else ""
+    sign = ("\N{MINUS SIGN}" if value < 0 else "+" if value > 0 else "") if signed else ""
     return f"{sign}{abs(value)}\N{NO-BREAK SPACE}{'point' if abs(value) == 1 else 'points'}"

@@ -62,11 +62,12 @@ def encode_png(pixels: np.ndarray) -> bytes:
 
 
 def as_base64(content: bytes | np.ndarray) -> str:
-    """Bytes, or an array, for JSON; whole numbers of eight bits as they are, others as little-endian float32."""
+    """Bytes, or an array, for JSON; whole numbers of 8 and 16 bits as they are, others as little-endian float32."""
     if isinstance(content, bytes):
         data = content
     else:
-        data = content.tobytes() if content.dtype in (np.int8, np.uint8) else content.astype("<f4").tobytes()
+        whole = content.dtype in (np.int8, np.uint8, np.dtype("<i2"))
+        data = content.tobytes() if whole else content.astype("<f4").tobytes()
     return base64.b64encode(data).decode("ascii")
 
 

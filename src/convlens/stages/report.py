@@ -11,6 +11,7 @@ import pandas as pd
 from convlens.lens.lens import open_lens
 from convlens.network.inference import answer_settings, predict_probabilities
 from convlens.network.model_files import load_card, load_trained_model
+from convlens.network.snapshots import load_snapshots
 from convlens.params import (
     AugmentParams,
     EvaluateParams,
@@ -31,6 +32,7 @@ from convlens.stages.report_card import gather_card
 from convlens.stages.report_inputs import make_thumbnails, read_facts, read_table
 from convlens.stages.report_maps import MapResults, make_maps
 from convlens.stages.report_material import add_regions, gather_material
+from convlens.stages.report_over_time import Past
 from convlens.stages.report_own import OwnPhotos, answer_own, read_profile
 from convlens.stages.report_photos import Choice, Unreadable, choose_test_photos, read_own
 from convlens.stages.report_regions import find_own_regions, find_regions
@@ -45,6 +47,7 @@ def report(
     leaks: Path,
     prepared: Path,
     model_folder: Path,
+    snapshots: Path,
     history: Path,
     metrics: Path,
     predictions: Path,
@@ -86,6 +89,7 @@ def report(
         leaks: groups of photos that look alike, from `preprocess` (JSON).
         prepared: folder of arrays per split.
         model_folder: folder of the trained network.
+        snapshots: folder of its weights after earlier epochs; may be empty.
         history: numbers per epoch (CSV).
         metrics: numbers on the test split (JSON).
         predictions: one row per test photo (CSV).
@@ -175,6 +179,7 @@ def report(
         max_filters=report.max_filters,
         **settings,
         unreadable=unreadable,
+        past=Past(load_snapshots(snapshots), int(card.get("best_epoch", 0))),
     )
 
     overview = render_report(replace(inputs, shown_photos=_number_photos(choices[: maps.num_photos])))

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from convlens.network.model_files import FILE
-from convlens.params import read_yaml
+from convlens.params import load_params, read_yaml
 from convlens.report.model_card import CardInputs
 from convlens.report.overview import ReportInputs
 
@@ -23,6 +23,7 @@ def gather_card(inputs: ReportInputs, model_folder: Path) -> CardInputs:
         params=inputs.params,
         num_photos_found=len(inputs.manifest),
         model_bytes=(model_folder / FILE).stat().st_size,
+        name=load_params().register_.model_name,  # a parameter of the stage in dvc.yaml; the rest of its group is not
         slices=inputs.slices,
         invariance=inputs.invariance,
     )

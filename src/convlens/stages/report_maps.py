@@ -9,21 +9,22 @@ import keras
 import numpy as np
 import pandas as pd
 
-from convlens.lens.atlas import Atlas, Sample, measure_atlas, strongest_first
+from convlens.lens.atlas import Atlas, Sample, measure_atlas
 from convlens.lens.forward import Scorer
-from convlens.lens.kernels import find_recipes
 from convlens.lens.lens import Lens
 from convlens.lens.program import find_program
-from convlens.lens.saliency import choose_cam, find_cam_targets
+from convlens.lens.saliency import choose_cam
 from convlens.network.inference import predict_probabilities
 from convlens.progress import track
 from convlens.report.feature_maps import FeatureMapInputs, count_filters, render_feature_maps
-from convlens.report.feature_maps_arithmetic import encode_arithmetic, encode_kernels, fine_steps, plan_arithmetic
-from convlens.report.feature_maps_encode import choose_filters, compact_json, encode_blocks
+from convlens.report.feature_maps_arithmetic import encode_arithmetic, encode_kernels
+from convlens.report.feature_maps_encode import compact_json, encode_blocks
 from convlens.report.feature_maps_facts import encode_facts, encode_field, encode_regions, encode_trust
 from convlens.report.feature_maps_gallery import encode_gallery, number_gallery
 from convlens.report.feature_maps_program import encode_program
+from convlens.stages.report_over_time import Backdrop, LookedBack, Past, look_back
 from convlens.stages.report_photos import Choice, Unreadable
+from convlens.stages.report_plan import Layout, lay_out
 from convlens.stages.report_portraits import Answer, Plan, Shown, show_photos
 from convlens.stages.report_tables import describe_maps, filter_table, region_filter_table, region_table, trust_table
 
@@ -73,9 +74,11 @@ class Wanted:
     classes: Sequence[str]
     max_filters: int
     mirror: bool = False
+    center_crop: float | None = None
     temperature: float = 1.0
     unreadable: Sequence[Unreadable] = ()
     report_link: bool = True
+    past: Past | None = None
 
 
 @dataclass(frozen=True)
@@ -85,6 +88,7 @@ class Gathered:
     inputs: FeatureMapInputs
     atlas: Atlas
     shown: Shown
+    looked_back: LookedBack | None = None
 
 
 def make_maps(lens: Lens, choices: Sequence[Choice], material: Material, **wanted: Any) -> MapResults:
@@ -96,20 +100,26 @@ def make_maps(lens: Lens, choices: Sequence[Choice], material: Material, **wante
         material: photos to measure on.
         wanted: the fields of `Wanted`: `classes` (names), `max_filters` (shown per layer), `mirror` (whether answers
             take the mirror image in), `temperature` (that calibrates them), `unreadable` (photos to name),
-            `report_link` (whether report.html lies beside the page).
+            `report_link` (whether report.html lies beside the page), `past` (snapshots of the training).
 
     Raises:
         ConvLensError: the opened model does not answer as the model does.
     """
     settings = Wanted(**wanted)
-    answer = partial(_answer, lens.model, mirror=settings.mirror, temperature=settings.temperature)
+    answer = partial(
+        _answer,
+        lens.model,
+        views={"mirror": settings.mirror, "center_crop": settings.center_crop},
+        temperature=settings.temperature,
+    )
     found = gather_page(Scorer(lens, settings.temperature), choices, material, settings, answer)
     atlas, shown = found.atlas, found.shown
     tables = {"filters.csv": filter_table(atlas), "regions.csv": region_table(atlas),
               "region_filters.csv": region_filter_table(atlas), "trust.csv": trust_table(atlas)}  # fmt: skip
     metrics = describe_maps(atlas, count_filters(atlas.filters, found.inputs.encoded_blocks), shown.errors)
-    page = render_feature_maps(found.inputs)
-    return MapResults(page, tables, metrics, shown.pictures, len(shown.photos), found.inputs.left_out)
+    past = found.looked_back or LookedBack("", {}, {})
+    page, pictures = render_feature_maps(found.inputs), {**shown.pictures, **past.pictures}
+    return MapResults(page, {**tables, **past.tables}, metrics, pictures, len(shown.photos), found.inputs.left_out)
 
 
 def gather_page(
@@ -118,18 +128,19 @@ def gather_page(
     """Everything the page shows; `answer` gives calibrated and raw probabilities of a photo's pixels."""
     lens = scorer.lens
     atlas = measure_atlas(scorer, material.sample) if material.sample else Atlas(measure_nothing())
-    chosen = choose_filters(lens.blocks, atlas.filters, wanted.max_filters)
-    recipes, reasons = plan_arithmetic(lens.blocks, find_recipes(lens), chosen)
-    facts = {block.name: _facts(atlas, block.name, chosen) for block in lens.blocks}
-    program, program_why = find_program(scorer, planned=set(recipes), chosen=chosen)
+    layout = lay_out(scorer, atlas, choices, max_filters=wanted.max_filters)
+    plan = layout.plan
+    facts = {block.name: _facts(atlas, block.name, plan.chosen) for block in lens.blocks}
+    program, program_why = find_program(scorer, planned=set(layout.recipes), chosen=plan.chosen)
     operations, dense = encode_program(program)
     resources = {
-        "kernels": compact_json({"blocks": encode_kernels(recipes, chosen), "dense": dense}),
+        "kernels": compact_json({"blocks": encode_kernels(layout.recipes, plan.chosen), "dense": dense}),
         "gallery": compact_json(_gallery(lens, material, number_gallery(facts))),
     }
-    fine = fine_steps(lens.blocks, recipes)
-    plan = Plan(chosen, _ranked(atlas, chosen), find_cam_targets(scorer), recipes, fine, wanted.mirror)
-    more = _more(atlas, plan, wanted.temperature) | {"program": operations, "programWhy": program_why}
+    backdrop = Backdrop(material.sample, atlas, plan.chosen, answer, wanted.classes)
+    looked_back = look_back(scorer, wanted.past, choices, backdrop)
+    resources |= {"over-time": looked_back.resource} if looked_back else {}
+    more = _more(atlas, plan, wanted) | {"program": operations, "programWhy": program_why}
     room = MAX_PAGE_BYTES - sum(len(compact_json(part)) for part in (facts, more)) - sum(map(len, resources.values()))
     tracked = track(choices, total=len(choices), task="report: feature maps")
     shown = show_photos(scorer, tracked, answer, plan=plan, classes=wanted.classes, max_bytes=room)
@@ -139,7 +150,9 @@ def gather_page(
         classes=wanted.classes,
         picture_shape=lens.picture_shape,
         blocks=lens.blocks,
-        encoded_blocks=encode_blocks(lens.blocks, atlas.filters, chosen, _extras(facts, plan, reasons, shown)),
+        encoded_blocks=encode_blocks(
+            lens.blocks, atlas.filters, plan.chosen, _extras(facts, layout, shown), worked=plan.worked
+        ),
         filters=atlas.filters,
         num_sample=atlas.num_sample,
         photos=shown.photos,
@@ -153,7 +166,7 @@ def gather_page(
         resources=resources,
         report_link=wanted.report_link,
     )
-    return Gathered(inputs, atlas, shown)
+    return Gathered(inputs, atlas, shown, looked_back)
 
 
 def measure_nothing() -> pd.DataFrame:
@@ -162,26 +175,17 @@ def measure_nothing() -> pd.DataFrame:
 
 
 def _answer(
-    model: keras.Model, pixels: np.ndarray, *, mirror: bool, temperature: float
+    model: keras.Model, pixels: np.ndarray, *, views: Mapping[str, Any], temperature: float
 ) -> tuple[np.ndarray, np.ndarray]:
     """Calibrated and raw probabilities of one photo."""
     photo = pixels[np.newaxis]
-    calibrated = predict_probabilities(model, photo, mirror=mirror, temperature=temperature)[0]
-    return calibrated, predict_probabilities(model, photo, mirror=mirror)[0]
+    calibrated = predict_probabilities(model, photo, temperature=temperature, **views)[0]
+    return calibrated, predict_probabilities(model, photo, **views)[0]
 
 
 def _facts(atlas: Atlas, block: str, chosen: Mapping[str, np.ndarray]) -> dict[str, Any] | None:
     rows = atlas.filters[atlas.filters["layer"] == block]
     return encode_facts(rows, chosen[block], block, atlas)
-
-
-def _ranked(atlas: Atlas, chosen: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """The filters shown, the strongest first; those of poolings alone are none."""
-    ranked = {}
-    for name, shown in chosen.items():
-        order = strongest_first(atlas.filters, name) if atlas.num_sample else shown
-        ranked[name] = order[np.isin(order, shown)]
-    return {name: order for name, order in ranked.items() if len(order)}
 
 
 def _gallery(lens: Lens, material: Material, used: Iterable[int]) -> dict[str, Any]:
@@ -195,25 +199,29 @@ def _gallery(lens: Lens, material: Material, used: Iterable[int]) -> dict[str, A
     )
 
 
-def _extras(
-    facts: Mapping[str, Any], plan: Plan, reasons: Mapping[str, str], shown: Shown
-) -> dict[str, dict[str, Any]]:
+def _extras(facts: Mapping[str, Any], layout: Layout, shown: Shown) -> dict[str, dict[str, Any]]:
     """What the page says of a block besides its steps."""
+    plan = layout.plan
     found: dict[str, dict[str, Any]] = {}
     for name, known in facts.items():
         recipe = plan.recipes.get(name)
         error, largest = shown.errors.get(name, (0.0, 0.0))
         arithmetic = recipe and encode_arithmetic(
-            recipe, plan.chosen[name], block=name, error=(error, error / largest if largest else 0.0)
+            recipe,
+            plan.chosen[name],
+            block=name,
+            error=(error, error / largest if largest else 0.0),
+            map_error=shown.map_errors.get(name, 0.0) if name in plan.worked else None,
         )
-        found[name] = {"facts": known, "arithmetic": arithmetic, "why": reasons.get(name, "")}
+        found[name] = {"facts": known, "arithmetic": arithmetic, "why": layout.reasons.get(name, "")}
     return found
 
 
-def _more(atlas: Atlas, plan: Plan, temperature: float) -> dict[str, Any]:
+def _more(atlas: Atlas, plan: Plan, wanted: Wanted) -> dict[str, Any]:
     first = choose_cam(plan.cams)
     return {
-        "temperature": temperature,
+        "temperature": wanted.temperature,
+        "centerCrop": wanted.center_crop,
         "camSteps": [{"name": cam.name, "shape": list(cam.shape), "field": encode_field(cam.field)}
                      for cam in plan.cams],
         "camStep": first.name if first else None,

@@ -14,7 +14,7 @@ from convlens.lens.lens import Lens, Look
 from convlens.lens.portrait import Portrait, draw_portrait
 from convlens.lens.saliency import CamTarget
 from convlens.lens.sources import read_source
-from convlens.lens.worked import derive_steps, work_out
+from convlens.lens.worked import convolve, derive_steps, follow_steps
 from convlens.report.feature_maps_encode import EncodedPhoto, ShownPhoto, StoredMaps, encode_photo, store_maps
 from convlens.report.feature_maps_facts import rounded
 from convlens.report.feature_maps_pictures import draw_tiles
@@ -35,7 +35,7 @@ class Plan:
         cams: maps with a Grad-CAM.
         recipes: blocks whose values can be worked out.
         fine: stored steps that are kept finely.
-        mirror: whether answers take the mirror image in.
+        worked: convolutions whose maps the page works out.
     """
 
     chosen: Mapping[str, np.ndarray]
@@ -43,7 +43,7 @@ class Plan:
     cams: Sequence[CamTarget]
     recipes: Mapping[str, Recipe]
     fine: frozenset[str]
-    mirror: bool
+    worked: frozenset[str]
 
 
 @dataclass
@@ -55,11 +55,13 @@ class Shown:
         pictures: PNG by path below the folder of feature maps.
         errors: by name of the block, the largest difference between values worked out and the network's own, and the
             largest magnitude of these.
+        map_errors: the same difference of convolutions that the page works out.
     """
 
     photos: list[EncodedPhoto] = field(default_factory=list)
     pictures: dict[str, bytes] = field(default_factory=dict)
     errors: dict[str, tuple[float, float]] = field(default_factory=dict)
+    map_errors: dict[str, float] = field(default_factory=dict)
 
 
 def show_photos(
@@ -82,13 +84,13 @@ def show_photos(
     for choice in choices:
         portrait = draw_portrait(scorer, choice.pixels, cams=plan.cams, filters=plan.ranked,
                                  regions=_picture_boxes(choice, scorer.lens))  # fmt: skip
-        stored = store_maps(portrait.look.maps, scorer.lens.blocks, plan.chosen, plan.fine)
+        stored = store_maps(portrait.look.maps, scorer.lens.blocks, plan.chosen, plan.fine, plan.worked)
         photo = _encode(choice, portrait, stored, answer(choice.pixels), plan=plan, classes=classes)
         max_bytes -= photo.num_bytes
         if max_bytes < 0:
             break
         shown.photos.append(photo)
-        _note_errors(shown.errors, scorer.lens, portrait.look, stored, plan)
+        _note_errors(shown, scorer.lens, portrait.look, stored, plan)
         folder = f"{len(shown.photos):02d}-{_plain_name(choice.name)}"
         shown.pictures |= {f"{folder}/{name}": png for name, png in _draw_layers(scorer.lens, portrait.look, choice)}
     return shown
@@ -120,7 +122,6 @@ def _encode(
         truth=choice.truth,
         probability=float(probabilities[said]),
         classes=classes,
-        mirror=plan.mirror,
     )
     facts = {
         "rawProbabilities": [round(float(value), 6) for value in raw],
@@ -140,18 +141,23 @@ def _picture_boxes(choice: Choice, lens: Lens) -> dict[str, Any]:
     }
 
 
-def _note_errors(
-    errors: dict[str, tuple[float, float]], lens: Lens, look: Look, stored: StoredMaps, plan: Plan
-) -> None:
+def _note_errors(shown: Shown, lens: Lens, look: Look, stored: StoredMaps, plan: Plan) -> None:
     """How far values worked out from what the page holds are from the network's own."""
     whole = [block for block in lens.blocks if len(plan.chosen[block.name]) == block.num_filters]  # others are not read
     maps = {name: values for block in whole for name, values in derive_steps(block.steps, stored.decoded).items()}
     for name, recipe in plan.recipes.items():
-        values = work_out(recipe, read_source(recipe.source, maps, look.picture))
+        convolved = convolve(recipe, read_source(recipe.source, maps, look.picture))
         expected = look.maps[recipe.up_to or name]
-        error, largest = errors.get(name, (0.0, 0.0))
-        difference = float(np.abs(values - expected)[:, :, plan.chosen[name]].max())
-        errors[name] = (max(error, difference), max(largest, float(np.abs(expected).max())))
+        difference = _difference(follow_steps(recipe, convolved), expected, plan.chosen[name])
+        error, largest = shown.errors.get(name, (0.0, 0.0))
+        shown.errors[name] = (max(error, difference), max(largest, float(np.abs(expected).max())))
+        if name in plan.worked:
+            difference = _difference(convolved, look.maps[name], plan.chosen[name])
+            shown.map_errors[name] = max(shown.map_errors.get(name, 0.0), difference)
+
+
+def _difference(values: np.ndarray, expected: np.ndarray, filters: np.ndarray) -> float:
+    return float(np.abs(values - expected)[:, :, filters].max())
 
 
 def _draw_layers(lens: Lens, look: Look, choice: Choice) -> Iterable[tuple[str, bytes]]:

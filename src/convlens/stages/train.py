@@ -17,6 +17,7 @@ from convlens.network.fit import EpochReport, FitResult, fit
 from convlens.network.inference import predict_logits
 from convlens.network.model_files import FILE, encode_model, finish_model
 from convlens.network.runtime import Runtime, prepare_runtime
+from convlens.network.snapshots import NAME, Snapshots
 from convlens.params import AugmentParams, ModelParams, TrainParams, load_params
 from convlens.photos.prepared import Prepared, open_prepared
 from convlens.progress import say
@@ -32,6 +33,7 @@ def train(
     *,
     prepared: Path,
     model_folder: Path,
+    snapshots: Path,
     history: Path,
     curves: Path,
     timing: Path,
@@ -46,6 +48,7 @@ def train(
     Args:
         prepared: folder of arrays per split.
         model_folder: folder to write: `model.keras` and `card.json`.
+        snapshots: folder to write: weights after some epochs, without the epoch of the network itself.
         history: one row per epoch (CSV).
         curves: the same as a picture (PNG).
         timing: seconds, photos per second and memory of each epoch; not a result, differs from run to run (CSV).
@@ -62,17 +65,19 @@ def train(
     recipe = Recipe(model, augment, train, len(photos.classes))
     key = training_key(photos.card, model=model, augment=augment, train=train)
     runtime = prepare_runtime(train, Meeting(key))
-    checkpoint = Checkpoint(Path(repository_root()) / checkpoints / key)
+    state = Path(repository_root()) / checkpoints / key
+    checkpoint, kept = Checkpoint(state), Snapshots(state / "snapshots", train.snapshots)
     _announce(recipe, photos, runtime)
     # What is recorded besides the result is no input of this stage: it reads the whole file without depending on it.
     everything = load_params()
     flat = flatten_params(everything.model_dump(mode="json", by_alias=True))
     with open_live_run(key=key, experiment=everything.register_.experiment, params=flat) as live:
-        watch = _Watch(timing, live, key)
+        watch = _Watch(timing, live, key, kept)
         result = _fit(recipe, photos, runtime=runtime, checkpoint=checkpoint, watch=watch)
         network = _finish(result, recipe, photos)
         card = _describe(network, result, key=key, recipe=recipe, photos=photos, runtime=runtime)
         _write(network, {**card, **_calibrate(network, recipe, photos)}, model_folder)
+    _write_snapshots(kept, result.best_epoch, snapshots)
     _write_history(result, history, curves)
     write_bytes(speed, to_png(plot_speed(pd.read_csv(timing))))
     checkpoint.remove()
@@ -81,8 +86,8 @@ def train(
 class _Watch:
     """Tells the person, MLflow and `timing.csv` of every epoch."""
 
-    def __init__(self, timing: Path, live: LiveRun, key: str) -> None:
-        self._timing, self._live, self._key = timing, live, key
+    def __init__(self, timing: Path, live: LiveRun, key: str, snapshots: Snapshots) -> None:
+        self._timing, self._live, self._key, self._snapshots = timing, live, key, snapshots
 
     def tell(self, report: EpochReport) -> None:
         epoch = int(report.values["epoch"])
@@ -95,6 +100,7 @@ class _Watch:
         row = {"key": self._key, "epoch": epoch, **speed}
         write_csv(self._timing, pd.DataFrame([*self._earlier(epoch), row]))
         self._live.log_epoch(epoch, {**{k: v for k, v in report.values.items() if k != "epoch"}, **speed})
+        self._snapshots.keep(epoch, report.weights)
         tell_epoch(report)
 
     def _earlier(self, epoch: int) -> list[dict[str, Any]]:
@@ -160,7 +166,7 @@ def _describe(
         "image_size": photos.card["image_size"],
         "keep_aspect": photos.card["keep_aspect"],
         "resampling": photos.card["resampling"],
-        "mirror": recipe.model.mirror,
+        **recipe.model.views,
         "num_parameters": network.count_params(),
         "precision": runtime.precision,
         "num_threads": runtime.num_threads,
@@ -176,7 +182,7 @@ def _describe(
 
 def _calibrate(network: keras.Model, recipe: Recipe, photos: Prepared) -> dict[str, Any]:
     """What the card says of the temperature, fitted on the validation photos as they will be answered."""
-    logits = predict_logits(network, photos.images("validation"), mirror=recipe.model.mirror)
+    logits = predict_logits(network, photos.images("validation"), **recipe.model.views)
     found = fit_temperature(logits, photos.labels("validation"))
     _tell_temperature(found)
     facts = {name: value for name, value in asdict(found).items() if name != "value"}
@@ -194,6 +200,13 @@ def _write(network: keras.Model, card: dict[str, Any], folder: Path) -> None:
     with new_folder(folder) as fresh:
         write_bytes(fresh / FILE, encode_model(network, fresh))
         write_json(fresh / "card.json", card)
+
+
+def _write_snapshots(kept: Snapshots, best_epoch: int, folder: Path) -> None:
+    with new_folder(folder) as fresh:
+        for epoch, content in kept.read().items():
+            if epoch != best_epoch:  # that one is the network itself
+                write_bytes(fresh / NAME.format(epoch), content)
 
 
 def _write_history(result: FitResult, history: Path, curves: Path) -> None:

@@ -2,7 +2,7 @@
 import { make } from "./controls.js";
 import { camEvidence, EvidenceCard, occlusionEvidence } from "./evidence.js";
 import { PhotoStage } from "./stage.js";
-import { answerWords, percent } from "./words.js";
+import { answerWords, percent, viewWords } from "./words.js";
 
 const GROUP_TITLES = { own: "Your photo", mistake: "A mistake", correct: "A right answer" };
 
@@ -93,10 +93,11 @@ export class AnswerView {
 
   /** @param {import("./types.js").Photo} facts */
   fine(facts) {
-    const { temperature, mirror } = this.context.page;
+    const { temperature, mirror, centerCrop } = this.context.page;
     const parts = [facts.name];
     if (temperature !== undefined && temperature !== 1) parts.push(`probabilities calibrated with temperature ${temperature.toFixed(2)}`);
-    if (mirror) parts.push("mean over the photo and its mirror image");
+    const views = viewWords(Boolean(mirror), Boolean(centerCrop));
+    if (views) parts.push(views);
     return make("p", "note", parts.join(" · "));
   }
 

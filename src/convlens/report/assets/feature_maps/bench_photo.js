@@ -4,7 +4,7 @@ import { convolve, sameSlide } from "./convolve.js";
 import { colourKernel, isColour, sliceCanvas } from "./kernel_pictures.js";
 import { KERNELS } from "./lecture.js";
 import { drawLegend } from "./legend.js";
-import { floatsFrom } from "./maps.js";
+import { kernelWeights } from "./kernels.js";
 import { kernelSlices } from "./trace.js";
 import { colourPixels, highestMagnitude } from "./views.js";
 
@@ -67,8 +67,7 @@ export class PhotoBench {
 
   /** @param {import("./types.js").Block} block */
   makeKernels(block) {
-    const text = /** @type {import("./types.js").Kernels | null} */ (this.context.resource("kernels"))?.blocks[block.name];
-    const weights = text ? floatsFrom(text) : null;
+    const weights = kernelWeights(this.context.resource("kernels"), block.name);
     const buttons = block.shown.map((filter, k) => {
       const button = make("button", "own-kernel");
       button.type = "button";

@@ -2,6 +2,7 @@
 import { make } from "./controls.js";
 import { histogramChart, intervalChart } from "./chart.js";
 import { kernelPictures } from "./kernel_pictures.js";
+import { kernelWeights } from "./kernels.js";
 import { bytesFrom, floatsFrom } from "./maps.js";
 import { drawPatches } from "./patches.js";
 import { FilterPicker, pickFilter } from "./picker.js";
@@ -76,10 +77,10 @@ export class CardView {
   /** @param {import("./picker.js").Pick} pick */
   kernelCard({ block, k }) {
     const arithmetic = block.arithmetic;
-    const text = /** @type {import("./types.js").Kernels | null} */ (this.context.resource("kernels"))?.blocks[block.name];
-    if (!arithmetic || !text) return this.section("Kernel", `Not on the page${block.why ? `: ${block.why}` : "."}`);
+    const weights = kernelWeights(this.context.resource("kernels"), block.name);
+    if (!arithmetic || !weights) return this.section("Kernel", `Not on the page${block.why ? `: ${block.why}` : "."}`);
     const about = `${arithmetic.kernel.join("×")} weights for each of ${arithmetic.channelsPerFilter} channels${arithmetic.bias ? `, bias ${number(floatsFrom(arithmetic.bias)[k])}` : ", no bias"}.`;
-    return this.section("Kernel", about, kernelPictures(arithmetic, floatsFrom(text), k, this.context.tables.signed));
+    return this.section("Kernel", about, kernelPictures(arithmetic, weights, k, this.context.tables.signed));
   }
 
   /** @param {import("./picker.js").Pick} pick */

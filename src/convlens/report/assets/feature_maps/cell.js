@@ -1,14 +1,14 @@
 /** One cell: what it sees, patch times kernel for every channel, and every step up to its value. */
 import { choiceRow, make } from "./controls.js";
-import { seenBox } from "./geometry.js";
+import { seenBox, seesWords } from "./geometry.js";
 import { drawLegend } from "./legend.js";
-import { floatsFrom } from "./maps.js";
+import { kernelWeights } from "./kernels.js";
 import { MapCanvas } from "./map_canvas.js";
 import { FilterPicker, pickFilter } from "./picker.js";
 import { ProductList } from "./products.js";
 import { PhotoStage } from "./stage.js";
 import { readInput, traceCell } from "./trace.js";
-import { chainParts, checkWords, sizeLines, storingError } from "./trace_words.js";
+import { chainParts, checkWords, isWorkedOut, sizeLines, storingError, workedWords } from "./trace_words.js";
 import { scaleLimit } from "./views.js";
 import { number } from "./words.js";
 
@@ -88,18 +88,20 @@ export class CellView {
   open(photo) {
     const { block } = /** @type {import("./picker.js").Pick} */ (this.pick);
     const response = block.steps.findIndex((step) => step.name === block.response);
-    if (this.stepBlock !== block.name) this.stepIndex = response;
+    const { state } = this.context;
+    if (!this.stepBlock && state.step >= 0 && state.step < block.steps.length) this.stepIndex = state.step; // of the address
+    else if (this.stepBlock !== block.name) [this.stepIndex, state.step] = [response, -1];
     this.stepBlock = block.name;
     const show = choiceRow(this.steps, "Value after", block.steps.map((step, i) => [String(i), step.label]), (chosen) => {
       this.stepIndex = Number(chosen);
       show(chosen);
-      this.context.change({ ...this.named(), cell: null });
+      this.context.change({ ...this.named(), cell: null, step: this.stepIndex });
       this.paintMap(photo);
     });
     show(String(this.stepIndex));
     this.stage.setPicture(photo.pictureUrl, `${photo.facts.name}, with what the cell sees framed`);
-    const text = /** @type {import("./types.js").Kernels | null} */ (this.context.resource("kernels"))?.blocks[block.name];
-    this.weights = text && block.arithmetic ? floatsFrom(text) : new Float32Array();
+    const weights = kernelWeights(this.context.resource("kernels"), block.name);
+    this.weights = weights && block.arithmetic ? weights : new Float32Array();
     this.input = this.weights.length && block.arithmetic ? readInput(block.arithmetic.input, photo.maps, photo.picture) : null;
     this.products.reset();
   }
@@ -160,8 +162,7 @@ export class CellView {
     this.stage.frame("field-box", seen);
     this.map.cell = cell;
     this.map.mark([{ cells: [cell], kind: "cell-box" }]);
-    const size = this.step.field ? `${this.step.field.columns.size} × ${this.step.field.rows.size} pixels${seen.cut ? ", cut at the border" : ""}` : "the whole photo";
-    this.stageWords.textContent = `This cell sees ${size}.`;
+    this.stageWords.textContent = `This cell sees ${seesWords(this.step.field, seen.cut)}.`;
   }
 
   /**
@@ -179,8 +180,9 @@ export class CellView {
       item.append(make("span", "chain-name", name), make("strong", "", value), make("span", "chain-detail", detail));
       return item;
     }));
-    const tolerance = storingError(block, this.step, maps.tiles[k]);
-    this.check.textContent = checkWords(trace, stored, tolerance);
+    this.check.textContent = isWorkedOut(block, this.stepIndex)
+      ? workedWords(trace, block)
+      : checkWords(trace, stored, storingError(block, this.step, maps.tiles[k]));
     this.products.show(trace.convolved, /** @type {import("./types.js").Arithmetic} */ (block.arithmetic));
     this.sizes.replaceChildren(...sizeLines(trace, block, input.shape).map((line) => make("li", "", line)));
   }

@@ -1,7 +1,8 @@
 /** What covering a box does to the answer, and what random boxes of its size do: measured live, newest wish first. */
 import { coveredPicture, Network } from "./network.js";
 
-const NUM_RANDOM = 12;
+const NUM_RANDOM = 19;
+const NUM_PLACES = 200;
 
 /**
  * A measurer for boxes, or null where the page cannot run the network.
@@ -40,7 +41,8 @@ export function makeMeasurer(context) {
 }
 
 /**
- * Boxes of the same size, always the same ones (a low-discrepancy sequence; Roberts 2018).
+ * Boxes of the same size, always the same ones (a low-discrepancy sequence; Roberts 2018); beside the box itself where
+ * there is room, as what lies in it would come in again.
  * @param {import("./types.js").Box} box
  * @param {[number, number]} pictureSize
  * @param {number} count
@@ -48,9 +50,12 @@ export function makeMeasurer(context) {
  */
 export function randomBoxes(box, [height, width], count) {
   const [wide, high] = [box[2] - box[0], box[3] - box[1]];
-  return Array.from({ length: count }, (_, i) => {
+  /** @type {import("./types.js").Box[]} */
+  const places = Array.from({ length: NUM_PLACES }, (_, i) => {
     const left = Math.floor(((0.5 + (i + 1) * 0.7548776662) % 1) * (width - wide + 1));
     const top = Math.floor(((0.5 + (i + 1) * 0.5698402910) % 1) * (height - high + 1));
     return [left, top, left + wide, top + high];
   });
+  const apart = places.filter((place) => place[0] >= box[2] || place[2] <= box[0] || place[1] >= box[3] || place[3] <= box[1]);
+  return (apart.length < count ? places : apart).slice(0, count);
 }

@@ -3,7 +3,7 @@ import { make } from "./controls.js";
 import { makeMeasurer } from "./covering.js";
 import { gridValues } from "./maps.js";
 import { nearestCovered } from "./ranking.js";
-import { percent, points } from "./words.js";
+import { chanceWords, percent, points } from "./words.js";
 
 const NAMES = /** @type {const} */ (["Left", "Top", "Right", "Bottom"]);
 const BOX_KEYS = /** @type {Record<string, [number, number]>} */ ({
@@ -144,7 +144,7 @@ export class DrawnBox {
     const [low, high] = [Math.min(...nulls), Math.max(...nulls)];
     const beyond = effect > high || effect < low;
     const chance = nulls.length < wanted ? `Random boxes: ${nulls.length} of ${wanted} so far.`
-      : `${beyond ? "More" : "No more"} than ${wanted} random boxes of the same size (${points(low, true)} to ${points(high, true)}).`;
+      : `${beyond ? `None of ${wanted} random boxes of the same size does as much; by chance that happens ${chanceWords(wanted)}` : `No more than ${wanted} random boxes of the same size`} (${points(low, true)} to ${points(high, true)}).`;
     const rows = [{ name: "Your box", estimate: { value: effect, low: null, high: null }, text: points(effect, true) }];
     const band = nulls.length ? [{ name: `${nulls.length} random boxes`, estimate: { value: null, low: null, high: null }, text: `${points(low, true)} to ${points(high, true)}`, kind: "null", band: /** @type {[number, number]} */ ([low, high]) }] : [];
     const limit = Math.max(Math.abs(effect), ...nulls.map(Math.abs), 0.01);

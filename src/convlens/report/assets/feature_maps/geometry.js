@@ -5,6 +5,17 @@
  */
 
 /**
+ * @param {import("./types.js").Field | null} field
+ * @param {boolean} cut at the border
+ * @returns {string} `9 × 9 pixels, cut at the border`
+ */
+export function seesWords(field, cut) {
+  if (!field) return "the whole photo";
+  const size = `${field.columns.size} × ${field.rows.size} pixels${cut ? ", cut at the border" : ""}`;
+  return field.gated ? `${size}, and the whole photo through a gate` : size;
+}
+
+/**
  * The pixels a cell sees, cut at the borders of the picture.
  * @param {import("./types.js").Field | null} field null sees everything
  * @param {[number, number]} cell row and column

@@ -20,35 +20,77 @@ export function floatsFrom(text) {
 }
 
 /**
+ * Maps by the name of their step. Those that are not stored are worked out when they are asked for first: most readers
+ * never look at all of them.
+ * @extends {Map<string, import("./types.js").Maps>}
+ */
+export class LazyMaps extends Map {
+  constructor() {
+    super();
+    /** @type {Map<string, () => import("./types.js").Maps>} */
+    this.waiting = new Map();
+  }
+
+  /** @param {string} name @returns {import("./types.js").Maps | undefined} */
+  get(name) {
+    const make = this.waiting.get(name);
+    if (make) {
+      this.waiting.delete(name);
+      this.set(name, make());
+    }
+    return super.get(name);
+  }
+}
+
+/**
  * The maps of all steps of all blocks for one photo: read where they are stored, worked out where they follow.
  * @param {import("./types.js").Block[]} blocks
  * @param {import("./types.js").Payload} payload
- * @returns {Promise<Map<string, import("./types.js").Maps>>}
+ * @param {(block: import("./types.js").Block, maps: LazyMaps) => Float32Array[]} convolve works out a convolution
+ * @returns {Promise<LazyMaps>}
  */
-export async function readMaps(blocks, payload) {
-  const chains = await Promise.all(blocks.map((block) => readBlock(block, payload)));
-  return new Map(chains.flat());
+export async function readMaps(blocks, payload, convolve) {
+  const maps = new LazyMaps();
+  await Promise.all(blocks.map((block) => readBlock(block, payload, maps)));
+  for (const block of blocks) for (const index of block.steps.keys()) deriveLater(block, index, maps, payload, convolve);
+  return maps;
 }
 
 /**
  * @param {import("./types.js").Block} block
  * @param {import("./types.js").Payload} payload
- * @returns {Promise<[string, import("./types.js").Maps][]>}
+ * @param {LazyMaps} maps
  */
-async function readBlock(block, payload) {
-  /** @type {[string, import("./types.js").Maps][]} */
-  const chain = [];
-  let before = /** @type {Float32Array[]} */ ([]);
-  let shape = /** @type {[number, number]} */ ([0, 0]);
-  for (const step of block.steps) {
-    const tiles = step.stored
-      ? await readTiles(payload.maps[step.name], step.shape, block.shown.length)
-      : derive(step, before, shape);
-    const [height, width] = step.shape;
-    chain.push([step.name, { height, width, rectified: step.rectified, limits: payload.limits[step.name], tiles }]);
-    [before, shape] = [tiles, step.shape];
+async function readBlock(block, payload, maps) {
+  for (const step of block.steps.filter(({ stored }) => stored)) {
+    maps.set(step.name, mapsOf(step, await readTiles(payload.maps[step.name], step.shape, block.shown.length), payload));
   }
-  return chain;
+}
+
+/**
+ * @param {import("./types.js").Block} block
+ * @param {number} index of a step
+ * @param {LazyMaps} maps
+ * @param {import("./types.js").Payload} payload
+ * @param {(block: import("./types.js").Block, maps: LazyMaps) => Float32Array[]} convolve
+ */
+function deriveLater(block, index, maps, payload, convolve) {
+  const [step, before] = [block.steps[index], block.steps[index - 1]];
+  if (step.stored) return;
+  maps.waiting.set(step.name, () => {
+    const tiles = before ? derive(step, maps.get(before.name)?.tiles ?? [], before.shape) : convolve(block, maps);
+    return mapsOf(step, tiles, payload);
+  });
+}
+
+/**
+ * @param {import("./types.js").Step} step
+ * @param {Float32Array[]} tiles
+ * @param {import("./types.js").Payload} payload
+ * @returns {import("./types.js").Maps}
+ */
+function mapsOf({ name, shape: [height, width], rectified }, tiles, payload) {
+  return { height, width, rectified, limits: payload.limits[name], tiles };
 }
 
 /**

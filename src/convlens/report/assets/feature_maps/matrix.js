@@ -19,6 +19,8 @@ export class Matrix {
     this.shape = /** @type {[number, number]} */ ([0, 0]);
     /** @type {[number, number]} */
     this.focus = [0, 0];
+    /** @type {Map<number, string>} */
+    this.looks = new Map();
     this.element = make("table", "matrix");
     this.body = this.element.createTBody();
     this.isLive = Boolean(actions.onPoint || actions.onPress);
@@ -103,6 +105,7 @@ export class Matrix {
   /** @param {[number, number]} shape */
   rebuild(shape) {
     this.shape = shape;
+    this.looks.clear();
     const [row, column] = this.focus;
     this.focus = [Math.min(row, Math.max(shape[0] - 1, 0)), Math.min(column, Math.max(shape[1] - 1, 0))];
     this.element.style.setProperty("--columns", String(shape[1]));
@@ -130,10 +133,13 @@ export class Matrix {
    * @param {Face} face
    */
   paint(row, column, value, face) {
-    const cell = /** @type {HTMLTableCellElement} */ (this.at(row, column));
     const [red, green, blue] = face.colour(value);
     const kind = face.kind?.(row, column) ?? "";
-    cell.className = kind;
+    const look = [kind, face.text(value), red, green, blue, face.name?.(row, column)].join();
+    const cell = /** @type {HTMLTableCellElement} */ (this.at(row, column));
+    if (cell.className !== kind) cell.className = kind; // takes marks away, too
+    if (this.looks.get(row * this.shape[1] + column) === look) return; // most cells stay when the pointer moves on
+    this.looks.set(row * this.shape[1] + column, look);
     cell.textContent = face.text(value);
     cell.style.background = kind.includes("padded") ? "" : `rgb(${red} ${green} ${blue})`;
     cell.style.color = kind.includes("padded") ? "" : inkOn([red, green, blue]);

@@ -2,11 +2,12 @@
  * The whole network, run in the page: for a box that the reader covers. Plain loops over typed arrays, given back to the
  * browser between operations, so that the page stays alive.
  */
+import { kernelWeights } from "./kernels.js";
 import { floatsFrom } from "./maps.js";
 
 /** @typedef {{rows: number, columns: number, channels: number, values: Float32Array}} Volume  channels side by side */
 
-const BREATH = 24; // milliseconds of work before the browser gets its turn
+const BREATH = 8; // milliseconds of work before the browser gets its turn: half a frame
 
 export class Network {
   /**
@@ -73,7 +74,8 @@ export class Network {
     if (known) return known;
     const arithmetic = /** @type {import("./types.js").Arithmetic} */ (block.arithmetic);
     const { kernel: [rows, columns], channelsPerFilter: depth, numChannels, firstChannel } = arithmetic;
-    const [given, size, filters] = [floatsFrom(this.kernels.blocks[block.name]), rows * columns, block.shown.length];
+    const given = kernelWeights(this.kernels, block.name) ?? new Float32Array();
+    const [size, filters] = [rows * columns, block.shown.length];
     const turned = new Float32Array(size * numChannels * filters);
     for (let i = 0; i < given.length; i += 1) {
       const k = Math.floor(i / (size * depth));

@@ -5,10 +5,12 @@ import { CardView } from "./card.js";
 import { CellView } from "./cell.js";
 import { press, rove } from "./controls.js";
 import { FiltersView } from "./filters_view.js";
+import { mapWorker } from "./kernels.js";
 import { bytesFrom, readMaps } from "./maps.js";
 import { PlaceView } from "./place.js";
 import { decodePng } from "./png.js";
 import { RegionsView } from "./regions.js";
+import { OverTimeView } from "./over_time.js";
 import { parseState, readAddress, writeAddress } from "./state.js";
 import { Tabs } from "./tabs.js";
 import { TrustView } from "./trust.js";
@@ -17,7 +19,7 @@ import { colourTable } from "./views.js";
 const PNG = "data:image/png;base64,";
 const VIEWS = /** @type {Record<string, new (host: HTMLElement, context: import("./types.js").Context) => import("./types.js").TabView>} */ ({
   answer: AnswerView, filters: FiltersView, filter: CardView, cell: CellView, place: PlaceView, regions: RegionsView,
-  bench: BenchView, trust: TrustView,
+  time: OverTimeView, bench: BenchView, trust: TrustView,
 });
 const NEEDS_FILTERS = ["filters", "filter", "cell", "place", "regions"];
 
@@ -63,6 +65,7 @@ class FeatureMapPage {
   validState(state) {
     state.photo = Math.min(state.photo, this.page.photos.length - 1);
     if (!this.page.blocks.length && NEEDS_FILTERS.includes(state.tab)) state.tab = "answer";
+    if (!document.getElementById(`view-${state.tab}`)) state.tab = "answer";
     const [height, width] = this.page.pictureSize;
     if (state.point && (state.point[0] >= width || state.point[1] >= height)) state.point = null;
     const box = state.box;
@@ -151,9 +154,11 @@ class FeatureMapPage {
   async read(index, withMaps) {
     const payload = /** @type {import("./types.js").Payload} */ (this.resource(`photo-${index}`));
     const storedUrl = /** @type {HTMLImageElement} */ (this.photoButtons[index].querySelector("img")).src;
-    const maps = withMaps ? await readMaps(this.page.blocks, payload) : new Map();
-    const picture = await decodePng(bytesFrom(payload.picture));
-    return { index, facts: this.page.photos[index], payload, pictureUrl: PNG + payload.picture, storedUrl, maps, picture };
+    const pictureUrl = payload.picture ? PNG + payload.picture : storedUrl;
+    const picture = await decodePng(bytesFrom(pictureUrl.slice(PNG.length)));
+    const kernels = () => /** @type {import("./types.js").Kernels | null} */ (this.resource("kernels"));
+    const maps = withMaps ? await readMaps(this.page.blocks, payload, mapWorker(kernels, picture)) : new Map();
+    return { index, facts: this.page.photos[index], payload, pictureUrl, storedUrl, maps, picture };
   }
 }
 

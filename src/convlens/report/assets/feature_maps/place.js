@@ -7,6 +7,8 @@ import { PhotoStage } from "./stage.js";
 import { filterRow, ThumbBox } from "./thumbs.js";
 import { number, percent, plural } from "./words.js";
 
+const FILL_TIME = 6; // milliseconds of a frame for lists of filters
+const FILL_PAUSE = 30;
 const PLACE_ROWS = 5;
 
 export class PlaceView {
@@ -16,6 +18,8 @@ export class PlaceView {
    */
   constructor(host, context) {
     this.context = context;
+    /** @type {ReturnType<typeof setTimeout> | undefined} */
+    this.timer = undefined;
     this.by = /** @type {"share" | "value"} */ ("share");
     const [height, width] = context.page.pictureSize;
     this.middle = /** @type {[number, number]} */ ([Math.round(width / 2), Math.round(height / 2)]);
@@ -110,13 +114,29 @@ export class PlaceView {
     this.stage.frame("cross", { left: x + 0.5, top: y + 0.5, width: 0, height: 0 });
     let firing = 0;
     let total = 0;
-    this.blocks.forEach((block, i) => {
+    const lists = this.blocks.map((block, i) => {
       const { cell, ranked } = rankAt(block, photo.maps, [x + 0.5, y + 0.5], this.context.page.pictureSize, this.by, this.highest[i]);
-      this.fill(block, this.parts[i], ranked, cell);
       firing += ranked.length;
       total += block.shown.length;
+      return () => this.fill(block, this.parts[i], ranked, cell);
     });
+    this.fillAll(lists);
     this.readout.textContent = `Row ${y}, column ${x}, ${placeWords(y, x, [height, width])}: ${firing} of ${plural(total, "filter")} fire here.`;
+  }
+
+  /**
+   * Fill lists for as long as a frame leaves time, the others when the pointer rests: networks have dozens of layers.
+   * @param {(() => void)[]} lists
+   */
+  fillAll(lists) {
+    clearTimeout(this.timer);
+    const until = performance.now() + FILL_TIME;
+    const waiting = lists.findIndex((fill) => {
+      if (performance.now() > until) return true;
+      fill();
+      return false;
+    });
+    if (waiting >= 0) this.timer = setTimeout(() => this.fillAll(lists.slice(waiting)), FILL_PAUSE);
   }
 
   /**

@@ -6,6 +6,8 @@ import { colourIndex, colourPixels } from "./views.js";
 import { decimals, plural } from "./words.js";
 
 const NUM_WRITTEN = 3;
+const PAUSE = 60; // milliseconds that the pointer must rest before hundreds of small pictures follow it
+const TURN = 50; // milliseconds between two sets of numbers: nobody reads faster, and frames stay short
 
 export class ProductList {
   /** @param {import("./types.js").Tables} tables */
@@ -22,6 +24,11 @@ export class ProductList {
     this.tiles = [];
     /** @type {Float32Array | null} */
     this.painted = null;
+    /** @type {ReturnType<typeof setTimeout> | undefined} */
+    this.timer = undefined;
+    /** @type {ReturnType<typeof setTimeout> | undefined} */
+    this.turn = undefined;
+    this.shownAt = -TURN;
   }
 
   makeRow() {
@@ -36,6 +43,9 @@ export class ProductList {
 
   /** Another layer: its channels are drawn anew. */
   reset() {
+    clearTimeout(this.timer);
+    clearTimeout(this.turn);
+    this.shownAt = -TURN;
     this.painted = null;
     this.tiles = [];
     this.all.replaceChildren();
@@ -45,7 +55,19 @@ export class ProductList {
    * @param {import("./trace.js").Convolved} convolved
    * @param {import("./types.js").Arithmetic} arithmetic
    */
-  show({ products, sum }, arithmetic) {
+  show(convolved, arithmetic) {
+    clearTimeout(this.turn);
+    const wait = this.shownAt + TURN - performance.now();
+    if (wait > 0) this.turn = setTimeout(() => this.draw(convolved, arithmetic), wait);
+    else this.draw(convolved, arithmetic);
+  }
+
+  /**
+   * @param {import("./trace.js").Convolved} convolved
+   * @param {import("./types.js").Arithmetic} arithmetic
+   */
+  draw({ products, sum }, arithmetic) {
+    this.shownAt = performance.now();
     const limits = { patch: limitOf(products.map(({ patch }) => patch)), kernel: limitOf(products.map(({ kernel }) => kernel)) };
     const order = [...products].sort((a, b) => Math.abs(b.sum) - Math.abs(a.sum) || a.channel - b.channel);
     const picture = arithmetic.input.kind === "picture" ? ["red", "green", "blue"] : null;
@@ -56,7 +78,8 @@ export class ProductList {
     const most = products.length > NUM_WRITTEN ? `The three that count most stand above; all ${plural(products.length, "channel")} below, in order. ` : "";
     this.words.textContent = `${most}Together: ${fine(sum)}.`;
     this.all.hidden = products.length <= NUM_WRITTEN;
-    if (!this.all.hidden) this.drawAll(products, arithmetic.kernel, limits);
+    clearTimeout(this.timer);
+    if (!this.all.hidden) this.timer = setTimeout(() => this.drawAll(products, arithmetic.kernel, limits), this.tiles.length ? PAUSE : 0);
   }
 
   /**

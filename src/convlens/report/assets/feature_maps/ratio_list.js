@@ -1,11 +1,13 @@
 /** Filters by how much of their activation lies in a box, against the box's share of the area. */
 import { choiceRow, make } from "./controls.js";
+import { randomBoxes } from "./covering.js";
 import { floatsFrom } from "./maps.js";
 import { boxRatio, cellsInside } from "./ranking.js";
 import { filterRow, ThumbBox } from "./thumbs.js";
 import { number, plural } from "./words.js";
 
 const RATIO_ROWS = 4;
+const NUM_RATIO_BOXES = 39; // one value beyond all of them comes by chance at most once in twenty, either way
 
 export class RatioList {
   /** @param {import("./types.js").Context} context */
@@ -45,9 +47,9 @@ export class RatioList {
     this.again = () => this.show(photo, box, region);
     this.choices.hidden = !region;
     if (region && region.name !== this.madeFor) this.makeChoices(region);
-    const what = "Share of a filter’s activation inside the box over the box’s share of the photo: 1× is what chance gives, 3× is three times as much.";
+    const what = "Share of a filter’s activation inside the box over the box’s share of the photo: 1× is what chance gives, 3× is three times as much. Beside it what random boxes of the same size have on this photo.";
     const over = region && this.isOverall;
-    this.words.textContent = over ? `${what} Mean over ${region.numPhotos} held-out photos with its 95\u00a0% interval, ranked by its lower end.` : what;
+    this.words.textContent = over ? `${what.replace(/ Beside.*/, "")} Mean over ${region.numPhotos} held-out photos with its 95\u00a0% interval, ranked by its lower end.` : what;
     this.blocks.forEach((block, i) => (over ? this.fillOverall(photo, region, block, this.parts[i]) : this.fill(photo, box, block, this.parts[i])));
   }
 
@@ -77,7 +79,9 @@ export class RatioList {
     if (key === part.key) return;
     part.key = key;
     part.words.textContent = num ? plural(num, "cell") : "no cell inside";
-    const ranked = maps.tiles.map((values, k) => ({ k, ratio: boxRatio(values, inside), text: "" }));
+    const elsewhere = randomBoxes(box, this.context.page.pictureSize, NUM_RATIO_BOXES).map((other) => cellsInside(step, other, this.context.page.pictureSize));
+    const text = (/** @type {number} */ k) => bandWords(elsewhere.map((cells) => boxRatio(maps.tiles[k], cells)));
+    const ranked = maps.tiles.map((values, k) => ({ k, ratio: boxRatio(values, inside), text: () => text(k) }));
     this.list(photo, block, part, ranked, (entry) => entry.ratio);
   }
 
@@ -93,7 +97,7 @@ export class RatioList {
     part.words.textContent = found ? "" : "not measured";
     if (!found) return part.list.replaceChildren();
     const [value, low, high] = [floatsFrom(found.value), floatsFrom(found.low), floatsFrom(found.high)];
-    const ranked = [...value].map((ratio, k) => ({ k, ratio, text: ` (${times(low[k])} to ${times(high[k])})` }));
+    const ranked = [...value].map((ratio, k) => ({ k, ratio, text: () => `${times(ratio)}× (${times(low[k])} to ${times(high[k])})` }));
     return this.list(photo, block, part, ranked, ({ k }) => low[k]);
   }
 
@@ -101,7 +105,7 @@ export class RatioList {
    * @param {import("./types.js").LoadedPhoto} photo
    * @param {import("./types.js").Block} block
    * @param {{list: HTMLElement}} part
-   * @param {{k: number, ratio: number, text: string}[]} entries
+   * @param {{k: number, ratio: number, text: () => string}[]} entries
    * @param {(entry: {k: number, ratio: number}) => number} worth
    */
   list(photo, block, { list }, entries, worth) {
@@ -113,10 +117,19 @@ export class RatioList {
         value: `${times(ratio)}×`, share: ratio / top, more: "as much activation as area.",
         onOpen: () => this.context.change({ tab: "filter", block: block.name, filter: block.shown[k], cell: null }),
       });
-      if (text) row.append(make("span", "row-interval", `${times(ratio)}×${text}`));
+      row.append(make("span", "row-interval", text()));
       return row;
     }));
   }
+}
+
+/**
+ * @param {number[]} ratios of random boxes; NaN where no cell lies inside
+ * @returns {string}
+ */
+function bandWords(ratios) {
+  const known = ratios.filter(Number.isFinite);
+  return known.length ? `${known.length} random boxes: ${times(Math.min(...known))}× to ${times(Math.max(...known))}×` : "";
 }
 
 /** @param {number} ratio @returns {string} two significant digits */

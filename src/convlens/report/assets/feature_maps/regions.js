@@ -4,7 +4,7 @@ import { intervalChart } from "./chart.js";
 import { DrawnBox } from "./drawn_box.js";
 import { RatioList } from "./ratio_list.js";
 import { areaOf, PhotoStage } from "./stage.js";
-import { brief, percent, points, pointsSize } from "./words.js";
+import { brief, chanceWords, percent, points, pointsSize } from "./words.js";
 
 export class RegionsView {
   /**
@@ -49,7 +49,6 @@ export class RegionsView {
       this.photo = photo;
       this.stage.setPicture(photo.pictureUrl, photo.facts.name);
       const regions = photo.payload.regions ?? [];
-      if (this.context.state.box === null && !regions.some(({ name }) => name === this.chosen)) this.chosen = regions[0]?.name ?? "";
       this.makeChoices(regions);
     }
     this.drawn.onResult = () => this.update();
@@ -64,8 +63,7 @@ export class RegionsView {
       button.dataset.region = name;
       button.type = "button";
       button.addEventListener("click", () => {
-        this.chosen = name;
-        this.context.change({ box: null });
+        this.context.change({ box: null, part: name });
       });
       return button;
     });
@@ -79,8 +77,10 @@ export class RegionsView {
 
   update() {
     const photo = /** @type {import("./types.js").LoadedPhoto} */ (this.photo);
-    const drawn = this.context.state.box;
-    const region = drawn ? null : photo.payload.regions?.find(({ name }) => name === this.chosen) ?? null;
+    const { box: drawn, part } = this.context.state;
+    const regions = photo.payload.regions ?? [];
+    this.chosen = regions.some(({ name }) => name === part) ? part : regions[0]?.name ?? "";
+    const region = drawn ? null : regions.find(({ name }) => name === this.chosen) ?? null;
     const [height, width] = this.context.page.pictureSize;
     const box = drawn ?? region?.box ?? /** @type {import("./types.js").Box} */ ([width / 4, height / 4, (3 * width) / 4, (3 * height) / 4].map(Math.round));
     this.buttons?.forEach((button) => button.setAttribute("aria-pressed", String(!drawn && button.dataset.region === this.chosen)));
@@ -102,7 +102,7 @@ export class RegionsView {
     const { value, low, high, num } = region.null;
     const beyond = region.effect > high || region.effect < low;
     const turn = region.effect >= 0 ? "falls" : "rises";
-    const verdict = beyond ? `more than with any of ${num} random boxes of the same size` : "no more than with random boxes of the same size";
+    const verdict = beyond ? `none of ${num} random boxes of the same size does as much; by chance that happens ${chanceWords(num)}` : "no more than with random boxes of the same size";
     this.words.textContent = `With the ${spoken(region.name)} covered (${percent(region.share)} of the photo), the probability of ${target} ${turn} by ${pointsSize(region.effect)}: ${verdict}.`;
     const limit = Math.max(Math.abs(region.effect), Math.abs(low), Math.abs(high), 0.01);
     this.effect.replaceChildren(intervalChart([

@@ -1,7 +1,7 @@
 /** The page's state in the address, where the browser allows it (a sandboxed preview may not). */
 
 /** @type {import("./types.js").Tab[]} */
-export const TABS = ["answer", "filters", "filter", "cell", "place", "regions", "bench", "trust", "layers"];
+export const TABS = ["answer", "filters", "filter", "cell", "place", "regions", "time", "bench", "trust", "layers"];
 const CHOICES = /** @type {Record<string, string[]>} */ ({
   tab: TABS,
   view: ["convolution", "before", "after", "pooled"],
@@ -15,7 +15,8 @@ const CHOICES = /** @type {Record<string, string[]>} */ ({
 export function freshState() {
   return {
     tab: "answer", photo: 0, view: "after", scale: "layer", order: "network", curve: "root", tile: "m", block: "",
-    filter: 0, cell: null, blend: 50, point: null, box: null,
+    filter: 0, cell: null, blend: 50, epoch: 0, point: null, box: null,
+    part: "", step: -1,
   };
 }
 
@@ -30,11 +31,12 @@ export function parseState(hash) {
     const value = given.get(name);
     if (value && choices.includes(value)) Object.assign(state, { [name]: value });
   }
-  for (const name of /** @type {const} */ (["photo", "filter", "blend"])) {
+  for (const name of /** @type {const} */ (["photo", "filter", "blend", "epoch", "step"])) {
     const value = given.get(name);
     if (value && /^\d+$/.test(value)) state[name] = Number(value);
   }
   state.block = given.get("block") ?? "";
+  state.part = given.get("part") ?? "";
   state.cell = /** @type {[number, number] | null} */ (numbersFrom(given.get("cell"), 2));
   state.point = /** @type {[number, number] | null} */ (numbersFrom(given.get("point"), 2));
   state.box = /** @type {import("./types.js").Box | null} */ (numbersFrom(given.get("box"), 4));
@@ -58,7 +60,7 @@ function numbersFrom(text, count) {
 export function formatState(state) {
   const fresh = freshState();
   const parts = new URLSearchParams();
-  for (const name of /** @type {const} */ (["tab", "photo", "view", "scale", "order", "curve", "tile", "blend"])) {
+  for (const name of /** @type {const} */ (["tab", "photo", "view", "scale", "order", "curve", "tile", "blend", "epoch", "part", "step"])) {
     if (state[name] !== fresh[name]) parts.set(name, String(state[name]));
   }
   if (state.block) {

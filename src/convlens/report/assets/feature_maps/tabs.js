@@ -7,6 +7,7 @@ export class Tabs {
    */
   constructor(list, onChoose) {
     this.list = list;
+    this.shown = "";
     this.buttons = /** @type {HTMLElement[]} */ ([...list.querySelectorAll("[role=tab]")]);
     for (const button of this.buttons) {
       button.addEventListener("click", () => onChoose(/** @type {import("./types.js").Tab} */ (button.dataset.tab)));
@@ -28,6 +29,8 @@ export class Tabs {
 
   /** @param {string} tab */
   show(tab) {
+    if (tab === this.shown) return; // called with every move of the pointer, and what follows asks for the layout
+    this.shown = tab;
     for (const button of this.buttons) {
       const on = button.dataset.tab === tab;
       button.setAttribute("aria-selected", String(on));

@@ -61,6 +61,28 @@ export function checkWords({ convolved, links, stopped }, stored, tolerance) {
 }
 
 /**
+ * Whether the page stores neither a step nor anything before it, so that its values are worked out as the chain is.
+ * @param {import("./types.js").Block} block
+ * @param {number} index of the step
+ * @returns {boolean}
+ */
+export function isWorkedOut({ steps }, index) {
+  return steps.slice(0, index + 1).every(({ stored }) => !stored);
+}
+
+/**
+ * What is known of a value that has no stored one to be compared with.
+ * @param {import("./trace.js").Trace} trace
+ * @param {import("./types.js").Block} block
+ * @returns {string}
+ */
+export function workedWords({ convolved, links }, { arithmetic }) {
+  const value = links.length ? links[links.length - 1].value : convolved.value;
+  const error = number(arithmetic?.mapError ?? 0);
+  return `${fine(value)} worked out here, like this whole map. When the page was made, all its convolution values were compared with the network’s own: at most ${error} apart.`;
+}
+
+/**
  * @param {import("./trace.js").Trace} trace
  * @param {import("./types.js").Block} block
  * @param {[number, number]} shape of the input

@@ -2,7 +2,7 @@
  * The data the page carries (FORMAT.md says more about each). Types only; nothing runs here.
  *
  * @typedef {{size: number, stride: number, start: number}} Span  a receptive field along one axis, in picture pixels
- * @typedef {{rows: Span, columns: Span}} Field
+ * @typedef {{rows: Span, columns: Span, gated?: boolean}} Field  gated: multiplied by a factor that sees the whole photo
  * @typedef {{size: number, stride: number, before: number, dilation?: number}} Window  a window along one axis
  * @typedef {{
  *   name: string, kind: string, label: string, shape: [number, number], rectified: boolean, stored: boolean,
@@ -21,7 +21,7 @@
  *   | {kind: "steps", names: string[]}} Input  what a convolution reads
  * @typedef {{
  *   kind: string, windows: [Window, Window], kernel: [number, number], numChannels: number, channelsPerFilter: number,
- *   firstChannel: number[], bias: string | null, input: Input, upTo?: string, error: number, errorShare?: number
+ *   firstChannel: number[], bias: string | null, input: Input, upTo?: string, error: number, errorShare?: number, mapError?: number | null
  * }} Arithmetic
  * @typedef {{
  *   name: string, isConvolution: boolean, numFilters: number, numDead: number, numRare: number, response: string,
@@ -54,7 +54,7 @@
  * @typedef {{
  *   classes: string[], pictureSize: [number, number], numSample: number, activation: string, blocks: Block[],
  *   photos: Photo[], limits: Record<string, [number, number]>, colours: {signed: string, positive: string},
- *   mirror?: boolean, temperature?: number, camSteps?: {name: string, shape: [number, number], field: Field | null}[], camStep?: string | null, program?: Program | null,
+ *   mirror?: boolean, centerCrop?: number | null, temperature?: number, camSteps?: {name: string, shape: [number, number], field: Field | null}[], camStep?: string | null, program?: Program | null,
  *   programWhy?: string, regions?: Region[], numRegionPhotos?: number, trust?: Trust | null
  * }} Page
  * @typedef {{png: string, offset: string, step: string, low?: string}} StoredMaps
@@ -65,12 +65,12 @@
  *   null: {value: number, low: number, high: number, num: number}
  * }} PhotoRegion
  * @typedef {{
- *   picture: string, limits: Record<string, [number, number]>, maps: Record<string, StoredMaps>,
+ *   picture: string | null, limits: Record<string, [number, number]>, maps: Record<string, StoredMaps>,
  *   cams?: Record<string, Grid>, occlusion?: Occlusion[], regions?: PhotoRegion[],
  *   effects?: Record<string, {probability: string, logOdds: string}>
  * }} Payload
  * @typedef {{
- *   blocks: Record<string, string>, dense: Record<string, {weights: string, bias: string | null}>
+ *   blocks: Record<string, {step: string, values: string}>, dense: Record<string, {weights: string, bias: string | null}>
  * }} Kernels
  * @typedef {{scale: number, pictures: string[], names: string[], labels: string[]}} Gallery
  *
@@ -86,12 +86,14 @@
  * @typedef {"network" | "strength" | "effect" | "selectivity"} Order
  * @typedef {"linear" | "root"} Curve  how colours follow values
  * @typedef {{limit: number, signed: boolean, table: Uint8Array, curve: Curve}} Colours  a colour scale
- * @typedef {"answer" | "filters" | "filter" | "cell" | "place" | "regions" | "bench" | "trust" | "layers"} Tab
+ * @typedef {"answer" | "filters" | "filter" | "cell" | "place" | "regions" | "time" | "bench" | "trust" | "layers"} Tab
  * @typedef {[number, number, number, number]} Box  left, top, right, bottom in picture pixels
  * @typedef {{
  *   tab: Tab, photo: number, view: View, scale: Scale, order: Order, curve: Curve, tile: "s" | "m" | "l", block: string,
- *   filter: number, cell: [number, number] | null, blend: number, point: [number, number] | null, box: Box | null
- * }} State  what the address remembers; block "" means that no tile is open; point is x, y in picture pixels
+ *   filter: number, cell: [number, number] | null, blend: number, epoch: number, point: [number, number] | null, box: Box | null,
+ *   part: string, step: number
+ * }} State  what the address remembers; block "" means that no tile is open; point is x, y in picture pixels; part is the
+ *   name of a region, step the one of the block that a cell is worked out for, -1 its response
  * @typedef {{signed: Uint8Array, positive: Uint8Array}} Tables
  * @typedef {{
  *   page: Page, tables: Tables, state: State, change: (part: Partial<State>) => void,
@@ -99,4 +101,4 @@
  * }} Context  what every view gets: data, state, and the one way to change it
  * @typedef {{show: (photo: LoadedPhoto) => void}} TabView
  */
-export const FORMAT = 2;
+export const FORMAT = 3;

@@ -1,6 +1,6 @@
 /** The enlarged picture: photo, map over it, the cell pointed at and what that cell sees. */
 import { make } from "./controls.js";
-import { cellAt, mapBox, placeWords, seenBox } from "./geometry.js";
+import { cellAt, mapBox, placeWords, seenBox, seesWords } from "./geometry.js";
 import { drawLegend } from "./legend.js";
 import { overlayPixels, summarise } from "./views.js";
 import { answerWords, classWords, number, percent } from "./words.js";
@@ -207,9 +207,8 @@ export class Viewer {
     const block = /** @type {import("./grid.js").BlockView} */ (this.block);
     const value = block.shownMaps.tiles[this.tile][row * block.step.shape[1] + column];
     const { field } = block.step;
-    const box = seenBox(field, [row, column], this.page.pictureSize);
-    const sees = field ? `sees ${field.columns.size} × ${field.rows.size} pixels${box.cut ? ", cut at the border" : ""}` : "sees the whole photo";
-    return `Row ${row}, column ${column}: ${number(value)}; ${sees}.`;
+    const { cut } = seenBox(field, [row, column], this.page.pictureSize);
+    return `Row ${row}, column ${column}: ${number(value)}; sees ${seesWords(field, cut)}.`;
   }
 
   /** @returns {string} */

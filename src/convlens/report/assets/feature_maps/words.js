@@ -54,6 +54,15 @@ export function pointsSize(share) {
 }
 
 /**
+ * How often one more random box would lie beyond all of some, on either side.
+ * @param {number} count
+ * @returns {string} `once in 10 times`
+ */
+export function chanceWords(count) {
+  return `once in ${Math.max(1, Math.floor((count + 1) / 2))} times`;
+}
+
+/**
  * An estimate and its interval, where the words around say that intervals are 95 %.
  * @param {import("./types.js").Estimate} estimate
  * @param {(value: number) => string} format
@@ -102,8 +111,9 @@ export function plural(count, one, many = `${one}s`) {
  */
 export function countWords(block) {
   const shown = `${block.shown.length} of ${plural(block.numFilters, block.isConvolution ? "filter" : "channel")} shown`;
-  if (!block.facts) return shown;
-  const chosen = block.shown.length < block.numFilters ? " (the strongest by their mean)" : "";
+  const hidden = block.shown.length < block.numFilters;
+  if (!block.facts) return `${shown}${hidden ? " (the strongest on the photos of this page)" : ""}`;
+  const chosen = hidden ? " (the strongest by their mean)" : "";
   const fires = block.numRare === 1 ? "fires" : "fire";
   return `${shown}${chosen}, ${block.numDead} dead, ${block.numRare} ${fires} on fewer than 1\u00a0% of photos`;
 }
@@ -178,4 +188,15 @@ export function answerWords(photo, classes) {
   if (photo.truth === null) return `The network says ${photo.answer}, ${sure}.`;
   const verdict = photo.truth === photo.answer ? "rightly" : `but it is ${photo.truth}`;
   return `The network says ${photo.answer}, ${sure}, ${verdict}.`;
+}
+
+/**
+ * What the probability shown is the mean over; empty for the photo alone.
+ * @param {boolean} mirror
+ * @param {boolean} crop
+ * @returns {string}
+ */
+export function viewWords(mirror, crop) {
+  if (crop) return `mean over the photo and its middle, enlarged${mirror ? ", and their mirror images" : ""}`;
+  return mirror ? "mean over the photo and its mirror image" : "";
 }
