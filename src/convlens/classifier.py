@@ -2,7 +2,6 @@
 
 import json
 from collections.abc import Mapping
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +10,8 @@ import numpy as np
 from PIL import Image
 
 from convlens.errors import ConvLensError
-from convlens.network.inference import answer_settings, predict_probabilities
+from convlens.network.answering import Answerer
+from convlens.network.inference import answer_settings
 from convlens.photos.loader import LoaderSettings, load_photo, resize_photo
 from convlens.tracking.photo_model import PhotoClassifier
 
@@ -30,8 +30,7 @@ def open_classifier(*, card: Path, network: Path, decision: Path | None = None) 
     try:
         opened = keras.saving.load_model(network, compile=False, safe_mode=True)
         values = {**_read_decision(card, decision), **json.loads(card.read_text(encoding="utf-8"))}
-        answer = partial(predict_probabilities, opened, **answer_settings(values))
-        return PhotoClassifier(values, answer, load_by_card)
+        return PhotoClassifier(values, Answerer(opened, **answer_settings(values)), load_by_card)
     except (OSError, ValueError, TypeError, KeyError) as error:
         shown = " ".join(str(error).split())
         raise ConvLensError(f"Expected a trained network in {network} and {card}. Received: {shown}") from error

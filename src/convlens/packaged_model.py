@@ -18,7 +18,10 @@ from convlens.tracking.photo_input import is_served
 
 
 class PhotoModel(PythonModel):
-    """Takes photos, gives a data frame with `label`, `probability_<class>`… and `error`; see `PhotoClassifier`."""
+    """Takes photos, gives a data frame with `label`, `probability_<class>`…, `unsure`, `error`; see `PhotoClassifier`.
+
+    The parameters are `threshold` and `top_k`, as of `PhotoClassifier.predict`.
+    """
 
     def load_context(self, context: Any) -> None:
         """Open the files that MLflow brought along."""
@@ -27,13 +30,25 @@ class PhotoModel(PythonModel):
         self.folder = network.parent  # `convlens evaluate` finds the profile of the training photos there
 
     # The hint keeps MLflow from checking the input; lists, arrays, texts, bytes and mappings are welcome as well.
-    def predict(self, context: Any, model_input: pd.DataFrame) -> pd.DataFrame:  # noqa: ARG002 MLflow names them
+    def predict(
+        self,
+        context: Any,  # noqa: ARG002 MLflow names it
+        model_input: pd.DataFrame,
+        params: dict[str, Any] | None = None,
+    ) -> pd.DataFrame:
         """Classify photos; input that holds none is refused, by a server with status 400."""
         try:
-            answers = self.classifier.predict(model_input)
+            answers = self.classifier.predict(model_input, **(params or {}))
         except ConvLensError as error:
-            raise MlflowException.invalid_parameter_value(str(error)) from error
+            raise _refuse(str(error)) from error
         return answers.astype(object).where(answers.notna(), None) if is_served() else answers  # JSON knows no NaN
+
+
+def _refuse(message: str) -> MlflowException:
+    """MLflow's server puts all that it was sent before the message, photos included; its clients get ours alone."""
+    refusal = MlflowException.invalid_parameter_value(message)
+    refusal.json_kwargs = {"message": message}
+    return refusal
 
 
 set_model(PhotoModel())

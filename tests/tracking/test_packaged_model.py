@@ -1,8 +1,12 @@
 import base64
 import json
 import os
+import pickle
+import pickletools
+import re
 import subprocess
 import sys
+import zipfile
 from pathlib import Path
 
 import mlflow
@@ -90,6 +94,23 @@ def test_answers_inside_the_project_as_the_network_does(
         pd.testing.assert_frame_equal(model.predict(given), own.predict(photos), check_exact=True)
 
 
+def test_parameters_go_with_every_form_of_input(logged: tuple[Store, dict[str, str]], photos: list[Path]) -> None:
+    model = mlflow.pyfunc.load_model(logged[1]["photo_model"])
+    texts = [base64.b64encode(photo.read_bytes()).decode() for photo in photos]
+    arrays = np.stack([np.full((SIDE, SIDE, 3), round(255 * value), np.uint8) for value in (0.1, 0.9)])
+    for given in (photos, texts, pd.DataFrame({"image": texts, "id": [1, 2]}), arrays, {"image": texts}):
+        answer = model.predict(given, params={"threshold": 0.99, "top_k": 1})
+        assert answer["label"].tolist() == ["cats", "cats"]
+        assert answer["top_1_label"].tolist() == ["cats", "dogs"]
+        assert answer["unsure"].tolist() == [False, False]
+    with pytest.raises(MlflowException) as refused:
+        model.predict(photos, params={"threshold": 2})
+    refused.value.message = "Failed to predict data 'all of the photos'"  # as MLflow's server does
+    told = json.loads(refused.value.serialize_as_json())
+    assert told["message"] == "Expected a threshold from 0 to 1. Received: 2.0."
+    assert refused.value.get_http_status_code() == 400
+
+
 def test_refuses_a_table_without_photos(logged: tuple[Store, dict[str, str]]) -> None:
     model = mlflow.pyfunc.load_model(logged[1]["photo_model"])
     with pytest.raises(MlflowException, match="Expected a column 'image'") as refused:
@@ -105,7 +126,8 @@ def test_served_answers_are_json(
     answer = model.predict([base64.b64encode(photos[1].read_bytes()).decode(), str(photos[0])])
     rows = json.loads(json.dumps(answer.to_dict(orient="records"), allow_nan=False))
     assert rows[0]["label"] == "dogs"
-    assert (rows[1]["label"], rows[1]["probability_dogs"]) == (None, None)
+    assert (rows[0]["unsure"], rows[0]["error"]) == (False, "")
+    assert (rows[1]["label"], rows[1]["probability_dogs"], rows[1]["unsure"]) == (None, None, None)
     assert rows[1]["error"].startswith("Expected the base64 text of a photo. Received: the text '/")
 
 
@@ -126,7 +148,51 @@ def test_requirements_are_pinned(logged: tuple[Store, dict[str, str]], name: str
     assert Path(logged[1][name], "requirements.txt").read_text().split() == LOCK.split()
 
 
-def test_model_holds_no_pickle_and_only_shipped_code(logged: tuple[Store, dict[str, str]]) -> None:
+def test_nothing_in_the_models_is_a_pickle(logged: tuple[Store, dict[str, str]]) -> None:
+    """By content, inside the zip archive of Keras too, and by what the shipped code imports."""
+    files = [path for name in logged[1] for path in Path(logged[1][name]).rglob("*") if path.is_file()]
+    contents = {str(path): path.read_bytes() for path in files if path.suffix != ".pyc"}
+    for path in files:
+        if zipfile.is_zipfile(path):
+            with zipfile.ZipFile(path) as archive:
+                contents |= {f"{path}/{name}": archive.read(name) for name in archive.namelist()}
+    assert [name for name, content in contents.items() if is_pickle(content)] == []
+    assert sum(name.endswith("model.keras/config.json") for name in contents) == 2
+    sources = [content.decode() for name, content in contents.items() if name.endswith(".py")]
+    assert sources
+    imports = [line for text in sources for line in text.splitlines() if line.lstrip().startswith(("import", "from"))]
+    assert [line for line in imports if re.search(r"pickle|joblib|dill|marshal|shelve", line)] == []
+    assert [text for text in sources if "safe_mode=False" in text] == []
+    assert [text.count("safe_mode=True") for text in sources if "load_model(" in text] == [1]
+
+
+def is_pickle(content: bytes) -> bool:
+    """Whether all of it can be read as one pickle, of any protocol."""
+    try:
+        last = max((position for _, _, position in pickletools.genops(content)), default=-1)
+    except Exception:
+        return False
+    return last == len(content) - 1 and len(content) > 1
+
+
+def test_pickles_are_known_when_seen() -> None:
+    for protocol in range(6):
+        assert is_pickle(pickle.dumps({"a": [1, 2.5]}, protocol))
+    assert not is_pickle(b'{"a": 1}')
+
+
+def test_code_in_a_network_is_not_run(tmp_path: Path) -> None:
+    """A layer with code of its own is refused, whoever made the file."""
+    import keras
+
+    network = keras.Sequential([keras.Input((SIDE, SIDE, 3)), keras.layers.Lambda(lambda x: x), keras.layers.Flatten()])
+    network.save(tmp_path / "model.keras")
+    write_card(tmp_path / "card.json")
+    with pytest.raises(ConvLensError, match="Expected a trained network in"):
+        open_classifier(card=tmp_path / "card.json", network=tmp_path / "model.keras")
+
+
+def test_model_holds_only_shipped_code(logged: tuple[Store, dict[str, str]]) -> None:
     folder = Path(logged[1]["photo_model"])
     files = {
         path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.suffix != ".pyc" and path.is_file()
@@ -140,6 +206,7 @@ def test_model_holds_no_pickle_and_only_shipped_code(logged: tuple[Store, dict[s
         f"code/{package}/classifier.py",
         f"code/{package}/errors.py",
         f"code/{package}/network/__init__.py",
+        f"code/{package}/network/answering.py",
         f"code/{package}/network/batches.py",
         f"code/{package}/network/inference.py",
         f"code/{package}/packaged_model.py",
@@ -159,7 +226,9 @@ def test_model_holds_no_pickle_and_only_shipped_code(logged: tuple[Store, dict[s
 
 def test_outputs_are_described(logged: tuple[Store, dict[str, str]]) -> None:
     signature = Model.load(logged[1]["photo_model"]).signature
-    assert signature.outputs.input_names() == ["label", "probability_cats", "probability_dogs", "error"]
+    assert signature.outputs.input_names() == ["label", "probability_cats", "probability_dogs", "unsure", "error"]
+    assert [(param.name, param.default) for param in signature.params.params] == [("threshold", None), ("top_k", None)]
+    assert signature.inputs is None
 
 
 def test_shipped_code_names_no_other_package(tmp_path: Path) -> None:

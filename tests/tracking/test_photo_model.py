@@ -10,6 +10,8 @@ import pytest
 from PIL import Image
 
 from convlens.errors import ConvLensError
+from convlens.stages.evaluate_decision import Decision
+from convlens.stages.rounding import round_array
 from convlens.tracking import photo_model
 from convlens.tracking.photo_input import SERVER_VARIABLE, list_photos, read_photo
 from convlens.tracking.photo_model import PhotoClassifier
@@ -69,6 +71,7 @@ def test_every_form_gets_the_same_answer(classifier: PhotoClassifier, tmp_path: 
         "label": ["dogs"] * 8,
         "probability_cats": [0.0] * 8,
         "probability_dogs": [1.0] * 8,
+        "unsure": [False] * 8,
         "error": [""] * 8,
     }
 
@@ -103,7 +106,7 @@ def test_one_photo_is_a_list_of_one(classifier: PhotoClassifier, given: Any) -> 
 
 def test_no_photos_give_an_empty_table(classifier: PhotoClassifier) -> None:
     answer = classifier.predict([])
-    assert answer.columns.tolist() == ["label", "probability_cats", "probability_dogs", "error"]
+    assert answer.columns.tolist() == ["label", "probability_cats", "probability_dogs", "unsure", "error"]
     assert len(answer) == 0
 
 
@@ -111,6 +114,7 @@ def test_bad_photos_are_told_in_their_rows(classifier: PhotoClassifier, tmp_path
     answer = classifier.predict([png(0), b"no photo", None, tmp_path / "lost.png", "no/such file", 3.5, png(255)])
     assert [label or None for label in answer["label"]] == ["cats", None, None, None, None, None, "dogs"]
     assert answer["probability_dogs"].isna().tolist() == [False, True, True, True, True, True, False]
+    assert answer["unsure"].isna().tolist() == [False, True, True, True, True, True, False]
     errors = answer["error"].tolist()
     assert (errors[0], errors[6]) == ("", "")
     assert errors[1] == "unreadable: UnidentifiedImageError"
@@ -145,6 +149,7 @@ def test_every_class_has_a_column() -> None:
             "probability_a": 0.2,
             "probability_b": 0.5,
             "probability_c": 0.3,
+            "unsure": False,
             "error": "",
         }
     ]
@@ -175,3 +180,65 @@ def test_server_reads_no_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
 def test_arrays_of_another_kind_are_refused(array: np.ndarray) -> None:
     with pytest.raises(ConvLensError, match=r"a uint8 array \(H, W, 3\). Received: an array of"):
         read_photo(array)
+
+
+@pytest.mark.parametrize(("threshold", "least"), [(0.5, 0.0), (0.5, 0.8), (0.5, 1.0), (0.31, 0.6), (0.9, 0.9)])
+def test_answers_are_those_of_the_evaluation(threshold: float, least: float) -> None:
+    """Label, digits and doubt are what stage `evaluate` makes of the same probabilities, at the lines as well."""
+    second = np.r_[np.random.default_rng(0).random(200), threshold, least, 1 - least, threshold + 1e-9, 0.0, 1.0]
+    given = np.stack([1 - second, second], axis=1)
+    card = {**CARD, "threshold": threshold, "min_probability": least}
+    answer = PhotoClassifier(card, lambda images: given[images[:, 0, 0, 0].astype(int)], load).predict(
+        [flat(place) for place in range(len(given))]
+    )
+    kept, decision = round_array(given), Decision(threshold=threshold, min_probability=least)
+    assert answer["probability_dogs"].tolist() == kept[:, 1].tolist()
+    assert answer["label"].tolist() == [CARD["classes"][place] for place in decision.answer(kept)]
+    assert answer["unsure"].tolist() == decision.is_unsure(kept).tolist()
+    assert answer["unsure"].dtype == "boolean"
+
+
+def test_unsure_answers_can_be_left_out(classifier: PhotoClassifier) -> None:
+    classifier.card = {**CARD, "min_probability": 0.9}
+    answer = classifier.predict([flat(0), b"no photo", flat(128)])
+    assert answer[answer["unsure"]].index.tolist() == [2]
+    assert answer[~answer["unsure"]].index.tolist() == [0]
+
+
+def test_threshold_can_be_given_and_replaces_the_model_s(classifier: PhotoClassifier) -> None:
+    photos = [flat(51), flat(153), flat(204)]
+    assert classifier.predict(photos)["label"].tolist() == ["cats", "dogs", "dogs"]
+    assert classifier.predict(photos, threshold=0.7)["label"].tolist() == ["cats", "cats", "dogs"]
+    classifier.card = {**CARD, "threshold": 0.7}
+    assert classifier.predict(photos)["label"].tolist() == ["cats", "cats", "dogs"]
+    assert classifier.predict(photos, threshold=0.5)["label"].tolist() == ["cats", "dogs", "dogs"]
+    assert classifier.predict(photos, threshold=0)["label"].tolist() == ["dogs", "dogs", "dogs"]
+
+
+def test_top_k_adds_columns_and_changes_none() -> None:
+    card = {"classes": ["a", "b", "c"], "image_size": 4}
+    asked = PhotoClassifier(card, lambda images: np.tile([0.3, 0.4, 0.3], (len(images), 1)), load)
+    plain, answer = asked.predict([flat(0), b"x"]), asked.predict([flat(0), b"x"], top_k=2)
+    pd.testing.assert_frame_equal(answer[plain.columns.tolist()], plain)
+    added = answer.drop(columns=plain.columns)
+    assert added.columns.tolist() == ["top_1_label", "top_1_probability", "top_2_label", "top_2_probability"]
+    assert added.iloc[0].tolist() == ["b", 0.4, "a", 0.3]  # of equals the first class
+    assert added.iloc[1].isna().all()
+    assert asked.predict([], top_k=2).columns.tolist() == answer.columns.tolist()
+    pd.testing.assert_frame_equal(asked.predict([flat(0), b"x"], top_k=0), plain)
+
+
+@pytest.mark.parametrize(
+    ("classes", "params", "told"),
+    [
+        (2, {"threshold": 1.5}, "Expected a threshold from 0 to 1. Received: 1.5."),
+        (2, {"threshold": float("nan")}, "Expected a threshold from 0 to 1. Received: nan."),
+        (3, {"threshold": 0.4}, "Expected no threshold for 3 classes"),
+        (2, {"top_k": 3}, "Expected top_k from 0 to 2, the classes. Received: 3."),
+        (2, {"top_k": -1}, "Expected top_k from 0 to 2, the classes. Received: -1."),
+    ],
+)
+def test_wrong_parameters_are_told(classes: int, params: dict[str, Any], told: str) -> None:
+    card = {"classes": ["a", "b", "c"][:classes], "image_size": 4}
+    with pytest.raises(ConvLensError, match=told):
+        PhotoClassifier(card, Brightness(), load).predict([flat(0)], **params)

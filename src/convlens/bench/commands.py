@@ -1,5 +1,6 @@
 """The commands of `convlens bench`. Light to import: what a command needs is loaded when it is called."""
 
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -114,6 +115,37 @@ def position(json_file: Path | None, markdown: bool) -> None:
     result = bench_position(load_params())
     _write(json_file, result)
     click.echo(format_position(result, markdown=markdown))
+
+
+@bench.command()
+@click.argument("photos", nargs=-1, required=True, metavar="PHOTO...", type=click.Path(path_type=Path, exists=True))
+@click.option("--address", default="http://127.0.0.1:5001", show_default=True, help="Of the server of `make serve`.")
+@click.option("--requests", "num_requests", type=click.IntRange(1), default=500, show_default=True, help="In all.")
+@click.option("--clients", "num_clients", type=click.IntRange(1, 64), default=4, show_default=True,
+              help="That ask at the same time.")  # fmt: skip
+@click.option("--photos-per-request", type=click.IntRange(min=1), default=1, show_default=True)
+@json_option
+def serve(
+    photos: Sequence[Path],
+    address: str,
+    num_requests: int,
+    num_clients: int,
+    photos_per_request: int,
+    json_file: Path | None,
+) -> None:
+    """Ask the model server of `make serve` about PHOTOs: speed, and whether answers are lost or wrong under load.
+
+    The exit code is 1 if one is.
+    """
+    from convlens.bench.serving import bench_serving, format_serving
+
+    _check_target(json_file)
+    given = {"num_requests": num_requests, "num_clients": num_clients, "photos_per_request": photos_per_request}
+    result = bench_serving(address, photos, **given)
+    _write(json_file, result)
+    click.echo(format_serving(result))
+    if result["num_lost"] or result["num_wrong"]:
+        sys.exit(1)
 
 
 def _check_target(path: Path | None) -> None:

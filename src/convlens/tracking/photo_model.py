@@ -4,6 +4,7 @@ This module travels inside the registered model, together with the loader, under
 `package`). So it imports nothing but what travels with it and what the model's requirements name.
 """
 
+import math
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -13,9 +14,10 @@ import pandas as pd
 from convlens.errors import ConvLensError
 from convlens.tracking.photo_input import list_photos, read_photo
 
-LABEL_COLUMN = "label"
-ERROR_COLUMN = "error"
+LABEL_COLUMN, UNSURE_COLUMN, ERROR_COLUMN = "label", "unsure", "error"
 PHOTOS_PER_BATCH = 64  # as in the evaluation, whose answers these are to the last bit
+DIGITS = 7  # what float32 holds, and what the evaluation keeps and decides by
+EVEN = 0.5
 
 PhotoLoader = Callable[[Any, Mapping[str, Any]], np.ndarray]
 Answer = Callable[[np.ndarray], np.ndarray]
@@ -24,15 +26,16 @@ Answer = Callable[[np.ndarray], np.ndarray]
 class PhotoClassifier:
     """Classifies photos given as bytes, base64 texts, paths or uint8 arrays; one row per photo, in their order.
 
-    A row has `label`, `probability_<class>` per class, and `error`, which is empty for a photo that was read. A photo
-    that was not has neither label nor probabilities, and does not disturb the others.
+    A row has `label`, `probability_<class>` per class, `unsure`, and `error`, which is empty for a photo that was read.
+    A photo that was not has none of the others, and does not disturb its neighbours.
     """
 
     def __init__(self, card: Mapping[str, Any], answer: Answer, load_photo: PhotoLoader) -> None:
         """Take the parts.
 
         Args:
-            card: card.json of the model: classes, the settings of the loader, and the threshold, if there is one.
+            card: card.json of the model: classes, the settings of the loader, and, if there are such, the threshold
+                and the least probability of an answer that is sure.
             answer: gives probabilities (n, classes) for uint8 arrays (n, image_size, image_size, 3).
             load_photo: gives the array (image_size, image_size, 3) of a path, bytes or an array, by the card.
         """
@@ -41,36 +44,60 @@ class PhotoClassifier:
         self._answer = answer
         self._load_photo = load_photo
 
-    def predict(self, given: Any) -> pd.DataFrame:
+    def predict(self, given: Any, *, threshold: float | None = None, top_k: int | None = None) -> pd.DataFrame:
         """Classify photos; memory is bounded, however many they are.
 
         Args:
             given: photos in one of the forms of `list_photos`.
+            threshold: of two classes the second is answered above this probability; None takes the model's own.
+            top_k: adds the most probable classes, the first one first; None adds none.
 
         Returns:
-            Data frame with `label`, `probability_<class>`…, `error`; one row per photo.
+            Data frame with `label`, `probability_<class>`…, `unsure`, `error`, and for every place up to `top_k`
+            `top_<place>_label` and `top_<place>_probability`; one row per photo.
 
         Raises:
-            ConvLensError: `given` holds no photos.
+            ConvLensError: `given` holds no photos, or threshold or top_k are none of this model's.
         """
+        line, num_top = self._check_threshold(threshold), self._check_top(top_k)
         photos = list_photos(given)
         starts = range(0, max(len(photos), 1), PHOTOS_PER_BATCH)
-        return pd.concat(
-            [self._predict_batch(photos[start : start + PHOTOS_PER_BATCH]) for start in starts], ignore_index=True
-        )
+        read = [self._answer_batch(photos[start : start + PHOTOS_PER_BATCH]) for start in starts]
+        probabilities = np.concatenate([values for values, _ in read])
+        return self._table(probabilities, [error for _, errors in read for error in errors], line, num_top)
 
     def predict_arrays(self, images: np.ndarray) -> np.ndarray:
-        """Probabilities, float64 (n, classes), of uint8 images (n, image_size, image_size, 3), in one batch."""
+        """Probabilities, float64 (n, classes), of uint8 images (n, image_size, image_size, 3), all digits kept."""
         return self._answer(images)
 
-    def _predict_batch(self, photos: list[Any]) -> pd.DataFrame:
+    def _check_threshold(self, threshold: float | None) -> float:
+        if threshold is None:
+            return float(self.card.get("threshold", EVEN))
+        if len(self.classes) != 2:
+            raise ConvLensError(
+                f"Expected no threshold for {len(self.classes)} classes: only between two is there one line to draw. "
+                f"Received: {threshold}."
+            )
+        if not (math.isfinite(threshold) and 0 <= threshold <= 1):
+            raise ConvLensError(f"Expected a threshold from 0 to 1. Received: {threshold}.")
+        return float(threshold)
+
+    def _check_top(self, top_k: int | None) -> int:
+        if top_k is None:
+            return 0
+        if not 0 <= top_k <= len(self.classes):
+            raise ConvLensError(f"Expected top_k from 0 to {len(self.classes)}, the classes. Received: {top_k}.")
+        return int(top_k)
+
+    def _answer_batch(self, photos: list[Any]) -> tuple[np.ndarray, list[str]]:
+        """Probabilities (n, classes), NaN for photos that cannot be read, and why they cannot, else ''."""
         loaded = [self._load(photo) for photo in photos]
         arrays = [item for item in loaded if isinstance(item, np.ndarray)]
         errors = ["" if isinstance(item, np.ndarray) else item for item in loaded]
         probabilities = np.full((len(photos), len(self.classes)), np.nan)
         if arrays:
-            probabilities[[not error for error in errors]] = self.predict_arrays(np.stack(arrays))
-        return self._table(probabilities, errors)
+            probabilities[[not error for error in errors]] = _keep_digits(self.predict_arrays(np.stack(arrays)))
+        return probabilities, errors
 
     def _load(self, photo: Any) -> np.ndarray | str:
         """The pixels of a photo, or why there are none."""
@@ -79,18 +106,38 @@ class PhotoClassifier:
         except ConvLensError as error:
             return str(error)
 
-    def _choose(self, probabilities: np.ndarray) -> int:
-        """The answer to one photo: of two classes the second above the card's threshold, else the most probable."""
-        threshold = self.card.get("threshold", 0.5)
-        if len(self.classes) == 2 and threshold != 0.5:
-            return int(probabilities[1] > threshold)
-        return int(probabilities.argmax())
-
-    def _table(self, probabilities: np.ndarray, errors: list[str]) -> pd.DataFrame:
-        best = zip(errors, probabilities, strict=True)
-        labels = [None if error else self.classes[self._choose(row)] for error, row in best]
-        columns = {f"probability_{name}": probabilities[:, i] for i, name in enumerate(self.classes)}
-        texts = {
-            name: pd.Series(values, dtype=object) for name, values in ((LABEL_COLUMN, labels), (ERROR_COLUMN, errors))
+    def _table(self, probabilities: np.ndarray, errors: list[str], threshold: float, num_top: int) -> pd.DataFrame:
+        failed = np.array([bool(error) for error in errors], dtype=bool)
+        known = np.where(failed[:, None], 0.0, probabilities)
+        chosen = _choose(known, threshold)
+        surely = known[np.arange(len(known)), chosen] > self.card.get("min_probability", 0.0)
+        doubts = [None if lost else not sure for lost, sure in zip(failed, surely, strict=True)]
+        columns = {
+            LABEL_COLUMN: self._names(chosen, failed),
+            **{f"probability_{name}": probabilities[:, place] for place, name in enumerate(self.classes)},
+            UNSURE_COLUMN: pd.Series(doubts, dtype="boolean"),
+            ERROR_COLUMN: pd.Series(errors, dtype=object),
         }
-        return pd.DataFrame({LABEL_COLUMN: texts[LABEL_COLUMN], **columns, ERROR_COLUMN: texts[ERROR_COLUMN]})
+        order = np.argsort(-known, axis=1, kind="stable")[:, :num_top]
+        for place in range(num_top):
+            top, label = order[:, place], f"top_{place + 1}"
+            columns[f"{label}_label"] = self._names(top, failed)
+            columns[f"{label}_probability"] = probabilities[np.arange(len(probabilities)), top]
+        return pd.DataFrame(columns)
+
+    def _names(self, places: np.ndarray, failed: np.ndarray) -> pd.Series:
+        """Names of the classes, None for a photo that could not be read."""
+        both = zip(places, failed, strict=True)
+        return pd.Series([None if lost else self.classes[place] for place, lost in both], dtype=object)
+
+
+def _choose(probabilities: np.ndarray, threshold: float) -> np.ndarray:
+    """The answers, int (n,): of two classes the second above the threshold, else the most probable one."""
+    if probabilities.shape[1] == 2 and threshold != EVEN:
+        return (probabilities[:, 1] > threshold).astype(int)
+    return np.asarray(probabilities.argmax(axis=1))
+
+
+def _keep_digits(values: np.ndarray) -> np.ndarray:
+    """As the evaluation rounds, so that its predictions.csv has these very numbers."""
+    return np.array([float(f"{value:.{DIGITS}g}") for value in values.ravel()]).reshape(values.shape)
