@@ -7,26 +7,33 @@ from contextlib import chdir
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 from dvc.repo import Repo
 from photo_files import PARAMS
 from ruamel.yaml import YAML
 
+from convlens.comparison.places import Output
 from convlens.comparison.snapshot import Snapshot
 from convlens.params import CompareParams, EvaluateParams, read_yaml
 
 EVALUATE = EvaluateParams(num_resamples=500, confidence=0.95, seed=0, threshold=0.5, max_error=0.01)
 COMPARE = CompareParams(max_regression=0.02)
+SIZE = 8
 # Other paths than the project's: where files are is read from dvc.yaml.
 PIPELINE = """\
 stages:
+  validate:
+    cmd: echo --photos made/list.parquet --manifest made/facts.parquet --result told/checks.json
+    outs: [made/facts.parquet]
+    metrics: [{told/checks.json: {cache: false}}]
   preprocess:
     cmd: echo --prepared made/arrays
     params: [preprocess]
     outs: [made/arrays]
   train:
     cmd: echo --prepared made/arrays --model-folder made/network --history told/history.csv
-    deps: [made/arrays]
+    deps: [made/arrays, src/network.py]
     params: [train]
     outs: [made/network]
     plots: [{told/history.csv: {cache: false}}]
@@ -35,6 +42,9 @@ stages:
     deps: [made/network]
     outs: [told/answers.csv]
     metrics: [{told/numbers.json: {cache: false}}]
+  report:
+    cmd: echo --page told/report.html --feature-maps told/maps.html --feature-maps-folder told/maps
+    outs: [told/report.html, told/maps]
 """
 
 
@@ -55,8 +65,15 @@ def make_answers(right: Sequence[bool], *, prefix: str = "p") -> pd.DataFrame:
 
 
 def make_photos(paths: Sequence[str], labels: Sequence[str], digests: Sequence[str] | None = None) -> pd.DataFrame:
+    """The list of prepared photos; all are in the test split, in the order of its arrays."""
     return pd.DataFrame(
-        {"path": paths, "label": labels, "split": "test", "sha256": digests or [f"#{p}" for p in paths]}
+        {
+            "path": paths,
+            "label": labels,
+            "split": "test",
+            "row": range(len(paths)),
+            "sha256": digests or [f"#{path}" for path in paths],
+        }
     )
 
 
@@ -66,6 +83,34 @@ def make_metrics(right: Sequence[bool]) -> dict[str, Any]:
     return {"num_photos": len(right), "accuracy": accuracy, **ends, "log_loss": 0.25, "roc_auc": None}
 
 
+def make_history(num_epochs: int, *, loss: float = 0.5) -> pd.DataFrame:
+    """Losses that fall from 1 to `loss`, and accuracies that rise as they do."""
+    falling = np.linspace(1.0, loss, num_epochs)
+    return pd.DataFrame(
+        {
+            "epoch": range(1, num_epochs + 1),
+            "train_loss": falling,
+            "train_accuracy": 1 - falling / 2,
+            "validation_loss": falling,
+            "validation_accuracy": 1 - falling / 2,
+        }
+    )
+
+
+def make_validation(num_photos: int, *, dark: bool = False) -> dict[str, Any]:
+    """Two expectations, of which the second is not met if the photos are dark."""
+    rows = [("unreadable", True), ("dark", not dark)]
+    return {
+        "num_photos": num_photos,
+        "num_usable": num_photos,
+        "quarantine": {"unreadable": 0},
+        "expectations": [
+            {"name": name, "success": success, "severity": "warning", "observed": "3 photos do not meet it"}
+            for name, success in rows
+        ],
+    }
+
+
 def make_run(name: str, right: Sequence[bool], **changes: Any) -> Snapshot:
     """A run on the photos p0.png, p1.png …, whose files could all be had."""
     answers = make_answers(right)
@@ -73,9 +118,17 @@ def make_run(name: str, right: Sequence[bool], **changes: Any) -> Snapshot:
         "name": name,
         "params": {"train": {"epochs": 3}},
         "metrics": make_metrics(right),
-        "history": pd.DataFrame({"epoch": [1, 2, 3]}),
+        "history": make_history(3),
         "card": {"key": "k" * 64, "num_parameters": 12345},
-        "model_bytes": 2_500_000,
+        "prepared_card": {"source": "photos", "digest": "d" * 64, "counts": {"test": {"cats": 50, "dogs": 50}}},
+        "validation": make_validation(1234),
+        "maps": {"num_filters": 96, "num_dead_filters": 2, "mean_selectivity": 0.25},
+        "places": {"model": "data/model", "prepared": "data/prepared", "report": "report.html"},
+        "outputs": {
+            "data/model": Output("data/model", "m.dir", 2_500_000),
+            "data/prepared": Output("data/prepared", "p.dir", 9_000_000),
+            "report.html": Output("report.html", "r", 700_000),
+        },
         "predictions": answers,
         "photos": make_photos(list(answers["path"]), list(answers["label"])),
         "seconds": 95.0,
@@ -98,6 +151,7 @@ class Repository:
         Repo.init(str(root)).close()
         (root / "dvc.yaml").write_text(PIPELINE)
         (root / "params.yaml").write_bytes(PARAMS.read_bytes())
+        self.write("src/network.py", "WIDTH = 1\n")
 
     def run(self, *command: str) -> str:
         done = subprocess.run(command, cwd=self.root, capture_output=True, text=True)
@@ -110,12 +164,18 @@ class Repository:
         self.change_params(**train)
         answers = make_answers(right)
         photos = make_photos(list(answers["path"]), list(answers["label"]))
-        self._write("made/arrays/splits.csv", photos.to_csv(index=False))
-        self._write("made/network/card.json", json.dumps({"key": key, "num_parameters": 7}))
-        self._write("made/network/model.keras", key)
-        self._write("told/history.csv", "epoch\n1\n2\n")
-        self._write("told/answers.csv", answers.to_csv(index=False))
-        self._write("told/numbers.json", json.dumps(make_metrics(right)))
+        self.write("made/arrays/splits.csv", photos.to_csv(index=False))
+        self.write("made/arrays/card.json", json.dumps({"digest": "d" * 64, "source": "photos"}))
+        self._write_arrays(len(right))
+        self._write_facts(photos)
+        self.write("made/network/card.json", json.dumps({"key": key, "num_parameters": 7}))
+        self.write("made/network/model.keras", key)
+        self.write("told/history.csv", make_history(2).to_csv(index=False))
+        self.write("told/answers.csv", answers.to_csv(index=False))
+        self.write("told/numbers.json", json.dumps(make_metrics(right)))
+        self.write("told/checks.json", json.dumps(make_validation(len(right))))
+        self.write("told/report.html", "report")
+        self.write("told/maps/maps_metrics.json", json.dumps({"num_filters": 4, "num_dead_filters": 1}))
         with chdir(self.root), Repo() as repo:  # DVC looks at the working directory
             repo.commit(force=True)
 
@@ -136,10 +196,28 @@ class Repository:
         self.run("git", "commit", "--quiet", "--message", "run")
         return self.run("git", "rev-parse", "HEAD").strip()
 
-    def _write(self, name: str, text: str) -> None:
+    def write(self, name: str, text: str) -> None:
         path = self.root / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text)
+
+    def _write_arrays(self, num_photos: int) -> None:
+        """Two shards; every photo is as bright as its number."""
+        folder = self.root / "made/arrays/test"
+        folder.mkdir(parents=True, exist_ok=True)
+        images = (
+            np.ones((num_photos, SIZE, SIZE, 3), np.uint8) * np.arange(num_photos, dtype=np.uint8)[:, None, None, None]
+        )
+        for number, shard in enumerate(np.array_split(images, 2)):
+            np.save(folder / f"images-{number:05d}.npy", shard)
+
+    def _write_facts(self, photos: pd.DataFrame) -> None:
+        """Half of the photos are dark; all have the same size."""
+        brightness = [0.1 + 0.8 * (2 * row >= len(photos)) for row in range(len(photos))]
+        facts = photos[["path"]].assign(
+            width=90, height=60, aspect=1.5, brightness=brightness, sharpness=100.0, format="PNG", signature="long"
+        )
+        facts.to_parquet(self.root / "made/facts.parquet", index=False)
 
 
 def params_with(**train: Any) -> Mapping[str, Any]:

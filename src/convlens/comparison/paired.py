@@ -1,12 +1,15 @@
 """Whether one run answers better than another: judged on the test photos that both have, and on nothing else."""
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import pandas as pd
 
 from convlens.comparison.snapshot import Snapshot
-from convlens.metrics.compare import Comparison, Word, compare_predictions
+from convlens.comparison.unpaired import Unpaired, can_compare_unpaired, compare_unpaired
+from convlens.metrics.compare import McNemar, Word, compare_predictions
+from convlens.metrics.intervals import Interval
 from convlens.params import CompareParams, EvaluateParams
 
 PREFIX = "probability_"
@@ -18,15 +21,18 @@ class Verdict:
     """One run against another on the same photos.
 
     Attributes:
-        word: `better` or `worse` if the paired interval of the difference in accuracy excludes 0 and McNemar's exact
-            test agrees; else `same`: no difference that these photos can show.
+        word: `better` or `worse` if the interval of the difference in accuracy excludes 0 and an exact test agrees
+            (McNemar's; Fisher's if unpaired); else `same`: no difference that these photos can show.
         regression: worse, and by more than `compare.max_regression`.
         num_shared: test photos that both have; equal photos count once.
         num_base: test photos of the base.
         num_head: test photos of the run.
         base_accuracy: of the base on the shared photos.
         head_accuracy: of the run on the shared photos.
-        comparison: all paired differences, run minus base, and McNemar's test.
+        differences: run minus base for every headline metric.
+        p_value: of the exact test.
+        mcnemar: who alone is right how often; None if unpaired.
+        note: why the photos could not be paired, and what to do about it; empty if they were.
     """
 
     word: Word
@@ -36,7 +42,15 @@ class Verdict:
     num_head: int
     base_accuracy: float
     head_accuracy: float
-    comparison: Comparison
+    differences: dict[str, Interval]
+    p_value: float
+    mcnemar: McNemar | None = None
+    note: str = ""
+
+    @property
+    def paired(self) -> bool:
+        """Whether the answers were compared photo by photo."""
+        return self.mcnemar is not None
 
     @property
     def same_split(self) -> bool:
@@ -46,7 +60,7 @@ class Verdict:
 
 @dataclass(frozen=True)
 class NoVerdict:
-    """Two runs that cannot be compared photo by photo.
+    """Two runs that cannot be compared.
 
     Attributes:
         reason: why, and what to do about it, as a sentence.
@@ -55,15 +69,62 @@ class NoVerdict:
     reason: str
 
 
+class Pair:
+    """The answers of two runs to the test photos that both have.
+
+    Attributes:
+        table: one row per photo: photo (digest, or path if digests are not known), label, and for either `side` (base
+            and head) path_<side>, predicted_<side>, probability_<class>_<side>.
+        classes: names, in the order of the columns.
+        counts: different test photos of each.
+    """
+
+    def __init__(self, base: Snapshot, head: Snapshot) -> None:
+        by_content = base.photos is not None and head.photos is not None
+        tables = [_identify(run, by_content) for run in (base, head)]
+        self.table = tables[0].merge(tables[1], on=["photo", "label"], suffixes=("_base", "_head"))
+        self.classes = _classes(base)
+        self.counts = [len(table) for table in tables]
+
+    @cached_property
+    def labels(self) -> np.ndarray:
+        """Indices of the true classes, int64 (N,)."""
+        return self._number("label")
+
+    def predicted(self, side: str) -> np.ndarray:
+        """Answers, int64 (N,); a threshold may make them others than the most probable classes."""
+        return self._number(f"predicted_{side}")
+
+    def probabilities(self, side: str) -> np.ndarray:
+        """Float64 (N, K)."""
+        return self.table[[f"{PREFIX}{name}_{side}" for name in self.classes]].to_numpy(np.float64)
+
+    def right(self, side: str) -> np.ndarray:
+        """Which photos are answered right, bool (N,)."""
+        return np.asarray(self.predicted(side) == self.labels)
+
+    def _number(self, column: str) -> np.ndarray:
+        numbers = {name: index for index, name in enumerate(self.classes)}
+        return self.table[column].map(numbers).to_numpy(np.int64)
+
+
+def pair_answers(base: Snapshot, head: Snapshot) -> Pair | None:
+    """The answers of two runs, photo by photo; None if they cannot be paired."""
+    if base.predictions is None or head.predictions is None or _classes(base) != _classes(head):
+        return None
+    pair = Pair(base, head)
+    return pair if len(pair.table) else None
+
+
 def judge(base: Snapshot, head: Snapshot, *, evaluate: EvaluateParams, compare: CompareParams) -> Verdict | NoVerdict:
-    """Compare two runs photo by photo, as the gate of the model registry does."""
-    for run in (base, head):
-        if run.predictions is None:
-            return NoVerdict(_explain_absence(run))
+    """Compare two runs photo by photo, as the gate of the model registry does; by their totals if need be."""
+    absent = next((run for run in (base, head) if run.predictions is None), None)
+    if absent is not None:
+        return _judge_totals(base, head, _explain_absence(absent), evaluate=evaluate, compare=compare)
     if _classes(base) != _classes(head):
         return NoVerdict(f"{base.name} knows the classes {_list(base)}, {head.name} knows {_list(head)}.")
-    pair = _Pair(base, head)
-    if pair.labels.size == 0:
+    pair = pair_answers(base, head)
+    if pair is None:
         return NoVerdict(
             f"{base.name} and {head.name} share no test photo. Compare runs of the same data and the same "
             "`preprocess.seed`."
@@ -71,65 +132,73 @@ def judge(base: Snapshot, head: Snapshot, *, evaluate: EvaluateParams, compare: 
     return _judge(pair, evaluate, compare)
 
 
-class _Pair:
-    """The answers of two runs to the test photos that both have.
-
-    Attributes:
-        labels: indices of the true classes, int64 (N,).
-        answers: probabilities of the base and of the run, float64 (N, K) each.
-        predicted: their answers, int64 (N,) each; a threshold may make them others than the most probable classes.
-        counts: different test photos of each.
-    """
-
-    def __init__(self, base: Snapshot, head: Snapshot) -> None:
-        by_content = base.photos is not None and head.photos is not None
-        tables = [_identify(run, by_content) for run in (base, head)]
-        shared = tables[0].merge(tables[1], on=["photo", "label"], suffixes=("_base", "_head"))
-        classes = _classes(base)
-        numbers = {name: index for index, name in enumerate(classes)}
-        self.labels = shared["label"].map(numbers).to_numpy(np.int64)
-        self.answers = [
-            shared[[f"{PREFIX}{name}_{side}" for name in classes]].to_numpy(np.float64) for side in ("base", "head")
-        ]
-        base_said, head_said = (
-            shared[f"predicted_{side}"].map(numbers).to_numpy(np.int64) for side in ("base", "head")
-        )
-        self.predicted = base_said, head_said
-        self.counts = [len(table) for table in tables]
-
-
 def _identify(run: Snapshot, by_content: bool) -> pd.DataFrame:
-    """Answers with what tells photos apart, and what is said of them: photo, label, predicted, probabilities."""
+    """Answers with what tells photos apart, and what is said of them: photo, label, path, predicted, probabilities."""
     answers = run.predictions if run.predictions is not None else pd.DataFrame()
     if by_content and run.photos is not None:
         answers = answers.merge(run.photos[["path", "sha256"]], on="path").rename(columns={"sha256": "photo"})
     else:
-        answers = answers.rename(columns={"path": "photo"})
+        answers = answers.assign(photo=answers["path"])
     columns = [f"{PREFIX}{name}" for name in _classes(run)]
-    return answers[["photo", "label", "predicted", *columns]].drop_duplicates(["photo", "label"])
+    return answers[["photo", "label", "path", "predicted", *columns]].drop_duplicates(["photo", "label"])
 
 
-def _judge(pair: _Pair, evaluate: EvaluateParams, compare: CompareParams) -> Verdict:
+def _judge(pair: Pair, evaluate: EvaluateParams, compare: CompareParams) -> Verdict:
     comparison = compare_predictions(
         pair.labels,
-        *pair.answers,
-        predicted=pair.predicted,
+        pair.probabilities("base"),
+        pair.probabilities("head"),
+        predicted=(pair.predicted("base"), pair.predicted("head")),
         num_resamples=evaluate.num_resamples,
         confidence=evaluate.confidence,
         seed=evaluate.seed,
     )
     accuracy = comparison.accuracy
-    loss = -(accuracy.difference.value or 0.0)
     return Verdict(
         word=accuracy.word,
-        regression=accuracy.word == "worse" and loss > compare.max_regression + ABSOLUTE_ROUNDING,
-        num_shared=len(pair.labels),
+        regression=_is_regression(accuracy.word, accuracy.difference, compare),
+        num_shared=len(pair.table),
         num_base=pair.counts[0],
         num_head=pair.counts[1],
         base_accuracy=accuracy.first,
         head_accuracy=accuracy.second,
-        comparison=comparison,
+        differences=comparison.differences,
+        p_value=comparison.mcnemar.p_value,
+        mcnemar=comparison.mcnemar,
     )
+
+
+def _judge_totals(
+    base: Snapshot, head: Snapshot, reason: str, *, evaluate: EvaluateParams, compare: CompareParams
+) -> Verdict | NoVerdict:
+    if not can_compare_unpaired(base, head):
+        return NoVerdict(f"{reason} {_explain_totals(base, head)}")
+    found: Unpaired = compare_unpaired(base.metrics, head.metrics, confidence=evaluate.confidence)
+    accuracy = found.differences["accuracy"]
+    return Verdict(
+        word=found.word,
+        regression=_is_regression(found.word, accuracy, compare),
+        num_shared=int(head.metrics["num_photos"]),
+        num_base=int(base.metrics["num_photos"]),
+        num_head=int(head.metrics["num_photos"]),
+        base_accuracy=float(base.metrics["accuracy"]),
+        head_accuracy=float(head.metrics["accuracy"]),
+        differences=found.differences,
+        p_value=found.p_value,
+        note=reason,
+    )
+
+
+def _explain_totals(base: Snapshot, head: Snapshot) -> str:
+    """Why the totals alone would compare what cannot be compared."""
+    counts = [run.metrics.get("num_photos") for run in (base, head)]
+    if None not in counts and counts[0] != counts[1]:
+        return f"Their totals are about different photos, {counts[0]:,} and {counts[1]:,}."
+    return "Whether the two have the same test photos is not known either."
+
+
+def _is_regression(word: Word, accuracy: Interval, compare: CompareParams) -> bool:
+    return word == "worse" and -(accuracy.value or 0.0) > compare.max_regression + ABSOLUTE_ROUNDING
 
 
 def _classes(run: Snapshot) -> list[str]:

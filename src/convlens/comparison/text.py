@@ -3,7 +3,7 @@
 import textwrap
 from collections.abc import Iterable, Sequence
 
-from convlens.comparison.describe import Section
+from convlens.comparison.sections import Section
 
 WIDTH = 100
 
@@ -14,7 +14,7 @@ def render_text(sections: Iterable[Section]) -> str:
 
 
 def _render(section: Section) -> str:
-    lines = [section.title, *_align([section.head, *section.rows])]
+    lines = [section.heading, *_align([section.head, *section.rows])]
     for sentence in section.sentences:
         lines += textwrap.wrap(
             sentence,
