@@ -1,5 +1,6 @@
 """A fresh clone of this repository, as it stands in the working tree, made small enough for tests."""
 
+import fcntl
 import os
 import re
 import shutil
@@ -33,7 +34,7 @@ TINY = {
     "evaluate.num_resamples": 200,
     "report.num_correct": 2,
     "report.num_mistakes": 1,
-    "register.min_accuracy": 0.0,
+    "register.criteria.evaluation.accuracy.min": 0.0,
 }
 GIT = ("git", "-c", "user.name=Test", "-c", "user.email=test@example.com")
 
@@ -104,6 +105,20 @@ class Clone:
         return self.run("git", "status", "--porcelain", "--untracked-files=all").stdout.splitlines()
 
 
+def lose_training(clone: Clone) -> None:
+    """Remove the network and its MLflow run from a clone and its cache: `dvc.lock` names what cannot be had."""
+    cache = clone.folder / ".dvc/cache"
+    for name in ("data/model", "data/snapshots"):
+        shutil.rmtree(clone.folder / name)
+    stages = YAML(typ="safe").load((clone.folder / "dvc.lock").read_text())["stages"]
+    for out in stages["train"]["outs"]:
+        (cache / "files/md5" / out["md5"][:2] / out["md5"][2:]).unlink(missing_ok=True)
+    for name in (cache / "runs", clone.folder / "mlartifacts"):
+        shutil.rmtree(name)
+    for name in ("mlflow.db", "reports/registration.json", "reports/training/timing.csv"):
+        (clone.folder / name).unlink()
+
+
 def stages_run(output: str) -> list[str]:
     return re.findall(r"^Running stage '(\w+)'", output, flags=re.MULTILINE)
 
@@ -144,3 +159,21 @@ def make_clone(folder: Path) -> Clone:
     clone.run("git", "init", "--quiet", "--initial-branch=main")
     clone.commit("Start")
     return clone
+
+
+def reproduce_once(base: Path) -> Clone:
+    """The clone in which the whole pipeline has run once, made by whichever test process asks first.
+
+    Args:
+        base: pytest's folder for temporary files; with xdist, the folder above it is common to all processes.
+    """
+    home = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "reproduced"
+    home.mkdir(exist_ok=True)
+    with (home / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        told = home / "output.txt"
+        if not told.is_file():
+            shutil.rmtree(home / "convlens", ignore_errors=True)  # what a failed attempt left
+            clone = make_clone(home / "convlens")
+            told.write_text(clone.run("dvc", "repro").stdout)
+        return Clone(home / "convlens", told.read_text())

@@ -2,15 +2,13 @@ import shutil
 from pathlib import Path
 
 import pytest
-from pipeline.clone import Clone, make_clone
+from pipeline.clone import Clone, reproduce_once
 
 
 @pytest.fixture(scope="session")
 def reproduced(tmp_path_factory) -> Clone:
     """A clone in which the whole pipeline has run once on a tiny painted data set. Tests must leave it as it is."""
-    clone = make_clone(tmp_path_factory.mktemp("clone") / "convlens")
-    clone.first_output = clone.run("dvc", "repro").stdout
-    return clone
+    return reproduce_once(tmp_path_factory.getbasetemp())
 
 
 @pytest.fixture

@@ -57,6 +57,23 @@ def test_run_compare_and_show(committed):
     client = MlflowClient(f"sqlite:///{clone.folder}/mlflow.db")
     experiments = [found.experiment_id for found in client.search_experiments()]
     assert "shorter" in {run.info.run_name for run in client.search_runs(experiments)}
+    go_back(clone, client)
+
+
+def go_back(clone, client):
+    """DVC restores the earlier training from its run cache; it stays the run that it was."""
+    experiments = [found.experiment_id for found in client.search_experiments()]
+    before = {run.info.run_id for run in client.search_runs(experiments)}
+    clone.change(train__epochs=3)
+    told = clone.run("dvc", "repro").stdout
+    assert "Stage 'train' is cached - skipping run" in told
+    assert {"train", "register"} & set(stages_run(told)) == {"register"}
+    runs = client.search_runs(experiments)
+    assert {run.info.run_id for run in runs} == before
+    assert {run.data.params["train.epochs"]: run.info.status for run in runs} == {"1": "FINISHED", "3": "FINISHED"}
+    for run in runs:
+        steps = [point.step for point in client.get_metric_history(run.info.run_id, "curves/train_loss")]
+        assert len(steps) == len(set(steps)) == int(run.data.params["train.epochs"])
 
 
 def test_an_unknown_parameter_is_refused(committed):

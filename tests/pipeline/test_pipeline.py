@@ -29,6 +29,7 @@ DVC_OUTPUTS = {
     "reports/evaluation/validation_predictions.csv",
     "reports/invariance/curves.csv",
     "reports/invariance/places.csv",
+    "reports/mistakes/folds.csv",
     "reports/mistakes/photos.csv",
     "reports/report.html",
     "reports/feature_maps.html",
@@ -147,7 +148,7 @@ def test_a_second_repro_runs_nothing(clone):
     [
         ({"report__num_correct": 1}, ["report", "register"]),
         ({"evaluate__seed": 7}, list(STAGES[STAGES.index("evaluate") :])),
-        ({"register__min_accuracy": 0.01}, ["register"]),
+        ({"register__criteria__evaluation__accuracy__min": 0.01}, ["register"]),
     ],
 )
 def test_one_changed_parameter_runs_exactly_the_stages_it_concerns(clone, change, expected):

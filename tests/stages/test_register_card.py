@@ -5,16 +5,15 @@ from pathlib import Path
 import pytest
 from mlflow import MlflowClient
 from outside_model import make_profile, paint
-from small_training import use_own_store, write_training
+from small_training import demand, use_own_store, write_training
 
 from convlens.metrics.profile import encode_profile
 from convlens.outside.model import open_with_profile
-from convlens.params import RegisterParams
 from convlens.stages.register import register
 from convlens.tracking.access import pull_model
 from convlens.tracking.registration import MORE, shorten_card
 
-PARAMS = RegisterParams(model_name="convlens", experiment="trials", min_accuracy=0.8)
+PARAMS = demand()
 
 
 @pytest.fixture

@@ -8,10 +8,9 @@ import pytest
 from mlflow import MlflowClient
 from mlflow.entities import Run
 from mlflow.exceptions import MlflowException
-from small_training import KEY, use_own_store, write_training
+from small_training import KEY, demand, use_own_store, write_training
 
 from convlens.errors import ConvLensError
-from convlens.params import RegisterParams
 from convlens.stages.register import register
 from convlens.tracking.live import open_live_run
 
@@ -26,6 +25,7 @@ ARTIFACTS = {
     "evaluation/confusion_matrix.png",
     "evaluation/metrics.json",
     "evaluation/predictions.csv",
+    "evaluation/slices.csv",
     "feature_maps.html",
     "feature_maps/filters.csv",
     "invariance/curves.csv",
@@ -33,6 +33,7 @@ ARTIFACTS = {
     "mistakes/metrics.json",
     "mistakes/photos.csv",
     "model_card.md",
+    "registration.json",
     "report.html",
     "summary.md",
     "training/history.csv",
@@ -62,10 +63,6 @@ def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def demand(min_accuracy: float = 0.8) -> RegisterParams:
-    return RegisterParams(model_name="convlens", experiment="trials", min_accuracy=min_accuracy)
-
-
 def client(root: Path) -> MlflowClient:
     return MlflowClient(f"sqlite:///{root}/mlflow.db")
 
@@ -77,13 +74,24 @@ def runs(root: Path) -> list[Run]:
 
 
 def artifacts(root: Path, run: Run) -> set[str]:
+    """Names of all files but those of the grid of images."""
     folder = root / "mlartifacts" / run.info.run_id / "artifacts"
-    return {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()}
+    found = {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()}
+    return {name for name in found if not name.startswith("images/")}
 
 
 def aliases(root: Path) -> dict[str, str]:
     found: dict[str, str] = client(root).get_registered_model("convlens").aliases
     return {name: str(version) for name, version in found.items()}
+
+
+def criterion(name: str, value: float | None, minimum: float | None, *, note: str, passed: bool = True) -> dict:
+    return {"name": name, "value": value, "minimum": minimum, "maximum": None, "passed": passed, "note": note}
+
+
+def judged(root: Path, name: str) -> dict[str, Any]:
+    (found,) = [item for item in verdict(root)["criteria"] if item["name"] == name]
+    return dict(found)
 
 
 def verdict(root: Path) -> dict[str, Any]:
@@ -110,7 +118,7 @@ def test_run_is_complete(root: Path) -> None:
     assert run.data.metrics == METRICS
     assert artifacts(root, run) == ARTIFACTS
     assert run.data.params["train.optimizer"] == "conv_muon"
-    assert run.data.params["register.min_accuracy"] == "0.8"
+    assert run.data.params["register.criteria.evaluation.accuracy.min"] == "0.8"
     assert run.data.tags["convlens.key"] == KEY
     assert run.data.tags["convlens.num_parameters"] == "4"
     assert run.data.tags["convlens.data_checks"] == "12 of 13 photos usable, 0 of 1 checks passed"
@@ -131,32 +139,28 @@ def test_first_good_version_is_champion(root: Path, capsys: pytest.CaptureFixtur
         "model": "convlens",
         "passed": True,
         "criteria": [
-            {
-                "name": "test_accuracy",
-                "value": 1.0,
-                "minimum": 0.8,
-                "passed": True,
-                "note": "on 4 test photos",
-            },
-            {
-                "name": "answers_as_evaluated",
-                "value": 1.0,
-                "minimum": 1.0,
-                "passed": True,
-                "note": "the packaged model answers 4 of 4 test photos as in the evaluation",
-            },
-            {
-                "name": "no_worse_than_champion",
-                "value": None,
-                "minimum": None,
-                "passed": True,
-                "note": "there is no champion yet",
-            },
+            criterion("evaluation.accuracy", 1.0, 0.8, note="on 4 photos"),
+            criterion("worst_slice", 1.0, None, note="brightness dark, 2 photos; of 2 slices"),
+            criterion(
+                "answers_as_evaluated",
+                1.0,
+                1.0,
+                note="the packaged model answers 4 of 4 test photos as in the evaluation, "
+                "within 0.001 of each probability",
+            ),
+            criterion(
+                "answers_when_served", 1.0, 1.0, note="over HTTP 4 of 4 test photos answered as in the evaluation"
+            ),
+            criterion("no_worse_than_champion", None, None, note="there is no champion yet"),
         ],
     }
     told = capsys.readouterr().err
     assert "convlens version 1 has the alias 'champion'." in told
-    assert "test_accuracy 1.0000 (at least 0.8000): passed, on 4 test photos" in told
+    assert "register: evaluation.accuracy     1.0000  at least 0.8000  passed   on 4 photos\n" in told
+    assert "register: All 5 criteria are met.\n" in told
+    (run,) = runs(root)
+    kept = root / "mlartifacts" / run.info.run_id / "artifacts/registration.json"
+    assert kept.read_bytes() == (root / "reports/registration.json").read_bytes()
 
 
 def test_second_call_adds_nothing(root: Path) -> None:
@@ -181,7 +185,7 @@ def test_continues_the_run_of_the_training(root: Path) -> None:
     assert run.info.run_name == "live"
     steps = client(root).get_metric_history(run.info.run_id, "curves/train_loss")
     assert [metric.step for metric in steps] == [1, 2]
-    assert run.data.metrics == METRICS
+    assert {name: value for name, value in run.data.metrics.items() if not name.startswith("system/")} == METRICS
 
 
 def test_deleted_run_is_made_anew_with_the_version_it_had(root: Path) -> None:
@@ -197,7 +201,15 @@ def test_deleted_run_is_made_anew_with_the_version_it_had(root: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "last", ["log_artifacts", "log_model_artifacts", "create_model_version", "set_model_version_tag"]
+    "last",
+    [
+        "log_inputs",
+        "log_artifacts",
+        "set_terminated",
+        "log_model_artifacts",
+        "create_model_version",
+        "set_model_version_tag",
+    ],
 )
 def test_interrupted_call_is_completed_by_the_next(root: Path, monkeypatch: pytest.MonkeyPatch, last: str) -> None:
     paths = write_training(root)
@@ -220,44 +232,54 @@ def test_interrupted_call_is_completed_by_the_next(root: Path, monkeypatch: pyte
     assert aliases(root) == {"champion": "1"}
 
 
-def test_version_below_the_demand_stays_without_alias(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_version_below_the_demand_stays_challenger(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
     register(**write_training(root, threshold=0.2), register=demand())  # 0.4 is a cat, called a dog: 3 of 4
-    assert aliases(root) == {}
+    assert aliases(root) == {"challenger": "1"}
     assert verdict(root)["passed"] is False
     told = capsys.readouterr().err
-    assert "test_accuracy 0.7500 (at least 0.8000): missed, on 4 test photos" in told
-    assert "convlens version 1 stays without alias." in told
+    assert "evaluation.accuracy     0.7500  at least 0.8000  missed   on 4 photos\n" in told
+    assert "register: 1 of 5 criteria is missed.\n" in told
+    assert "convlens version 1 keeps the alias 'challenger'." in told
+    tags = client(root).get_model_version("convlens", "1").tags
+    assert tags["convlens.verdict"] == "missed: evaluation.accuracy"
+    assert tags["convlens.gate"] == (
+        "evaluation.accuracy missed, 0.7500 (at least 0.8000); worst_slice passed, 0.5000; "
+        "answers_as_evaluated passed, 1.0000 (at least 1.0000); answers_when_served passed, 1.0000 (at least 1.0000); "
+        "no_worse_than_champion passed"
+    )
 
 
-def test_model_that_answers_otherwise_than_evaluated_stays_without_alias(root: Path) -> None:
+def test_model_that_answers_otherwise_than_evaluated_stays_challenger(root: Path) -> None:
     paths = write_training(root)
     predictions = root / "reports/evaluation/predictions.csv"
     table = pd.read_csv(predictions)
     table.loc[0, ["probability_cats", "probability_dogs"]] = [0.9, 0.1]
     table.to_csv(predictions, index=False)
     register(**paths, register=demand())
-    assert aliases(root) == {}
-    assert verdict(root)["criteria"][1] == {
-        "name": "answers_as_evaluated",
-        "value": 0.75,
-        "minimum": 1.0,
-        "passed": False,
-        "note": "the packaged model answers 3 of 4 test photos as in the evaluation",
-    }
+    assert aliases(root) == {"challenger": "1"}
+    assert [item["passed"] for item in verdict(root)["criteria"]] == [True, True, False, False, True]
+    assert judged(root, "answers_as_evaluated")["value"] == 0.75
+    assert judged(root, "answers_when_served") == criterion(
+        "answers_when_served",
+        0.75,
+        1.0,
+        passed=False,
+        note="over HTTP 3 of 4 test photos answered as in the evaluation",
+    )
 
 
 def test_worse_version_leaves_the_champion(root: Path) -> None:
     register(**write_training(root), register=demand(0.5))
     register(**write_training(root, key=OTHER_KEY, threshold=0.2), register=demand(0.5))
-    assert aliases(root) == {"champion": "1"}
-    assert verdict(root)["criteria"][2] == {
-        "name": "no_worse_than_champion",
-        "value": 0.75,
-        "minimum": 1.0,
-        "passed": False,
-        "note": "on 4 photos; the champion's stored answers; no difference that these photos can show: -25.0 points "
+    assert aliases(root) == {"champion": "1", "challenger": "2"}
+    assert judged(root, "no_worse_than_champion") == criterion(
+        "no_worse_than_champion",
+        0.75,
+        1.0,
+        passed=False,
+        note="on 4 photos; the champion's stored answers; no difference that these photos can show: -25.0 points "
         "(-50.0 to +0.0, 95% paired interval; McNemar's exact test, p = 1.000)",
-    }
+    )
 
 
 def test_better_version_takes_over(root: Path) -> None:
@@ -280,7 +302,7 @@ def test_going_back_to_an_equal_training_moves_no_alias(root: Path) -> None:
 def test_changed_demand_is_judged_anew(root: Path) -> None:
     paths = write_training(root, threshold=0.2)
     register(**paths, register=demand(0.9))
-    assert aliases(root) == {}
+    assert aliases(root) == {"challenger": "1"}
     register(**paths, register=demand(0.7))
     assert aliases(root) == {"champion": "1"}
     assert len(client(root).search_model_versions("name = 'convlens'")) == 1
@@ -290,8 +312,9 @@ def test_champion_is_asked_anew_about_other_photos(root: Path, capsys: pytest.Ca
     register(**write_training(root, threshold=0.2), register=demand(0.5))
     register(**write_training(root, key=OTHER_KEY, brightness=(0.15, 0.3, 0.7, 0.8)), register=demand(0.5))
     assert aliases(root) == {"previous": "1", "champion": "2"}
-    assert verdict(root)["criteria"][2]["minimum"] == 0.75
-    assert verdict(root)["criteria"][2]["note"].startswith("on 4 photos; the champion evaluated anew; no difference")
+    held = judged(root, "no_worse_than_champion")
+    assert held["minimum"] == 0.75
+    assert held["note"].startswith("on 4 photos; the champion evaluated anew; no difference")
     assert "it is evaluated anew on them" in capsys.readouterr().err
 
 
@@ -300,7 +323,7 @@ def test_champion_is_asked_from_arrays_where_the_photos_are_gone(root: Path) -> 
     paths = write_training(root, key=OTHER_KEY, brightness=(0.15, 0.3, 0.7, 0.8))
     (root / "photos/test/0.png").unlink()
     register(**paths, register=demand(0.5))
-    assert verdict(root)["criteria"][2]["minimum"] == 0.75
+    assert judged(root, "no_worse_than_champion")["minimum"] == 0.75
 
 
 def test_photos_the_champion_was_trained_on_do_not_count(root: Path) -> None:
@@ -308,7 +331,7 @@ def test_photos_the_champion_was_trained_on_do_not_count(root: Path) -> None:
     paths = write_training(root, key=OTHER_KEY, brightness=(0.15, 0.3, 0.7, 0.8))
     _claim_trained(root, 3)
     register(**paths, register=demand(0.5))
-    assert verdict(root)["criteria"][2]["note"].startswith("on 1 photos")
+    assert judged(root, "no_worse_than_champion")["note"].startswith("on 1 photos")
 
 
 def test_nothing_to_compare_with_leaves_the_champion(root: Path) -> None:
@@ -316,8 +339,8 @@ def test_nothing_to_compare_with_leaves_the_champion(root: Path) -> None:
     paths = write_training(root, key=OTHER_KEY, brightness=(0.15, 0.3, 0.7, 0.8))
     _claim_trained(root, 4)
     register(**paths, register=demand(0.5))
-    assert aliases(root) == {"champion": "1"}
-    assert "was trained on all of these test photos" in verdict(root)["criteria"][2]["note"]
+    assert aliases(root) == {"champion": "1", "challenger": "2"}
+    assert "was trained on all of these test photos" in judged(root, "no_worse_than_champion")["note"]
 
 
 def _claim_trained(root: Path, num_photos: int) -> None:

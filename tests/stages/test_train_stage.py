@@ -10,6 +10,7 @@ from small_training import use_own_store, write_training
 
 from convlens.errors import ConvLensError
 from convlens.network.model_files import load_trained_model
+from convlens.network.snapshots import load_snapshots
 from convlens.params import load_params
 from convlens.photos.prepared import open_prepared
 from convlens.stages.keys import training_key
@@ -43,6 +44,7 @@ def run(root: Path, **changes) -> None:
     train(
         prepared=root / "data/prepared",
         model_folder=root / "data/model",
+        snapshots=root / "data/snapshots",
         history=training / "history.csv",
         curves=training / "curves.png",
         timing=training / "timing.csv",
@@ -127,3 +129,35 @@ def test_the_key_follows_what_pretrained_weights_are_and_not_where_they_lie(monk
     keys = {key, transfer_key("a.h5", "1" * 64), transfer_key("imagenet"), transfer_key("none")}
     monkeypatch.setattr("convlens.stages.keys.version", lambda _: "another Keras")
     assert len(keys | {transfer_key("imagenet")}) == 5
+
+
+def snapshots(root: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in sorted((root / "data/snapshots").iterdir())}
+
+
+def test_snapshots_are_the_same_after_a_training_that_was_cut_off(root, monkeypatch):
+    run(root, epochs=5, snapshots=2)
+    whole = snapshots(root)
+    assert list(whole) == ["epoch_00001.npz", "epoch_00004.npz"]
+
+    def stop(report):
+        if report.values["epoch"] == 4:
+            raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr("convlens.stages.train.tell_epoch", stop)
+        with pytest.raises(KeyboardInterrupt):
+            run(root, epochs=5, snapshots=2)
+    run(root, epochs=5, snapshots=2)
+    assert snapshots(root) == whole
+    assert not list((root / ".convlens/checkpoints").glob("*"))
+
+
+def test_the_network_itself_is_no_snapshot(root):
+    run(root, epochs=4, snapshots=6)
+    assert list(snapshots(root)) == ["epoch_00001.npz", "epoch_00002.npz"]
+    weights = load_snapshots(root / "data/snapshots")[1]
+    shapes = [values.shape for values in load_trained_model(root / "data/model").get_weights()]
+    assert [values.shape for values in weights] == shapes
+    run(root, epochs=4, snapshots=0)
+    assert snapshots(root) == {}

@@ -1,37 +1,174 @@
+import math
+import re
+from typing import Any
+
+import pytest
+
+from convlens.errors import ConvLensError
+from convlens.params import Bounds, ChampionParams, SliceParams
 from convlens.tracking.gate import (
     Contest,
+    Criterion,
+    Difference,
     all_passed,
     from_plain,
-    judge_accuracy,
     judge_contest,
-    tell,
+    judge_metrics,
+    judge_package,
+    judge_past,
+    judge_served,
+    judge_slices,
     to_plain,
     unopposed,
 )
 
+METRICS = {
+    "num_photos": 180,
+    "accuracy": 0.9,
+    "accuracy_low": 0.85,
+    "accuracy_high": 0.94,
+    "log_loss": 0.3,
+    "roc_auc": None,
+    "threshold_reached": True,
+    "share_low": 0.5,
+}
+NO_WORSE = ChampionParams(verdict="no_worse", max_loss=0.0)
 
-def test_accuracy_at_the_minimum_passes() -> None:
-    assert judge_accuracy(0.8, 0.8, 10).passed
-    assert not judge_accuracy(0.799, 0.8, 10).passed
+
+def judge(name: str, **bounds: Any) -> Criterion:
+    (found,) = judge_metrics("evaluation", METRICS, {name: Bounds(**bounds)})
+    return found
 
 
-def test_equal_to_the_champion_passes() -> None:
-    assert judge_contest(Contest(10, 0.9, 0.9, "stored answers")).passed
-    assert not judge_contest(Contest(10, 0.8, 0.9, "stored answers")).passed
+@pytest.mark.parametrize(
+    ("name", "bounds", "passed"),
+    [
+        ("accuracy", {"min": 0.9}, True),
+        ("accuracy", {"min": 0.9001}, False),
+        ("accuracy", {"min": 0.85, "end": "lower"}, True),
+        ("accuracy", {"min": 0.86, "end": "lower"}, False),
+        ("accuracy", {"max": 0.93, "end": "upper"}, False),
+        ("log_loss", {"max": 0.3}, True),
+        ("log_loss", {"max": 0.29}, False),
+        ("log_loss", {"min": 0.1, "max": 0.2}, False),
+        ("log_loss", {"min": 0.1, "max": 0.4}, True),
+        ("share_low", {"min": 0.5}, True),  # a name, not the end of an interval
+    ],
+)
+def test_metrics_are_held_against_their_bounds(name: str, bounds: dict[str, Any], passed: bool) -> None:
+    assert judge(name, **bounds).passed is passed
 
 
-def test_no_photos_do_not_pass() -> None:
-    assert not judge_contest(Contest(0, 0.0, 0.0, "nothing to compare")).passed
+def test_the_end_of_the_interval_is_what_is_judged() -> None:
+    assert judge("accuracy", min=0.8, end="lower") == Criterion(
+        "evaluation.accuracy_low", 0.85, 0.8, None, True, "the lower end of its interval, on 180 photos"
+    )
+
+
+@pytest.mark.parametrize("value", [None, math.nan])
+def test_an_undefined_metric_misses(value: float | None) -> None:
+    (found,) = judge_metrics("evaluation", {"roc_auc": value}, {"roc_auc": Bounds(min=0.5)})
+    assert found == Criterion("evaluation.roc_auc", None, 0.5, None, False, "undefined for these photos")
+
+
+def test_an_unknown_metric_is_told_with_those_that_exist() -> None:
+    with pytest.raises(ConvLensError) as told:
+        judge("acuracy", min=0.8)
+    assert str(told.value) == (
+        "Expected `register.criteria.evaluation.acuracy` in params.yaml to name a metric of "
+        "reports/evaluation/metrics.json. Received: 'acuracy', which is none. Did you mean 'accuracy'? "
+        "There are: num_photos, accuracy, log_loss, roc_auc, share_low."
+    )
+
+
+@pytest.mark.parametrize("name", ["accuracy_low", "threshold_reached"])
+def test_ends_and_yes_or_no_are_no_metrics(name: str) -> None:
+    with pytest.raises(ConvLensError, match=f"Received: '{name}', which is none"):
+        judge(name, min=0.8)
+
+
+def test_the_end_of_a_metric_without_interval_is_told() -> None:
+    expected = "Received: 'log_loss', which has none. Those with an interval: accuracy."
+    with pytest.raises(ConvLensError, match=re.escape(expected)):
+        judge("log_loss", max=0.8, end="upper")
+
+
+def slice_row(name: str, num_photos: int, accuracy: float) -> dict[str, Any]:
+    low = accuracy - 0.1
+    return {
+        "feature": "brightness",
+        "slice": name,
+        "num_photos": num_photos,
+        "accuracy": accuracy,
+        "low": low,
+        "high": 1.0,
+    }
+
+
+SLICES = [slice_row("dark", 40, 0.8), slice_row("bright", 45, 0.9), slice_row("black", 5, 0.2)]
+
+
+def test_the_worst_slice_of_enough_photos_counts() -> None:
+    demanded = SliceParams(min_accuracy=0.75, min_photos=20, end=None)
+    note = "brightness dark, 40 photos; of 2 slices"
+    assert judge_slices(SLICES, demanded) == [Criterion("worst_slice", 0.8, 0.75, None, True, note)]
+    assert not judge_slices(SLICES, demanded.model_copy(update={"min_photos": 5}))[0].passed
+    assert not judge_slices(SLICES, demanded.model_copy(update={"end": "lower"}))[0].passed
+
+
+def test_a_floor_of_nothing_demands_nothing() -> None:
+    (found,) = judge_slices(SLICES, SliceParams(min_accuracy=0.0, min_photos=5, end=None))
+    assert (found.value, found.minimum, found.passed) == (0.2, None, True)
+    assert judge_slices([], SliceParams(min_accuracy=0.0, min_photos=5, end=None)) == []
+
+
+def test_slices_too_small_to_count_are_told() -> None:
+    (found,) = judge_slices(SLICES, SliceParams(min_accuracy=0.9, min_photos=100, end=None))
+    assert found == Criterion("worst_slice", None, 0.9, None, True, "no slice has 100 photos")
+
+
+def contest(new: float, champion: float, word: str = "same", num_photos: int = 100) -> Contest:
+    return Contest(num_photos, new, champion, "stored answers", Difference(word, "as tested"))
+
+
+@pytest.mark.parametrize(
+    ("verdict", "max_loss", "held", "passed"),
+    [
+        ("no_worse", 0.0, contest(0.9, 0.9), True),
+        ("no_worse", 0.0, contest(0.89, 0.9), False),
+        ("no_worse", 0.01, contest(0.89, 0.9), True),
+        ("no_worse", 0.01, contest(0.88, 0.9), False),
+        ("no_worse", 0.05, contest(0.88, 0.9, "worse"), False),
+        ("better", 0.0, contest(0.92, 0.9), False),
+        ("better", 0.0, contest(0.92, 0.9, "better"), True),
+        ("any", 0.0, contest(0.5, 0.9, "worse"), True),
+        ("no_worse", 0.0, contest(0.0, 0.0, num_photos=0), False),
+        ("better", 0.0, contest(0.0, 0.0, num_photos=0), False),
+        ("any", 0.0, contest(0.0, 0.0, num_photos=0), True),
+    ],
+)
+def test_the_champion_is_met_by_the_rule(verdict: Any, max_loss: float, held: Contest, passed: bool) -> None:
+    assert judge_contest(held, ChampionParams(verdict=verdict, max_loss=max_loss)).passed is passed
+
+
+def test_the_contest_is_told() -> None:
+    rule = ChampionParams(verdict="no_worse", max_loss=0.25)
+    assert judge_contest(contest(0.75, 0.75), rule) == Criterion(
+        "no_worse_than_champion", 0.75, 0.5, None, True, "on 100 photos; stored answers; as tested"
+    )
+    assert unopposed(rule, "first") == Criterion("no_worse_than_champion", None, None, None, True, "first")
+
+
+def test_the_package_must_answer_every_photo_alike() -> None:
+    assert judge_package(4, 4, "to the last digit").passed
+    assert not judge_package(3, 4, "to the last digit").passed
+    assert judge_served(4, 4).passed
+    assert judge_served(0, 4, "no answer") == Criterion("answers_when_served", 0.0, 1.0, None, False, "no answer")
+    assert not judge_past("wrong at night").passed
 
 
 def test_criteria_survive_json() -> None:
-    criteria = [judge_accuracy(0.5, 0.8, 10), unopposed("first")]
+    criteria = [judge("accuracy", min=0.95), unopposed(NO_WORSE, "first")]
     assert from_plain(to_plain(criteria)) == criteria
     assert not all_passed(criteria)
-
-
-def test_criteria_are_told_with_their_numbers() -> None:
-    assert (
-        tell(judge_accuracy(0.5, 0.8, 1000)) == "test_accuracy 0.5000 (at least 0.8000): missed, on 1,000 test photos"
-    )
-    assert tell(unopposed("there is no champion yet")) == "no_worse_than_champion: passed, there is no champion yet"
+    assert all_passed(criteria[1:])

@@ -2,11 +2,12 @@ import http.server
 import threading
 import time
 from collections.abc import Iterator
+from importlib.metadata import version
 from pathlib import Path
 
 import pytest
 from mlflow import MlflowClient
-from mlflow.entities import Run
+from mlflow.entities import Metric, Run
 from small_training import KEY, use_own_store
 
 from convlens.tracking import live
@@ -51,6 +52,10 @@ def only_run(root: Path) -> Run:
     return run
 
 
+def curves_of(run: Run) -> set[str]:
+    return {name for name in run.data.metrics if not name.startswith("system/")}
+
+
 def curve(root: Path, name: str) -> list[tuple[int, float]]:
     history = MlflowClient(f"sqlite:///{root}/mlflow.db").get_metric_history(only_run(root).info.run_id, name)
     return [(metric.step, metric.value) for metric in history]
@@ -66,7 +71,10 @@ def test_records_epochs(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert recorded.data.params == {"model.architecture": "residual", "train.epochs": "2"}
     assert recorded.data.tags["convlens.key"] == KEY
     assert curve(root, "curves/validation_accuracy") == [(1, 0.75), (2, 0.75)]
-    assert set(recorded.data.metrics) == {f"curves/{name}" for name in EPOCH}
+    assert curves_of(recorded) == {f"curves/{name}" for name in EPOCH}
+    assert recorded.data.tags["convlens.recorded"] == "live"
+    assert recorded.data.tags["convlens.version.keras"] == version("keras")
+    assert "processors" in recorded.data.tags["convlens.machine"]
     assert capsys.readouterr() == ("", "")
 
 
@@ -102,16 +110,42 @@ def test_failure_of_the_training_is_recorded(root: Path, error: type[BaseExcepti
 def test_run_is_running_while_it_runs(root: Path) -> None:
     run = start()
     run.log_epoch(1, EPOCH)
-    deadline = time.monotonic() + 30
-    while time.monotonic() < deadline and not _has_metrics(root):
-        time.sleep(0.05)
+    wait_for_metrics(root)
     assert only_run(root).info.status == "RUNNING"
     run.finish()
 
 
-def _has_metrics(root: Path) -> bool:
-    runs = MlflowClient(f"sqlite:///{root}/mlflow.db").search_runs(["1"])
-    return bool(runs and runs[0].data.metrics)
+def wait_for_metrics(root: Path) -> None:
+    client, deadline = MlflowClient(f"sqlite:///{root}/mlflow.db"), time.monotonic() + 60
+    while not any(curves_of(run) for run in client.search_runs(["1"])):
+        assert time.monotonic() < deadline, "the first epoch did not arrive"
+        time.sleep(0.05)
+
+
+def test_epochs_that_pile_up_arrive_together_and_the_machine_is_watched(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A store slower than the training gets fewer, larger batches."""
+    monkeypatch.setattr(live, "FINISH_SECONDS", 60.0)
+    batches: list[int] = []
+    let_go = threading.Event()
+    real = MlflowClient.log_batch
+
+    def count(self: MlflowClient, run_id: str, metrics: tuple[Metric, ...] = (), **rest: object) -> None:
+        curves = [metric for metric in metrics if metric.key.startswith("curves/")]
+        batches.append(len(curves))
+        if not curves and metrics:  # the first look at the machine
+            let_go.wait(60)
+        real(self, run_id, metrics=metrics, **rest)
+
+    monkeypatch.setattr(MlflowClient, "log_batch", count)
+    with start() as run:
+        for epoch in range(1, 401):
+            run.log_epoch(epoch, EPOCH)
+        let_go.set()
+    assert [size for size in batches if size] == [1000, 200]
+    assert len(curve(root, "curves/train_loss")) == 400
+    assert [step for step, _ in curve(root, "system/cpu_utilization_percentage")] == [0, 1]
 
 
 def test_store_that_refuses_costs_one_line(
@@ -163,7 +197,9 @@ def test_failing_in_the_middle_keeps_what_was_recorded(
 
     monkeypatch.setattr(MlflowClient, "log_batch", fail_at_second_epoch)
     with start() as run:
-        for epoch in (1, 2, 3):
+        run.log_epoch(1, EPOCH)
+        wait_for_metrics(root)
+        for epoch in (2, 3):
             run.log_epoch(epoch, EPOCH)
     assert curve(root, "curves/train_loss") == [(1, 0.5)]
     assert "No space left on device" in capsys.readouterr().err

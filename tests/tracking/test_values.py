@@ -1,9 +1,11 @@
 import subprocess
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from convlens.tracking.git import git_tags
+from convlens.tracking import git
+from convlens.tracking.git import CHANGES_TAG, describe_changes, digest_changes, git_tags
 from convlens.tracking.values import epoch_metrics, evaluation_metrics, flatten_params
 
 
@@ -27,18 +29,71 @@ def test_evaluation_metrics_are_numbers() -> None:
     assert evaluation_metrics({"shift": 1}, section="invariance") == {"invariance/shift": 1.0}
 
 
-def test_git_tags_name_commit_and_changes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.fixture
+def commit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[], None]:
+    """Commits all files of the working directory, which is no repository before."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("GIT_CEILING_DIRECTORIES", str(tmp_path.parent))
-    monkeypatch.delenv("DVC_EXP_NAME", raising=False)
+    for name in ("DVC_EXP_NAME", "DVC_EXP_BASELINE_REV"):
+        monkeypatch.delenv(name, raising=False)
+
+    def run() -> None:
+        who = ["-c", "user.name=a", "-c", "user.email=a@b.c"]
+        for command in (["init", "-q"], ["add", "."], [*who, "commit", "-q", "-m", "first"]):
+            subprocess.run(["git", *command], check=True)
+
+    return run
+
+
+def test_git_tags_name_commit_and_changes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, commit: Callable[[], None]
+) -> None:
     assert git_tags() == {}
+    assert describe_changes() == ""
     (tmp_path / "params.yaml").write_text("a: 1\n")
     (tmp_path / "dvc.lock").write_text("a: 1\n")
-    who = ["-c", "user.name=a", "-c", "user.email=a@b.c"]
-    for command in (["init", "-q"], ["add", "."], [*who, "commit", "-q", "-m", "first"]):
-        subprocess.run(["git", *command], check=True)
+    (tmp_path / "notes.txt").write_text("mine\n")
+    commit()
     assert set(git_tags()) == {"mlflow.source.git.commit", "convlens.git_dirty"}
     (tmp_path / "dvc.lock").write_text("a: 2\n")  # DVC writes it during every run
     assert git_tags()["convlens.git_dirty"] == "false"
     (tmp_path / "params.yaml").write_text("a: 2\n")
-    assert git_tags()["convlens.git_dirty"] == "true"
+    (tmp_path / "notes.txt").write_text("yours\n")
+    monkeypatch.setenv("DVC_EXP_NAME", "wide")
+    monkeypatch.setenv("DVC_EXP_BASELINE_REV", "f" * 40)
+    changes = describe_changes()
+    tags = git_tags()
+    del tags["mlflow.source.git.commit"]
+    assert tags == {
+        "convlens.git_dirty": "true",
+        CHANGES_TAG: digest_changes(changes),
+        "convlens.dvc_experiment": "wide",
+        "convlens.dvc_baseline": "f" * 40,
+    }
+    assert [line for line in changes.splitlines() if line[:1] in "+-"] == [
+        *("--- a/params.yaml", "+++ b/params.yaml", "-a: 1", "+a: 2"),
+    ]
+
+
+def test_changes_can_be_applied_again(tmp_path: Path, commit: Callable[[], None]) -> None:
+    code = tmp_path / "src/näme.py"
+    code.parent.mkdir()
+    code.write_text("a = 1\n")
+    commit()
+    code.write_text("a = 'ü'\n")
+    changed = code.read_bytes()
+    (tmp_path / "src/new.py").write_text("b = 2\n")
+    changes = describe_changes()
+    assert changes.startswith("# not in git: src/new.py\ndiff --git")
+    subprocess.run(["git", "checkout", "-q", "src"], check=True)
+    subprocess.run(["git", "apply"], input=changes.encode(), check=True)
+    assert code.read_bytes() == changed
+
+
+def test_endless_changes_are_cut(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, commit: Callable[[], None]) -> None:
+    (tmp_path / "params.yaml").write_text("a: 1\n")
+    commit()
+    (tmp_path / "params.yaml").write_text("b: 2\n" * 1000)
+    whole = describe_changes()
+    monkeypatch.setattr(git, "MAX_CHANGES", 500)
+    assert describe_changes() == f"{whole[:500]}\n# … and {len(whole) - 500:,} characters\n"

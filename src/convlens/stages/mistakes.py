@@ -10,7 +10,7 @@ import pandas as pd
 from convlens.errors import ConvLensError
 from convlens.metrics.intervals import wilson_interval
 from convlens.metrics.label_quality import LabelQuality, judge_labels
-from convlens.network.epochs import Recipe
+from convlens.network.epochs import History, Recipe
 from convlens.network.inference import answer_settings, predict_probabilities
 from convlens.network.model_files import load_card, load_trained_model
 from convlens.params import AugmentParams, EvaluateParams, MistakesParams, ModelParams, TrainParams
@@ -30,6 +30,7 @@ def mistakes(
     leaks: Path,
     predictions: Path,
     photos: Path,
+    folds: Path,
     metrics: Path,
     checkpoints: Path,
     model: ModelParams,
@@ -47,6 +48,8 @@ def mistakes(
         predictions: answers to the test photos, from `evaluate` (CSV).
         photos: one row per photo judged: path, split, label, predicted, correct, confidence, label_quality,
             suspicious (CSV).
+        folds: history of the trainings of the folds: fold and epoch, from 1, and what history.csv has; without
+            folds only the header (CSV).
         metrics: how many were judged and are suspicious (flat JSON).
         checkpoints: folder, below the repository's root, for the state of unfinished trainings.
         model: the group `model`, for the networks of the folds, as the next two.
@@ -64,15 +67,18 @@ def mistakes(
         "validation": _answer_validation(data, model_folder, card),
         "test": _read_test(predictions, data),
     }
+    histories: list[pd.DataFrame] = []
     if mistakes.folds:
         recipe = Recipe(model, augment, train, len(data.classes))
         groups = json.loads(leaks.read_text(encoding="utf-8"))["groups"]
-        folds = Folds(mistakes.folds, recipe, card, groups, checkpoints)
-        answers = {"train": answer_out_of_fold(data, folds), **answers}
+        trainings = Folds(mistakes.folds, recipe, card, groups, checkpoints)
+        found = answer_out_of_fold(data, trainings, lambda fold, rows: histories.append(_history(fold, rows)))
+        answers = {"train": found, **answers}
     table = list_answers(data, answers)
     numbers = count_suspicious(table, mistakes.folds, confidence=evaluate.confidence)
 
     write_csv(photos, table)
+    write_csv(folds, pd.concat(histories) if histories else _history(0, []))
     write_json(metrics, numbers)
     say(f"mistakes: {numbers['num_suspicious']:,} of {numbers['num_photos']:,} labels are worth a second look.")
 
@@ -108,6 +114,12 @@ def count_suspicious(table: pd.DataFrame, folds: int, *, confidence: float) -> d
         "suspicious_share_low": low,
         "suspicious_share_high": high,
     }
+
+
+def _history(fold: int, rows: History) -> pd.DataFrame:
+    table = pd.DataFrame(rows, columns=list(rows[0]) if rows else ["epoch"])
+    table.insert(0, "fold", fold)
+    return table.astype({name: int for name in ("epoch", "image_size") if name in table})
 
 
 def _answer_validation(data: Prepared, folder: Path, card: dict[str, Any]) -> np.ndarray:

@@ -1,7 +1,7 @@
 """Answers to the training photos by networks that did not learn from them: the run's recipe, once per fold."""
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,8 +11,8 @@ import numpy as np
 from convlens.environment import repository_root
 from convlens.network.batches import Images
 from convlens.network.checkpoints import Checkpoint
-from convlens.network.epochs import Photos, Recipe
-from convlens.network.fit import EpochReport, fit
+from convlens.network.epochs import History, Photos, Recipe
+from convlens.network.fit import EpochReport, FitResult, fit
 from convlens.network.inference import answer_settings, predict_probabilities
 from convlens.network.model_files import finish_model
 from convlens.network.runtime import Runtime, prepare_runtime
@@ -42,10 +42,17 @@ class Folds:
     checkpoints: Path
 
 
-def answer_out_of_fold(data: Prepared, folds: Folds) -> np.ndarray:
+def answer_out_of_fold(
+    data: Prepared, folds: Folds, on_fold: Callable[[int, History], None] | None = None
+) -> np.ndarray:
     """Probabilities float64 (N, K) of the training photos, each by the network that did not learn from it.
 
     A run that is cut off goes on where it was when repeated: all checkpoints are kept until the last fold is done.
+
+    Args:
+        data: the prepared photos.
+        folds: what the trainings need.
+        on_fold: gets number, from 1, and history of every fold's training.
     """
     assigned = assign_folds(data, folds)
     runtime = prepare_runtime(_single(folds.recipe.train, folds.card["precision"]))
@@ -53,7 +60,10 @@ def answer_out_of_fold(data: Prepared, folds: Folds) -> np.ndarray:
     answers = np.empty((len(assigned), len(data.classes)))
     for number in range(folds.count):
         held_out = np.flatnonzero(assigned == number)
-        answers[held_out] = _answer(data, folds, number, held_out, runtime=runtime, checkpoint=kept[number])
+        result = _train(data, folds, number, held_out, runtime=runtime, checkpoint=kept[number])
+        if on_fold is not None:
+            on_fold(number + 1, result.history)
+        answers[held_out] = _answer(data, folds, held_out, result)
     for checkpoint in kept:
         checkpoint.remove()
     return answers
@@ -86,13 +96,13 @@ class _Part:
         return self._images[self._rows[rows]]
 
 
-def _answer(
+def _train(
     data: Prepared, folds: Folds, number: int, held_out: np.ndarray, *, runtime: Runtime, checkpoint: Checkpoint
-) -> np.ndarray:
-    """Train without the photos held out, then answer them."""
+) -> FitResult:
+    """Train without the photos held out."""
     images, labels = data.images(SPLIT), data.labels(SPLIT)
     others = np.setdiff1d(np.arange(len(labels)), held_out)
-    result = fit(
+    return fit(
         folds.recipe,
         Photos(_Part(images, others), labels[others]),
         validation=Photos(data.images("validation"), data.labels("validation")),
@@ -100,9 +110,12 @@ def _answer(
         checkpoint=checkpoint,
         on_epoch=lambda report: _tell(report, number, folds.count),
     )
+
+
+def _answer(data: Prepared, folds: Folds, held_out: np.ndarray, result: FitResult) -> np.ndarray:
     recipe, size = folds.recipe, data.card["image_size"]
     network = finish_model(result.body, recipe.model, num_classes=recipe.num_classes, image_size=size)
-    return predict_probabilities(network, _Part(images, held_out), **answer_settings(folds.card))
+    return predict_probabilities(network, _Part(data.images(SPLIT), held_out), **answer_settings(folds.card))
 
 
 def _single(params: TrainParams, precision: str) -> TrainParams:

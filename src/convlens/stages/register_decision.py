@@ -10,6 +10,7 @@ import numpy as np
 
 from convlens.metrics.compare import compare_accuracies
 from convlens.params import EvaluateParams
+from convlens.tracking.gate import Difference
 
 DECIDING = ("threshold", "threshold_rule", "min_probability", "max_error")
 WORDS = {"better": "better", "worse": "worse", "same": "no difference that these photos can show"}
@@ -33,8 +34,8 @@ def name_decision(decision: Mapping[str, Any]) -> str:
 
 def describe_difference(
     settings: EvaluateParams, labels: np.ndarray, champion_right: np.ndarray, new_right: np.ndarray
-) -> str:
-    """The paired comparison in words, as `convlens compare` judges it."""
+) -> Difference:
+    """The paired comparison as `convlens compare` judges it, its word and its numbers."""
     found = compare_accuracies(
         labels,
         champion_right,
@@ -46,4 +47,5 @@ def describe_difference(
     value, low, high = (100 * (x or 0.0) for x in (found.difference.value, found.difference.low, found.difference.high))
     chance = "p < 0.001" if found.mcnemar.p_value < 0.001 else f"p = {found.mcnemar.p_value:.3f}"
     interval = f"{low:+.1f} to {high:+.1f}, {settings.confidence:.0%} paired interval"
-    return f"{WORDS[found.word]}: {value:+.1f} points ({interval}; McNemar's exact test, {chance})"
+    note = f"{WORDS[found.word]}: {value:+.1f} points ({interval}; McNemar's exact test, {chance})"
+    return Difference(found.word, note)

@@ -38,7 +38,7 @@ def load_model(address: str) -> Any:
     quiet_mlflow()
     if Path(address).is_dir():
         return _load(address, address)
-    with _open_existing() as store, fluent_store(store):
+    with open_existing() as store, fluent_store(store):
         return _load(_resolve(store, address), address)
 
 
@@ -54,14 +54,19 @@ def pull_model(name: str, alias: str, folder: Path) -> str:
     if folder.exists() and not (folder.is_dir() and not any(folder.iterdir())):
         raise ConvLensError(f"Expected a new or empty folder. Received: {folder}, which has content. Name another one.")
     quiet_mlflow()
-    with _open_existing() as store, fluent_store(store):
-        version = _need_alias(store, name, alias)
+    with open_existing() as store, fluent_store(store):
+        version = need_alias(store, name, alias)
         _download(f"{SCHEME}{name}/{version.version}", folder)
     return str(version.version)
 
 
 @contextlib.contextmanager
-def _open_existing() -> Iterator[Store]:
+def open_existing() -> Iterator[Store]:
+    """Connect to the store, which must be there.
+
+    Raises:
+        ConvLensError: there is none, or it does not answer.
+    """
     uri = tracking_uri()
     database = database_path(uri)
     if database is not None and not database.is_file():
@@ -78,10 +83,15 @@ def _resolve(store: Store, address: str) -> str:
     name, at, alias = address.removeprefix(SCHEME).partition("@")
     if not address.startswith(SCHEME) or not at:
         return address
-    return f"{SCHEME}{name}/{_need_alias(store, name, alias).version}"
+    return f"{SCHEME}{name}/{need_alias(store, name, alias).version}"
 
 
-def _need_alias(store: Store, name: str, alias: str) -> ModelVersion:
+def need_alias(store: Store, name: str, alias: str) -> ModelVersion:
+    """The version with an alias.
+
+    Raises:
+        ConvLensError: there is no such model, or no such alias.
+    """
     found = find_alias(store, name, alias)
     if found is not None:
         return found
@@ -97,7 +107,7 @@ def _need_alias(store: Store, name: str, alias: str) -> ModelVersion:
     aliases = ", ".join(sorted(model.aliases)) or "none"
     found_versions = store.client.search_model_versions(f"name = '{name}'")
     versions = sorted((int(item.version) for item in found_versions), reverse=True)
-    hint = "A version becomes champion when it meets `register.min_accuracy`. " if alias == CHAMPION else ""
+    hint = "A version becomes champion when it meets `register.criteria`. " if alias == CHAMPION else ""
     newest = f"Or take a version by number: {SCHEME}{name}/{versions[0]}." if versions else REGISTER_FIRST
     raise ConvLensError(
         f"Expected a version of '{name}' with the alias '{alias}'. Received: aliases {aliases}. {hint}{newest}"

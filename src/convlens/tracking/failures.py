@@ -1,7 +1,6 @@
 """What goes wrong between us and the store, told in one line without secrets."""
 
 import contextlib
-import re
 from collections.abc import Iterator
 
 from filelock import Timeout
@@ -10,20 +9,17 @@ from requests import RequestException
 from sqlalchemy.exc import SQLAlchemyError
 
 from convlens.errors import ConvLensError
+from convlens.tracking.secrets import hide_passwords, hide_secrets
 
+__all__ = ["STORE_FAILURES", "describe_failure", "hide_passwords", "store_must_answer"]
 STORE_FAILURES = (MlflowException, RequestException, SQLAlchemyError, OSError, Timeout)
 MAX_SHOWN = 200
 
 
 def describe_failure(error: BaseException) -> str:
-    """The first line of an error's message, short, without passwords in addresses."""
-    text = hide_passwords(str(error).strip().partition("\n")[0]) or type(error).__name__
+    """The first line of an error's message, short, without secrets."""
+    text = hide_secrets(str(error).strip().partition("\n")[0]) or type(error).__name__
     return text if len(text) <= MAX_SHOWN else text[: MAX_SHOWN - 1] + "…"
-
-
-def hide_passwords(text: str) -> str:
-    """`https://user:secret@host` becomes `https://…@host`."""
-    return re.sub(r"(\w+://)[^/@\s]+@", r"\1…@", text)
 
 
 @contextlib.contextmanager

@@ -1,12 +1,22 @@
 """The gate: whether a version becomes the champion. Plain values in, plain values out; no human needed."""
 
-from collections.abc import Sequence
+import difflib
+import math
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-ACCURACY = "test_accuracy"
-CHAMPION_ACCURACY = "no_worse_than_champion"
+from convlens.errors import ConvLensError
+from convlens.params import Bounds, ChampionParams, SliceParams
+
+WORST_SLICE = "worst_slice"
 PACKAGE = "answers_as_evaluated"
+SERVED = "answers_when_served"
+ROLLED_BACK = "not_rolled_back"
+CONTESTS = {"no_worse": "no_worse_than_champion", "better": "better_than_champion", "any": "compared_with_champion"}
+COLUMNS = {None: "", "lower": "_low", "upper": "_high"}  # of metrics.json, by the end of the interval
+PLACES = {None: "", "lower": "the lower end of its interval", "upper": "the upper end of its interval"}
+ROUNDING = 1e-12  # of differences between shares
 
 
 @dataclass(frozen=True)
@@ -16,7 +26,8 @@ class Criterion:
     Attributes:
         name: of the criterion.
         value: what the version reaches; None if it could not be measured.
-        minimum: what it must reach; None where nothing is demanded.
+        minimum: the least it must reach; None where nothing is demanded.
+        maximum: the most it may reach; None where nothing is demanded.
         passed: the verdict.
         note: how it was measured, for people.
     """
@@ -24,7 +35,21 @@ class Criterion:
     name: str
     value: float | None
     minimum: float | None
+    maximum: float | None
     passed: bool
+    note: str
+
+
+@dataclass(frozen=True)
+class Difference:
+    """How two models compare photo by photo.
+
+    Attributes:
+        word: `better`, `worse` or `same`: what a paired test shows of the second one.
+        note: the difference, its interval and the test, for people.
+    """
+
+    word: str
     note: str
 
 
@@ -37,42 +62,132 @@ class Contest:
         new_accuracy: share that the new version answers right.
         champion_accuracy: share that the champion answers right.
         source: where the champion's answers come from, for people.
-        paired: how sure the difference is, photo by photo, for people.
+        difference: what the paired test shows.
     """
 
     num_photos: int
     new_accuracy: float
     champion_accuracy: float
     source: str
-    paired: str = ""
+    difference: Difference = Difference("same", "")
 
 
-def judge_accuracy(accuracy: float, minimum: float, num_photos: int) -> Criterion:
-    """Accuracy on the test photos against the least that a champion must reach."""
-    return Criterion(ACCURACY, accuracy, minimum, accuracy >= minimum, f"on {num_photos:,} test photos")
+def judge_metrics(section: str, metrics: Mapping[str, Any], demanded: Mapping[str, Bounds]) -> list[Criterion]:
+    """The metrics of one file against what is demanded of them.
 
+    Args:
+        section: `evaluation`, `invariance` or `mistakes`.
+        metrics: the content of its metrics.json; ends of intervals are called `<metric>_low` and `<metric>_high`.
+        demanded: bounds by the metric's name.
 
-def judge_package(num_alike: int, num_photos: int) -> Criterion:
-    """The packaged model must answer every photo it is asked about as the network did in the evaluation."""
-    note = f"the packaged model answers {num_alike:,} of {num_photos:,} test photos as in the evaluation"
-    return Criterion(PACKAGE, num_alike / num_photos, 1.0, num_alike == num_photos, note)
-
-
-def unopposed(note: str) -> Criterion:
-    """Nothing to be compared with, so nothing is demanded; `note` says why."""
-    return Criterion(CHAMPION_ACCURACY, None, None, True, note)
-
-
-def judge_contest(contest: Contest) -> Criterion:
-    """No worse than the champion on the same photos; what cannot be compared does not pass.
-
-    A difference that these photos cannot show does not unseat a champion: else, version by version, it could slide.
+    Raises:
+        ConvLensError: a metric does not exist, or has no interval though an end of it is demanded.
     """
+    return [_judge_metric(section, metrics, name, bounds) for name, bounds in demanded.items()]
+
+
+def _judge_metric(section: str, metrics: Mapping[str, Any], name: str, bounds: Bounds) -> Criterion:
+    column = _find_column(section, metrics, name, bounds)
+    value = metrics[column]
+    photos = f"on {metrics['num_photos']:,} photos" if "num_photos" in metrics else ""
+    note = ", ".join(part for part in (PLACES[bounds.end], photos) if part)
+    if value is None or math.isnan(value):
+        return Criterion(f"{section}.{column}", None, bounds.min, bounds.max, False, "undefined for these photos")
+    return Criterion(f"{section}.{column}", value, bounds.min, bounds.max, _within(value, bounds.min, bounds.max), note)
+
+
+def _within(value: float, minimum: float | None, maximum: float | None) -> bool:
+    return (minimum is None or value >= minimum) and (maximum is None or value <= maximum)
+
+
+def _find_column(section: str, metrics: Mapping[str, Any], name: str, bounds: Bounds) -> str:
+    known = [key for key, value in metrics.items() if _is_number(value) and not _is_end(key, metrics)]
+    where = f"register.criteria.{section}.{name}"
+    if name not in known:
+        raise ConvLensError(
+            f"Expected `{where}` in params.yaml to name a metric of reports/{section}/metrics.json. "
+            f"Received: '{name}', which is none. {_suggest(name, known)}"
+        )
+    column = name + COLUMNS[bounds.end]
+    if column not in metrics:
+        wide = ", ".join(key for key in known if f"{key}_low" in metrics) or "none"
+        raise ConvLensError(
+            f"Expected `{where}.end` in params.yaml only for a metric with an interval. "
+            f"Received: '{name}', which has none. Those with an interval: {wide}."
+        )
+    return column
+
+
+def _is_number(value: Any) -> bool:
+    """Undefined metrics count: they are null in the file."""
+    return value is None or (isinstance(value, int | float) and not isinstance(value, bool))
+
+
+def _is_end(name: str, metrics: Mapping[str, Any]) -> bool:
+    return name.endswith(("_low", "_high")) and name.rpartition("_")[0] in metrics
+
+
+def _suggest(name: str, known: Sequence[str]) -> str:
+    close = difflib.get_close_matches(name, known, n=1)
+    meant = f"Did you mean '{close[0]}'? " if close else ""
+    return f"{meant}There are: {', '.join(known) or 'none'}."
+
+
+def judge_slices(slices: Sequence[Mapping[str, Any]], demanded: SliceParams) -> list[Criterion]:
+    """The worst slice against the floor of all; nothing where no slice is large enough to count.
+
+    Args:
+        slices: rows of slices.csv: feature, slice, num_photos, accuracy, low, high.
+        demanded: the floor, and the photos that a slice must have.
+    """
+    column = {None: "accuracy", "lower": "low", "upper": "high"}[demanded.end]
+    counted = [row for row in slices if row["num_photos"] >= demanded.min_photos and not math.isnan(row[column])]
+    minimum = demanded.min_accuracy or None
+    if not counted:
+        note = f"no slice has {demanded.min_photos:,} photos"
+        return [Criterion(WORST_SLICE, None, minimum, None, True, note)] if minimum else []
+    worst = min(counted, key=lambda row: row[column])
+    value, end = float(worst[column]), f"{PLACES[demanded.end]}, " if demanded.end else ""
+    note = f"{end}{worst['feature']} {worst['slice']}, {worst['num_photos']:,} photos; of {len(counted)} slices"
+    return [Criterion(WORST_SLICE, value, minimum, None, _within(value, minimum, None), note)]
+
+
+def judge_package(num_alike: int, num_photos: int, note: str) -> Criterion:
+    """The packaged model must answer every photo it is asked about as the network did in the evaluation."""
+    counted = f"the packaged model answers {num_alike:,} of {num_photos:,} test photos as in the evaluation"
+    return Criterion(PACKAGE, num_alike / num_photos, 1.0, None, num_alike == num_photos, f"{counted}, {note}")
+
+
+def judge_served(num_alike: int, num_photos: int, failure: str = "") -> Criterion:
+    """So must it over HTTP; `failure` says why it did not answer at all."""
+    counted = f"over HTTP {num_alike:,} of {num_photos:,} test photos answered as in the evaluation"
+    return Criterion(SERVED, num_alike / num_photos, 1.0, None, num_alike == num_photos, failure or counted)
+
+
+def unopposed(rule: ChampionParams, note: str) -> Criterion:
+    """Nothing to be compared with, so nothing is demanded; `note` says why."""
+    return Criterion(CONTESTS[rule.verdict], None, None, None, True, note)
+
+
+def judge_contest(contest: Contest, rule: ChampionParams) -> Criterion:
+    """The champion and the new version on the same photos; what cannot be compared passes only if all may."""
+    name, forgiving = CONTESTS[rule.verdict], rule.verdict == "any"
     if contest.num_photos == 0:
-        return Criterion(CHAMPION_ACCURACY, None, None, False, contest.source)
-    passed = contest.new_accuracy >= contest.champion_accuracy
-    note = "; ".join(part for part in (f"on {contest.num_photos:,} photos", contest.source, contest.paired) if part)
-    return Criterion(CHAMPION_ACCURACY, contest.new_accuracy, contest.champion_accuracy, passed, note)
+        return Criterion(name, None, None, None, forgiving, contest.source)
+    minimum = contest.champion_accuracy - (rule.max_loss if rule.verdict == "no_worse" else 0.0)
+    passed = {
+        "no_worse": contest.new_accuracy >= minimum - ROUNDING and contest.difference.word != "worse",
+        "better": contest.difference.word == "better",
+        "any": True,
+    }[rule.verdict]
+    parts = (f"on {contest.num_photos:,} photos", contest.source, contest.difference.note)
+    note = "; ".join(part for part in parts if part)
+    return Criterion(name, contest.new_accuracy, None if forgiving else minimum, None, passed, note)
+
+
+def judge_past(reason: str) -> Criterion:
+    """A version that was rolled back does not come back by itself."""
+    return Criterion(ROLLED_BACK, None, None, None, False, f"it was rolled back: {reason}")
 
 
 def all_passed(criteria: Sequence[Criterion]) -> bool:
@@ -85,13 +200,6 @@ def to_plain(criteria: Sequence[Criterion]) -> list[dict[str, Any]]:
     return [asdict(criterion) for criterion in criteria]
 
 
-def from_plain(values: Sequence[dict[str, Any]]) -> list[Criterion]:
+def from_plain(values: Sequence[Mapping[str, Any]]) -> list[Criterion]:
     """What `to_plain` made."""
     return [Criterion(**value) for value in values]
-
-
-def tell(criterion: Criterion) -> str:
-    """One criterion as a line for people: `test_accuracy 0.9500 (at least 0.8000): passed, on 180 test photos`."""
-    value = "" if criterion.value is None else f" {criterion.value:.4f}"
-    minimum = "" if criterion.minimum is None else f" (at least {criterion.minimum:.4f})"
-    return f"{criterion.name}{value}{minimum}: {'passed' if criterion.passed else 'missed'}, {criterion.note}"

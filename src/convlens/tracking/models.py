@@ -19,7 +19,7 @@ import numpy as np
 import pandas as pd
 from mlflow.entities import LoggedModel, LoggedModelOutput, LoggedModelStatus, Run
 from mlflow.models import Model, ModelSignature
-from mlflow.types import ColSpec, DataType, Schema, TensorSpec
+from mlflow.types import Schema, TensorSpec
 from PIL import Image
 
 from convlens.environment import hold_stderr
@@ -27,6 +27,7 @@ from convlens.errors import ConvLensError
 from convlens.tracking.package import stage_code
 from convlens.tracking.quiet import no_warnings
 from convlens.tracking.runs import DECISION_TAG, KEY_TAG
+from convlens.tracking.signature import photo_signature
 from convlens.tracking.store import Store
 
 NETWORK_NAME = "network"
@@ -141,8 +142,7 @@ def _save_photo_model(folder: Path, model: Model, files: ModelFiles) -> None:
             python_model=str(entry),
             artifacts=_artifacts(files),
             code_paths=[str(package)],
-            # No schema for the input: MLflow's would refuse arrays, mixed lists and tables with further columns.
-            signature=ModelSignature(inputs=None, outputs=_answer_schema(files.classes)),
+            signature=photo_signature(files.classes),
             input_example=pd.DataFrame({"image": [_base64_png(files.examples[0])]}),
             pip_requirements=files.requirements,
         )
@@ -151,12 +151,6 @@ def _save_photo_model(folder: Path, model: Model, files: ModelFiles) -> None:
 def _artifacts(files: ModelFiles) -> dict[str, str]:
     found = {"network": files.network, "card": files.card, "profile": files.profile}
     return {name: str(path) for name, path in found.items() if path is not None and path.is_file()}
-
-
-def _answer_schema(classes: tuple[str, ...]) -> Schema:
-    label = ColSpec(DataType.string, "label", required=False)
-    numbers = [ColSpec(DataType.double, f"probability_{name}", required=False) for name in classes]
-    return Schema([label, *numbers, ColSpec(DataType.string, "error")])
 
 
 def _base64_png(image: np.ndarray) -> str:

@@ -3,66 +3,23 @@
 import contextlib
 import json
 import re
-from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
-import mlflow
-import numpy as np
-import pandas as pd
-from mlflow.entities.model_registry import ModelVersion
-
-from convlens.environment import hold_stderr
-from convlens.tracking.contest import Comparer, hold_contest
+from convlens.tracking.decision import Candidate, decide
 from convlens.tracking.failures import store_must_answer
-from convlens.tracking.gate import (
-    Contest,
-    Criterion,
-    all_passed,
-    from_plain,
-    judge_accuracy,
-    judge_contest,
-    judge_package,
-    to_plain,
-    unopposed,
-)
+from convlens.tracking.gate import Criterion, all_passed, to_plain
 from convlens.tracking.models import ModelFiles, ensure_models
-from convlens.tracking.photo_model import PHOTOS_PER_BATCH
-from convlens.tracking.quiet import no_warnings
 from convlens.tracking.record import Record, complete_run
-from convlens.tracking.registry import CHAMPION, crown, ensure_version, find_alias
+from convlens.tracking.registry import ensure_version
 from convlens.tracking.store import Store, brief_requests, fluent_store, lock_store, open_store, tracking_uri
 
-CRITERIA_TAG = "convlens.criteria"
-VERDICT_TAG = "convlens.verdict"
 ADVICE = "The training is safe; `dvc repro` completes the record when the store is back."
 FIRST_SECONDS, LATER_SECONDS = 3, 30
 QUEUE_SECONDS = 600.0
 MAX_DESCRIPTION = 5000  # characters that MLflow's table of versions holds
 MORE = "\n\nThe rest of the card is `model_card.md`, among the artifacts of the run.\n"
-TOLERANCE = 1e-3  # the evaluation may have been made on another processor
-
-
-@dataclass(frozen=True)
-class Candidate:
-    """What the gate looks at.
-
-    Attributes:
-        name: of the registered model.
-        min_accuracy: the least that a champion must reach.
-        accuracy: on the test photos.
-        test: one row per test photo, by `row`: path, label, sha256, row, correct and probability_<class>.
-        load_images: gives uint8 arrays (n, S, S, 3) for values of `row`.
-        compare: says how sure the difference to the champion is, from labels and right answers of both.
-        card: the model card, Markdown; without it a line describes the version.
-    """
-
-    name: str
-    min_accuracy: float
-    accuracy: float
-    test: pd.DataFrame
-    load_images: Callable[[np.ndarray], np.ndarray]
-    compare: Comparer
-    card: str = ""
+VERDICT_FILE = "registration.json"
 
 
 @dataclass(frozen=True)
@@ -76,6 +33,7 @@ class Registration:
         version: of the registered model.
         aliases: of that version, afterwards.
         criteria: of the gate, with verdicts.
+        verdict: all of it as plain values, without what differs from store to store.
     """
 
     uri: str
@@ -84,6 +42,7 @@ class Registration:
     version: str
     aliases: tuple[str, ...]
     criteria: tuple[Criterion, ...]
+    verdict: dict[str, Any]
 
 
 def register_training(
@@ -105,11 +64,26 @@ def register_training(
             run = complete_run(store, experiment, record)
             model = ensure_models(store, run, files)
             version = ensure_version(store, candidate.name, run, model, _describe(record, candidate))
-            criteria = _decide(store, version, candidate)
+            criteria = decide(store, version, candidate)
+            verdict = _tell_verdict(record, candidate, criteria)
+            text = json.dumps(verdict, indent=2, ensure_ascii=False) + "\n"
+            store.client.log_text(run.info.run_id, text, VERDICT_FILE)
             version = store.client.get_model_version(candidate.name, version.version)
     return Registration(
-        store.uri, run.info.run_name, run.info.run_id, version.version, tuple(version.aliases), tuple(criteria)
+        uri=store.uri,
+        run_name=run.info.run_name,
+        run_id=run.info.run_id,
+        version=str(version.version),
+        aliases=tuple(version.aliases),
+        criteria=tuple(criteria),
+        verdict=verdict,
     )
+
+
+def _tell_verdict(record: Record, candidate: Candidate, criteria: list[Criterion]) -> dict[str, Any]:
+    """What goes into registration.json: no versions, no runs, no times, so that DVC can lock it."""
+    verdict = {"key": record.key, "model": candidate.name, "passed": all_passed(criteria)}
+    return {**verdict, "criteria": to_plain(criteria)}
 
 
 def _one_at_a_time(store: Store) -> contextlib.AbstractContextManager[None]:
@@ -122,8 +96,8 @@ def _describe(record: Record, candidate: Candidate) -> str:
     if candidate.card:
         return shorten_card(candidate.card)
     architecture = record.params.get("model.architecture", "network")
-    photos = f"{len(candidate.test):,} photos"
-    return f"{architecture} on {record.data.name}: test accuracy {candidate.accuracy:.1%} of {photos}"
+    accuracy, num_photos = candidate.test["correct"].mean(), len(candidate.test)
+    return f"{architecture} on {record.data.name}: test accuracy {accuracy:.1%} of {num_photos:,} photos"
 
 
 def shorten_card(card: str, length: int = MAX_DESCRIPTION) -> str:
@@ -137,49 +111,3 @@ def shorten_card(card: str, length: int = MAX_DESCRIPTION) -> str:
             break
         kept += section
     return kept.rstrip() + MORE
-
-
-def _decide(store: Store, version: ModelVersion, candidate: Candidate) -> list[Criterion]:
-    """Judge a version once; the verdict stands until its accuracy or the demand on it changes."""
-    accuracy = judge_accuracy(candidate.accuracy, candidate.min_accuracy, len(candidate.test))
-    recorded = from_plain(json.loads(version.tags.get(CRITERIA_TAG, "[]")))
-    if accuracy in recorded:
-        return recorded
-    criteria = [accuracy, _judge_package(version, candidate), _judge_contest(store, version, candidate)]
-    if all_passed(criteria):
-        crown(store, version)
-    _note(store, version, criteria)
-    return criteria
-
-
-def _judge_package(version: ModelVersion, candidate: Candidate) -> Criterion:
-    """Ask the packaged model about one batch of test photos."""
-    asked = candidate.test.head(PHOTOS_PER_BATCH)
-    expected = asked.filter(like="probability_")
-    with no_warnings(), hold_stderr():
-        model = mlflow.pyfunc.load_model(f"models:/{version.name}/{version.version}")
-    answers = model.predict(candidate.load_images(asked["row"].to_numpy()))
-    gaps = np.abs(answers[expected.columns].to_numpy(float) - expected.to_numpy(float))
-    return judge_package(int((gaps.max(axis=1) <= TOLERANCE).sum()), len(asked))
-
-
-def _judge_contest(store: Store, version: ModelVersion, candidate: Candidate) -> Criterion:
-    champion = find_alias(store, candidate.name, CHAMPION)
-    if champion is None:
-        return unopposed("there is no champion yet")
-    if champion.version == version.version:
-        return unopposed("it is the champion")
-    return judge_contest(_hold(store, champion, candidate))
-
-
-def _hold(store: Store, champion: ModelVersion, candidate: Candidate) -> Contest:
-    return hold_contest(store, champion, candidate.test, candidate.load_images, compare=candidate.compare)
-
-
-def _note(store: Store, version: ModelVersion, criteria: list[Criterion]) -> None:
-    """Tags for people first; the one that makes the verdict final last: a crash leaves it to be judged again."""
-    tags = {VERDICT_TAG: "passed" if all_passed(criteria) else "missed"}
-    tags |= {f"convlens.{item.name}": f"{'passed' if item.passed else 'missed'}: {item.note}" for item in criteria}
-    tags[CRITERIA_TAG] = json.dumps(to_plain(criteria), ensure_ascii=False)
-    for name, value in tags.items():
-        store.client.set_model_version_tag(version.name, version.version, name, value)

@@ -7,13 +7,17 @@ from mlflow.exceptions import MlflowException
 from convlens.tracking.runs import DECISION_TAG, KEY_TAG
 from convlens.tracking.store import Store, lock_store
 
+# MLflow's pages show no tag that begins with `mlflow.`: these are for programs, and would hide those for people.
+HIDDEN = "mlflow.convlens."
+CHALLENGER = "challenger"
 CHAMPION = "champion"
 PREVIOUS = "previous"
 ABSENT = "RESOURCE_DOES_NOT_EXIST"
 PRESENT = "RESOURCE_ALREADY_EXISTS"
 MODEL_DESCRIPTION = (
     "Classifies photos. Takes paths, bytes or base64 texts, as a list or in a column `image`; returns a data frame "
-    "with `label`, a probability per class and `error`. Its alias `champion` is the version to use."
+    "with `label`, a probability per class and `error`. Its alias `champion` is the version to use; `previous` is the "
+    "one before it, `challenger` the newest that has not become champion."
 )
 
 
@@ -58,17 +62,14 @@ def find_alias(store: Store, name: str, alias: str) -> ModelVersion | None:
     return version
 
 
-def crown(store: Store, version: ModelVersion) -> None:
-    """Make a version the champion; who was champion before keeps the alias `previous`.
-
-    A crash in between leaves the old champion in place.
-    """
-    before = find_alias(store, version.name, CHAMPION)
-    if before is not None and before.version == version.version:
-        return
-    if before is not None:
-        store.client.set_registered_model_alias(version.name, PREVIOUS, before.version)
-    store.client.set_registered_model_alias(version.name, CHAMPION, version.version)
+def list_versions(store: Store, name: str) -> list[ModelVersion]:
+    """All versions of a model, tags included, the oldest first."""
+    found, token = list[ModelVersion](), None
+    while True:
+        page = store.client.search_model_versions(f"name = {_quote(name)}", page_token=token)
+        found, token = [*found, *page], page.token
+        if not token:
+            return sorted(found, key=lambda version: int(version.version))
 
 
 def _redescribe(store: Store, version: ModelVersion, description: str) -> ModelVersion:

@@ -16,6 +16,9 @@ from convlens.tracking.values import epoch_metrics
 
 KEY_TAG = "convlens.key"
 DECISION_TAG = "convlens.decision"
+RECORDED_TAG = "convlens.recorded"
+LIVE, FROM_FILES = "live", "from files"
+PARENT_TAG = "mlflow.parentRunId"
 NUM_PER_BATCH = 100  # the most params MLflow takes at once; it takes 1000 metrics
 T = TypeVar("T")
 
@@ -28,14 +31,23 @@ def find_run(store: Store, experiment_id: str, key: str) -> Run | None:
     return runs[0] if runs else None
 
 
-def find_or_create_run(store: Store, *, experiment: str, key: str, name: str | None = None) -> Run:
-    """The run of this key; a new one is named after the DVC experiment, or by the key."""
+def find_or_create_run(store: Store, *, experiment: str, key: str, name: str | None = None, parent: str = "") -> Run:
+    """The run of this key; a new one is named after the DVC experiment, or by the key.
+
+    Args:
+        store: where to look.
+        experiment: name of the MLflow experiment; created on first use.
+        key: names the run.
+        name: of a new run.
+        parent: id of the run that a new one is part of.
+    """
     experiment_id = ensure_experiment(store, experiment)
     with lock_store(store.uri):
         found = find_run(store, experiment_id, key)
         if found is not None:
             return found
         tags = {KEY_TAG: key, "mlflow.source.name": "dvc repro", "mlflow.source.type": "PROJECT", **_user()}
+        tags |= {PARENT_TAG: parent} if parent else {}
         return store.client.create_run(experiment_id, tags=tags, run_name=name or default_name(key))
 
 
@@ -89,15 +101,24 @@ def add_epochs(store: Store, run: Run, epochs: Sequence[tuple[int, Mapping[str, 
         run: the run.
         epochs: pairs of epoch (1..) and its values, named as in history.csv.
     """
-    steps, now = recorded_steps(store, run), milliseconds()
+    steps = recorded_steps(store, run)
     new = [
-        Metric(name, value, now, epoch)
-        for epoch, values in epochs
+        Metric(name, value, moment, epoch)
+        for (epoch, values), moment in zip(epochs, _moments(epochs), strict=True)
         for name, value in epoch_metrics(values).items()
         if epoch not in steps.get(name, ())
     ]
     for some in _chunks(new):
         store.client.log_batch(run.info.run_id, metrics=some)
+
+
+def _moments(epochs: Sequence[tuple[int, Mapping[str, float]]]) -> list[int]:
+    """When each epoch ended, had the last one ended now: as far apart as they took, where that is known."""
+    moment, moments = milliseconds(), []
+    for _, values in reversed(epochs):
+        moments.append(moment)
+        moment -= round(1000 * values.get("seconds", 0.0))
+    return moments[::-1]
 
 
 def _user() -> dict[str, str]:

@@ -113,6 +113,8 @@ def brief_requests(*, seconds: int, retries: int) -> Iterator[None]:
         "MLFLOW_HTTP_REQUEST_TIMEOUT": str(seconds),
         "MLFLOW_HTTP_REQUEST_MAX_RETRIES": str(retries),
         "MLFLOW_HTTP_REQUEST_BACKOFF_FACTOR": "1",
+        # A busy server may ask to come back in an hour.
+        "MLFLOW_HTTP_RESPECT_RETRY_AFTER_HEADER": "false",
     }
     added = {name: value for name, value in patience.items() if name not in os.environ}
     os.environ.update(added)

@@ -8,6 +8,8 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
+from convlens.tracking.secrets import hide_passwords
+
 MAX_PARAM_LENGTH = 6000  # what MLflow stores
 
 
@@ -30,12 +32,12 @@ def evaluation_metrics(values: Mapping[str, Any], *, section: str = "test") -> d
 
 
 def flatten_params(values: Mapping[str, Any], prefix: str = "") -> dict[str, str]:
-    """Nested parameters as MLflow takes them: dotted names, texts as they are, everything else as JSON."""
+    """Nested parameters as MLflow takes them: dotted names, texts without passwords, everything else as JSON."""
     flat: dict[str, str] = {}
     for name, value in values.items():
         if isinstance(value, Mapping):
             flat |= flatten_params(value, f"{prefix}{name}.")
         else:
             text = value if isinstance(value, str) else json.dumps(value)
-            flat[f"{prefix}{name}"] = text[:MAX_PARAM_LENGTH]
+            flat[f"{prefix}{name}"] = hide_passwords(text)[:MAX_PARAM_LENGTH]
     return flat

@@ -1,0 +1,1 @@
+"""The champion in people's hands: `convlens promote`, `convlens rollback` and `convlens history`."""

@@ -1,0 +1,104 @@
+"""One complete MLflow run per training, however its results came here."""
+
+import json
+
+import pytest
+from mlflow import MlflowClient
+from mlflow.entities import Run
+from pipeline.clone import Clone, lose_training, stages_run
+
+FILES = {
+    *("report.html", "feature_maps.html", "summary.md", "model_card.md", "config/params.yaml", "config/dvc.lock"),
+    *("evaluation/metrics.json", "training/history.csv", "validation/data_docs/index.html", "data/splits.csv"),
+}
+
+
+def store_of(clone: Clone) -> MlflowClient:
+    return MlflowClient(f"sqlite:///{clone.folder}/mlflow.db")
+
+
+def only_run(clone: Clone) -> Run:
+    client = store_of(clone)
+    (run,) = client.search_runs([found.experiment_id for found in client.search_experiments()])
+    return client.get_run(run.info.run_id)
+
+
+def check_complete(clone: Clone, run: Run, recorded: str) -> None:
+    """Parameters, curves, metrics, data sets, files, models and the version: everything is there, and once."""
+    client = store_of(clone)
+    card = json.loads((clone.folder / "data/model/card.json").read_text())
+    assert run.info.status == "FINISHED"
+    assert (run.data.tags["convlens.key"], run.data.tags["convlens.recorded"]) == (card["key"], recorded)
+    assert run.data.params["train.epochs"] == "3"
+    for curve in ("curves/train_loss", "curves/validation_accuracy"):
+        assert [point.step for point in client.get_metric_history(run.info.run_id, curve)] == [1, 2, 3]
+    assert {"test/accuracy", "test/accuracy_low", "test/accuracy_high"} <= set(run.data.metrics)
+    assert len(run.inputs.dataset_inputs) == 3
+    assert {name for name in FILES if not (artifacts(clone, run) / name).is_file()} == set()
+    assert list((artifacts(clone, run) / "images").glob("evaluation~confusion_matrix+step+0+*.png"))
+    models = client.search_logged_models([run.info.experiment_id])
+    assert sorted(model.name for model in models if model.source_run_id == run.info.run_id) == [
+        "network",
+        "photo_model",
+    ]
+    assert len(client.search_model_versions("name = 'convlens'")) == 1
+
+
+def artifacts(clone: Clone, run: Run):
+    return clone.folder / "mlartifacts" / run.info.run_id / "artifacts"
+
+
+@pytest.fixture
+def committed(clone: Clone) -> Clone:
+    clone.commit("Results")
+    return clone
+
+
+def test_pulled_results_are_recorded_on_an_empty_server_and_again_if_deleted(committed, tmp_path):
+    committed.run("dvc", "remote", "add", "--default", "storage", str(tmp_path / "storage"))
+    committed.commit("Storage")
+    committed.run("dvc", "push")
+    committed.run("git", "clone", "--quiet", str(committed.folder), str(tmp_path / "second"))
+    second = Clone(tmp_path / "second")
+    second.run("dvc", "pull")
+    assert second.repro() == ["register"]
+    run = only_run(second)
+    check_complete(second, run, recorded="from files")
+    assert "convlens.machine" not in run.data.tags  # it was trained elsewhere
+    assert second.changed_files() == []
+    assert second.repro() == []
+
+    store_of(second).delete_run(run.info.run_id)
+    second.run("dvc", "repro", "--force", "--single-item", "register")
+    again = only_run(second)
+    assert again.info.run_id != run.info.run_id
+    check_complete(second, again, recorded="from files")
+
+
+def test_a_clone_whose_model_is_lost_trains_live_on_an_empty_server(committed):
+    """Of a fresh clone without a remote all stages run; here only those that matter to the record have to."""
+    before = (committed.folder / "data/model/model.keras").read_bytes()
+    lose_training(committed)
+    assert committed.repro() == ["train", "register"]
+    assert (committed.folder / "data/model/model.keras").read_bytes() == before
+    run = only_run(committed)
+    check_complete(committed, run, recorded="live")
+    assert "processors" in run.data.tags["convlens.machine"]
+    assert [name for name in run.data.metrics if name.startswith("system/cpu")] == ["system/cpu_utilization_percentage"]
+    assert run.data.tags["convlens.git_dirty"] == "false"
+    assert not (artifacts(committed, run) / "config/changes.diff").exists()
+    assert committed.changed_files() == []
+
+
+def test_an_experiment_in_a_copy_of_the_repository_adds_to_the_same_run(committed):
+    before = only_run(committed)
+    change = "register.criteria.evaluation.accuracy.min=0.01"
+    ran = committed.run("dvc", "exp", "run", "--temp", "--name", "aside", "-S", change).stdout
+    assert stages_run(ran) == ["register"]
+    after = only_run(committed)
+    assert after.info.run_id == before.info.run_id
+    check_complete(committed, after, recorded="live")
+    assert after.data.params["register.criteria.evaluation.accuracy.min"] == "0.0"
+    assert json.loads(after.data.tags["convlens.changed_params"]) == {
+        "register.criteria.evaluation.accuracy.min": "0.01"
+    }
