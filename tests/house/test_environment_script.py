@@ -2,8 +2,10 @@
 
 import os
 import shutil
+import signal
 import subprocess
 import sys
+import time
 
 import pytest
 from house.imports import ROOT
@@ -19,9 +21,15 @@ name = "tiny"
 version = "0.1"
 """
 BACKEND = """\
+import os
+import pathlib
+import time
 import zipfile
 
 def build_editable(folder, config_settings=None, metadata_directory=None):
+    if "STARTED" in os.environ:
+        pathlib.Path(os.environ["STARTED"]).touch()
+        time.sleep(600)
     name = "tiny-0.1-py3-none-any.whl"
     files = {
         "tiny-0.1.dist-info/METADATA": "Metadata-Version: 2.1\\nName: tiny\\nVersion: 0.1\\n",
@@ -78,6 +86,27 @@ def test_it_makes_repairs_and_extends(project):
     (project / "requirements-dev.txt").write_text("# another lock\n")
     (project / "requirements.txt").write_text("# another lock, too\n")
     assert "making it anew" in setup(project).stderr
+
+
+def test_an_installation_that_was_killed_is_made_anew(project, tmp_path_factory):
+    started = tmp_path_factory.mktemp("told") / "started"
+    with subprocess.Popen(
+        ["sh", "tools/environment.sh", "runtime"],
+        cwd=project,
+        env={**os.environ, "PYTHON": sys.executable, "PIP_NO_INDEX": "1", "STARTED": str(started)},
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    ) as process:
+        while not started.exists() and process.poll() is None:
+            time.sleep(0.05)
+        os.killpg(process.pid, signal.SIGKILL)
+    assert process.returncode == -signal.SIGKILL
+    assert (project / ".venv").is_dir()
+    again = setup(project)
+    assert "incomplete or out of date; making it anew" in again.stderr
+    assert again.returncode == 0, again.stderr
+    assert setup(project).stderr == ""
 
 
 def test_an_unfit_python_is_told(project):

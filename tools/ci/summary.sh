@@ -1,0 +1,21 @@
+#!/usr/bin/env bash
+# Print what a run of the pipeline came to, as Markdown for the summary of a job: the comparison and the results, or why
+# it stopped. NOTE: a sentence to add at the top.
+set -euo pipefail
+cd "$(dirname "$0")/../.."
+
+if [ -n "${NOTE:-}" ]; then
+    printf '%s\n\n' "$NOTE"
+fi
+if [ -f ci-results/comparison.md ]; then
+    cat ci-results/comparison.md
+    printf '\n\n'
+    cat reports/summary.md
+else
+    printf '### The pipeline stopped\n<!-- convlens compare -->\n\n'
+    if [ -f ci-results/repro.log ]; then
+        tail -n 40 ci-results/repro.log | tr '\r' '\n' | sed 's/^/    /'
+    else
+        echo "It was not reached: see the log of the step that failed."
+    fi
+fi

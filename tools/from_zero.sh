@@ -1,0 +1,68 @@
+#!/usr/bin/env bash
+# Show that somebody who has nothing gets there: a new user with an empty home and no caches, and on the path only
+# Python, git, make and what every Linux has.
+#
+#   tools/from_zero.sh FOLDER [TARGET...]     make the targets (default: repro test) in a fresh clone, FOLDER/convlens
+#
+#   PYTHON=python3    which Python; it must lie where every user may read it
+#   SAME_USER=1       makes no user, root or not
+#
+# What is committed is cloned, and nothing else. As root it makes a user for the time of the run (who owns FOLDER
+# afterwards), else the home is new, but the user is not. Tells the time of each target and the disk it all takes.
+set -euo pipefail
+
+source=$(cd "$(dirname "$0")/.." && pwd -P)
+if [ $# = 0 ]; then
+    echo "Expected a new or empty folder. Received: nothing. Example: tools/from_zero.sh /tmp/from-zero repro" >&2
+    exit 2
+fi
+mkdir -p "$1"
+folder=$(cd "$1" && pwd -P)
+shift
+if [ -n "$(ls -A "$folder")" ]; then
+    echo "Expected a new or empty folder. Received: $folder, which holds files." >&2
+    exit 2
+fi
+if [ $# = 0 ]; then set -- repro test; fi
+# Itself: what is found may be a shim that needs the caller's settings.
+python=$("${PYTHON:-python3}" -c 'import os, sys; print(os.path.realpath(sys.executable))') || {
+    echo "Expected Python. Received: '${PYTHON:-python3}', which does not run." >&2
+    exit 2
+}
+
+lay_out_path() { # links to the few programs there are
+    mkdir -p "$folder/bin" "$folder/home" "$folder/tmp"
+    for tool in awk basename bash cat chmod cksum cp cut date diff dirname du env expand expr false find getconf git \
+        grep head hostname id kill ln ls make mkdir mktemp mv nproc printf ps pwd rm rmdir sed seq sh sleep sort tail \
+        tee test timeout touch tr true uname uniq wc which xargs; do
+        if found=$(type -P "$tool"); then ln -s "$found" "$folder/bin/$tool"; fi
+    done
+    ln -s "$python" "$folder/bin/python3"
+}
+
+user=
+run() { # as the new user, in an environment that holds nothing else
+    local bare=(env -i "HOME=$folder/home" "TMPDIR=$folder/tmp" "PATH=$folder/bin" LANG=C.UTF-8 "PYTHON=$python" "$@")
+    if [ -n "$user" ]; then runuser --user "$user" -- "${bare[@]}"; else "${bare[@]}"; fi
+}
+
+lay_out_path
+git -c safe.directory='*' clone --quiet --no-local "$source" "$folder/convlens"
+if [ "$(id -u)" = 0 ] && [ -z "${SAME_USER:-}" ]; then
+    user=from-zero-$$
+    useradd --home-dir "$folder/home" --shell /bin/bash "$user"
+    trap 'userdel "$user"' EXIT
+    chown -R "$user" "$folder"
+    chmod 755 "$folder"
+fi
+cd "$folder/convlens"
+told=()
+for target in "$@"; do
+    begun=$SECONDS
+    echo "from zero: make $target"
+    run make "$target"
+    told+=("make $target: $(((SECONDS - begun) / 60)) min $(((SECONDS - begun) % 60)) s")
+done
+echo
+printf 'from zero: %s\n' "${told[@]}"
+echo "from zero: on disk $(du -sh "$folder" | cut -f1), of which .venv $(du -sh .venv | cut -f1), home $(du -sh "$folder/home" | cut -f1)"
