@@ -6,11 +6,10 @@ from pathlib import Path
 
 import pytest
 from mlflow import MlflowClient
-from small_training import use_own_store, write_card, write_network, write_photo, write_training
+from small_training import demand, use_own_store, write_card, write_network, write_photo, write_training
 
 from convlens import __version__
 from convlens.cli import main
-from convlens.params import RegisterParams
 from convlens.stages.register import register
 
 SOURCE = Path(__file__).parents[1] / "src"
@@ -33,8 +32,7 @@ def registered(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("registered")
     with pytest.MonkeyPatch.context() as monkeypatch:
         use_own_store(root, monkeypatch)
-        params = RegisterParams(model_name="convlens", experiment="trials", min_accuracy=0.8)
-        register(**write_training(root), register=params)
+        register(**write_training(root), register=demand())
     return root
 
 
@@ -71,14 +69,47 @@ def test_predict_prints_json(root: Path, capfd: pytest.CaptureFixture[str]) -> N
         "photo": "bright.png",
         "label": "dogs",
         "probabilities": {"cats": pytest.approx(0.018, abs=1e-3), "dogs": pytest.approx(0.982, abs=1e-3)},
+        "unsure": False,
         "error": None,
     }
     assert lost == {
         "photo": "lost.png",
         "label": None,
         "probabilities": None,
+        "unsure": None,
         "error": "Expected a photo file. Received: lost.png, which does not exist.",
     }
+
+
+@pytest.mark.parametrize("model", ["data/model", "models:/convlens@champion"])
+def test_threshold_and_top_k_can_be_given(champion: Path, capfd: pytest.CaptureFixture[str], model: str) -> None:
+    asked = ["predict", "dark.png", "bright.png", "lost.png", "--threshold", "0.99", "--top-k", "1", "--model", model]
+    code, out, _ = run(capfd, *asked)
+    assert code == 1
+    assert [line.rstrip() for line in out.splitlines()] == [
+        "photo       label       top 1",
+        "dark.png    cats   cats 98.2%",
+        "bright.png  cats   dogs 98.2%",
+        "lost.png    Expected a photo file. Received: lost.png, which does not exist.",
+    ]
+    _, out, _ = run(capfd, *asked, "--json")
+    dark, _, lost = json.loads(out)
+    assert dark["top"] == [{"label": "cats", "probability": dark["probabilities"]["cats"]}]
+    assert lost["top"] is None
+
+
+@pytest.mark.parametrize("model", ["data/model", "models:/convlens@champion"])
+def test_more_places_than_classes_are_told(champion: Path, capfd: pytest.CaptureFixture[str], model: str) -> None:
+    code, out, err = run(capfd, "predict", "dark.png", "--top-k", "3", "--model", model)
+    assert (code, out, err) == (1, "", "Expected top_k from 0 to 2, the classes. Received: 3.\n")
+
+
+def test_unsure_answers_are_marked(root: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    card = json.loads((root / "data/model/card.json").read_text())
+    (root / "data/decision.json").write_text(json.dumps({"key": card["key"], "min_probability": 0.985}))
+    assert run(capfd, "predict", "dark.png", "--model", "data/model")[1] == (
+        "photo     label   cats  dogs\ndark.png  cats   98.2%  1.8%  unsure\n"
+    )
 
 
 def test_bad_photos_are_told_and_the_others_answered(root: Path, capfd: pytest.CaptureFixture[str]) -> None:
@@ -218,7 +249,7 @@ def test_registry_without_champion_says_how_to_get_one(root: Path, capfd: pytest
     assert code == 1
     assert err == (
         "Expected a version of 'convlens' with the alias 'champion'. Received: aliases none. "
-        "A version becomes champion when it meets `register.min_accuracy`. "
+        "A version becomes champion when it meets `register.criteria`. "
         "Train and register one first: `make repro` (or `dvc repro`).\n"
     )
 

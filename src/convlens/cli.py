@@ -3,25 +3,25 @@
 Everything heavy is imported by the command that needs it, so `convlens --help` answers at once.
 """
 
-import json
-import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
 from convlens import __version__
 from convlens.bench.commands import bench
+from convlens.comparison.commands import compare
 from convlens.environment import hold_stderr, prepare_environment
 from convlens.errors import ConvLensError, printable
 from convlens.explain import explain
-from convlens.outside.commands import CHAMPION, evaluate
+from convlens.exporting import export
+from convlens.outside.commands import evaluate
+from convlens.predict import predict
+from convlens.promotion.commands import history, promote, rollback
 
 if TYPE_CHECKING:
-    import pandas as pd
-
     from convlens.comparison.parameters import ParameterRow
 
 
@@ -29,29 +29,6 @@ if TYPE_CHECKING:
 @click.version_option(__version__, prog_name="convlens")
 def commands() -> None:
     """Use the networks that ConvLens has trained. To train one: `make repro`, or `dvc repro`."""
-
-
-@commands.command()
-@click.argument("photos", nargs=-1, required=True, metavar="PHOTO...")
-@click.option(
-    "--model",
-    default=CHAMPION,
-    show_default=True,
-    metavar="MODEL",
-    help="models:/NAME@ALIAS, models:/NAME/VERSION, a pulled folder, or data/model.",
-)
-@click.option("--json", "as_json", is_flag=True, help="Print JSON: one object per photo, with full digits.")
-def predict(photos: Sequence[str], model: str, as_json: bool) -> None:
-    """Say what is on each PHOTO, and how sure the network is.
-
-    A photo that cannot be read is told in its line, the others are answered, and the exit code is 1.
-    """
-    with hold_stderr(replay=False):
-        answers = _open_model(model).predict([Path(photo) for photo in photos])
-    rows = _rows(photos, answers)
-    click.echo(json.dumps(rows, indent=2, ensure_ascii=False) if as_json else _table(rows))
-    if any(row["error"] for row in rows):
-        sys.exit(1)
 
 
 @commands.command()
@@ -88,26 +65,6 @@ def preset(name: str | None, write: bool) -> None:
 
 
 @commands.command()
-@click.argument("revisions", nargs=-1, metavar="[BASE] [HEAD]...")
-@click.option("--markdown", is_flag=True, help="Print Markdown, for a comment on a pull request.")
-def compare(revisions: Sequence[str], markdown: bool) -> None:
-    """Compare runs: parameters, metrics with intervals, and answers photo by photo.
-
-    BASE is the last commit unless given, HEAD the workspace; each may be any Git revision, a DVC experiment, or
-    `workspace`. Every further HEAD is compared with BASE too. Exit code 1: one of them is a regression, as `compare`
-    in params.yaml defines it.
-    """
-    from convlens.comparison.revisions import WORKSPACE
-    from convlens.comparison.run import compare_revisions, render
-
-    base, *heads = revisions or ("HEAD",)
-    compared = compare_revisions([base, *(heads or [WORKSPACE])])
-    click.echo(render(compared, markdown=markdown))
-    if compared.has_regression:
-        sys.exit(1)
-
-
-@commands.command()
 @click.option(
     "--prepared",
     type=click.Path(path_type=Path),
@@ -133,66 +90,19 @@ def worker(prepared: Path, wait_minutes: float) -> None:
 
 
 commands.add_command(bench)
+commands.add_command(compare)
 commands.add_command(evaluate)
 commands.add_command(explain)
+commands.add_command(export)
+commands.add_command(predict)
+commands.add_command(history)
+commands.add_command(promote)
+commands.add_command(rollback)
 
 
 def _tell_changes(changes: "Sequence[ParameterRow]") -> str:
     lines = [f"{row.name}: {' -> '.join(row.values)}" for row in changes]
     return "\n".join(lines) or "Nothing to change: params.yaml has these values already."
-
-
-def _open_model(model: str) -> Any:
-    """Something whose `predict` takes paths and gives a data frame."""
-    from convlens.outside.model import open_model
-
-    return open_model(model)
-
-
-def _rows(photos: Sequence[str], answers: "pd.DataFrame") -> list[dict[str, Any]]:
-    prefix = "probability_"
-    names = [name for name in answers.columns if name.startswith(prefix)]
-    rows = []
-    for photo, answer in zip(photos, answers.to_dict(orient="records"), strict=True):
-        chances = {name.removeprefix(prefix): answer[name] for name in names}
-        shown = os.fsencode(photo).decode("utf-8", "replace")  # a name that is no text must not stop the others
-        error = answer["error"]
-        rows.append(
-            {
-                "photo": shown,
-                "label": None if error else answer["label"],
-                "probabilities": None if error else chances,
-                "error": error or None,
-            }
-        )
-    return rows
-
-
-def _table(rows: list[dict[str, Any]]) -> str:
-    """Columns for photo, label and one per class; a photo without an answer has its reason instead."""
-    classes = next((list(row["probabilities"]) for row in rows if not row["error"]), [])
-    head = ["photo", "label", *classes]
-    cells = [
-        [row["photo"], row["label"], *(f"{chance:.1%}" for chance in row["probabilities"].values())]
-        for row in rows
-        if not row["error"]
-    ]
-    widths = [max(len(line[i]) for line in [head, *cells]) for i in range(len(head))]
-    widths[0] = max([widths[0], *(len(row["photo"]) for row in rows)])
-    answered = iter(cells)
-    lines = [_failure(row, widths[0]) if row["error"] else _line(next(answered), widths) for row in rows]
-    return "\n".join([_line(head, widths), *lines] if cells else lines)
-
-
-def _line(cells: Sequence[str], widths: Sequence[int]) -> str:
-    """Texts to the left, numbers to the right."""
-    texts = [cell.ljust(width) for cell, width in zip(cells[:2], widths[:2], strict=True)]
-    numbers = [cell.rjust(width) for cell, width in zip(cells[2:], widths[2:], strict=True)]
-    return "  ".join([*texts, *numbers]).rstrip()
-
-
-def _failure(row: dict[str, Any], width: int) -> str:
-    return f"{row['photo'].ljust(width)}  {row['error']}"
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

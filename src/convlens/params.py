@@ -185,7 +185,18 @@ class ModelParams(Group):
     """Which network. Only the group of the chosen architecture matters."""
 
     architecture: Literal["residual", "classic", "dense", "transfer"] = Field(description="Name of the architecture.")
-    mirror: bool = Field(description="Answers are the mean over a photo and its mirror image.")
+    mirror: bool = Field(description="Answers take in the mirror image of the photo, and of its center.")
+    center_crop: float | None = Field(
+        gt=0.25,
+        lt=1,
+        description="Answers take in the center of the photo, so much of each side, enlarged; null: not.",
+    )
+
+    @property
+    def views(self) -> dict[str, Any]:
+        """What answers are the mean over, as `convlens.network.inference.make_views` takes it."""
+        return {"mirror": self.mirror, "center_crop": self.center_crop}
+
     residual: ResidualParams
     classic: ClassicParams
     dense: DenseParams
@@ -243,6 +254,11 @@ class TrainParams(Group):
     label_smoothing: float = Field(ge=0, lt=1, description="Share of certainty taken from the targets.")
     keep: Literal["best", "last"] = Field(description="Weights of the lowest validation loss, or of the last epoch.")
     patience: int = Field(ge=0, description="Epochs without a lower validation loss before stopping; 0 never stops.")
+    snapshots: int = Field(
+        ge=0,
+        le=32,
+        description="Most snapshots of the weights kept over the epochs, besides the network itself; 0 keeps none.",
+    )
 
     @model_validator(mode="after")
     def _end_somewhere(self) -> "TrainParams":
@@ -262,6 +278,7 @@ PLAIN_TRAINING: Mapping[str, object] = {  # an optimizer and nothing else
     "label_smoothing": 0.0,
     "keep": "last",
     "patience": 0,
+    "snapshots": 0,
 }
 
 
@@ -358,12 +375,76 @@ class ReportParams(Group):
     max_filters: PositiveInt = Field(description="Filters shown per layer; the page says how many there are.")
 
 
+IntervalEnd = Literal["lower", "upper"]
+
+
+class Bounds(Group):
+    """What one metric must reach."""
+
+    min: float | None = Field(default=None, description="The least it may be.")
+    max: float | None = Field(default=None, description="The most it may be.")
+    end: IntervalEnd | None = Field(
+        default=None, description="The end of the metric's interval that counts; left out, the value itself does."
+    )
+
+    @model_validator(mode="after")
+    def _demand_something(self) -> "Bounds":
+        if self.min is None and self.max is None:
+            raise ValueError("Expected min, max or both. Received: neither")
+        if self.min is not None and self.max is not None and self.min > self.max:
+            raise ValueError(f"Expected min up to max. Received: min {self.min}, max {self.max}")
+        return self
+
+
+class SliceParams(Group):
+    """What every slice of the test photos must reach."""
+
+    min_accuracy: Fraction = Field(description="Accuracy that the worst slice must reach; 0 demands nothing.")
+    min_photos: PositiveInt = Field(description="Photos a slice must have to count.")
+    end: IntervalEnd | None = Field(
+        description="The end of the slice's interval that counts; null: its accuracy itself does."
+    )
+
+
+class ChampionParams(Group):
+    """What the comparison with the champion, photo by photo, must show."""
+
+    verdict: Literal["no_worse", "better", "any"] = Field(
+        description="no_worse: the paired test does not show it worse, and it loses at most max_loss; better: the "
+        "paired test shows it better; any: compared, and taken whatever comes out."
+    )
+    max_loss: Fraction = Field(
+        description="With no_worse, share of the photos that it may answer wrong beyond the champion's; 0 keeps "
+        "champions from getting worse step by step, each too small to be seen."
+    )
+
+
+class CriteriaParams(Group):
+    """What a version must meet to become the champion. Metrics go by their names in the metrics.json of a folder."""
+
+    evaluation: dict[str, Bounds] = Field(description="Metrics of reports/evaluation/metrics.json.")
+    invariance: dict[str, Bounds] = Field(description="Metrics of reports/invariance/metrics.json.")
+    mistakes: dict[str, Bounds] = Field(description="Metrics of reports/mistakes/metrics.json.")
+    slices: SliceParams
+    champion: ChampionParams
+
+
 class RegisterParams(Group):
     """When a model becomes the champion."""
 
     model_name: str = Field(pattern=r"^[^/:]+$", description="Name in the model registry.")
     experiment: str = Field(min_length=1, description="Name of the MLflow experiment.")
-    min_accuracy: Fraction = Field(description="Test accuracy a champion must reach.")
+    criteria: CriteriaParams
+
+    @model_validator(mode="before")
+    @classmethod
+    def _tell_of_the_move(cls, values: Any) -> Any:
+        if isinstance(values, Mapping) and "min_accuracy" in values:
+            raise ValueError(
+                "Expected the demand on the accuracy as criteria.evaluation.accuracy.min. "
+                f"Received: min_accuracy: {values['min_accuracy']}, its former name"
+            )
+        return values
 
 
 class CompareParams(Group):
