@@ -18,6 +18,7 @@ DVC_OUTPUTS = {
     "data/validation_gallery.parquet",
     "data/prepared",
     "data/model",
+    "data/snapshots",
     "data/decision.json",
     "data/profile.npz",
     "reports/validation/quarantine.csv",

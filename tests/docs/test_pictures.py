@@ -1,0 +1,89 @@
+"""The pictures of docs/ are what the pages look like now."""
+
+import hashlib
+import importlib.util
+import shutil
+import sys
+
+import pytest
+from docs.blocks import ROOT
+from PIL import Image, ImageChops
+from ruamel.yaml import YAML
+
+pytest.importorskip("playwright.sync_api", reason="playwright is not installed; it drives the browser.")
+MAX_BYTES = 160_000
+
+
+def load_tool():
+    spec = importlib.util.spec_from_file_location("pictures_tool", ROOT / "tools/pictures.py")
+    module = importlib.util.module_from_spec(spec)
+    sys.modules["pictures_tool"] = module
+    spec.loader.exec_module(module)
+    return module
+
+
+TOOL = load_tool()
+needs_browser = pytest.mark.skipif(
+    not any(map(shutil.which, TOOL.BROWSERS)), reason="No Chromium or Chrome here; the pages are opened with it."
+)
+
+
+def shown(name: str) -> Image.Image:
+    with Image.open(ROOT / "docs" / name) as kept:
+        return kept.convert("RGB")
+
+
+@pytest.fixture(scope="module")
+def taken(reproduced) -> dict[str, Image.Image]:
+    """The pictures of the tiny run's pages."""
+    return TOOL.take_pictures(reproduced.folder / "reports", list(TOOL.PICTURES))
+
+
+def test_all_pictures_are_there_and_small() -> None:
+    assert {path.name for path in (ROOT / "docs").glob("*.png")} == set(TOOL.PICTURES)
+    for name in TOOL.PICTURES:
+        assert (ROOT / "docs" / name).stat().st_size <= MAX_BYTES, name
+
+
+@needs_browser
+@pytest.mark.parametrize("name", [name for name, picture in TOOL.PICTURES.items() if picture.any_run])
+def test_a_picture_that_any_run_gives_is_current(name: str, taken) -> None:
+    assert TOOL.difference(shown(name), taken[name]) <= TOOL.TOLERANCE
+
+
+@needs_browser
+def test_pictures_show_the_page_with_all_its_tabs(taken) -> None:
+    """Whatever the network: a new tab makes the picture old."""
+    for name, image in taken.items():
+        with Image.open(ROOT / "docs" / name) as kept:
+            assert kept.info[TOOL.TABS] == image.info[TOOL.TABS], "run `make pictures`"
+
+
+@needs_browser
+def test_the_picture_of_the_page_is_current() -> None:
+    page = ROOT / "reports/feature_maps.html"
+    if not page.is_file() or not is_of_the_lock(page):
+        pytest.skip("The pages of the default run, as dvc.lock has them, are not here; `make repro` makes them.")
+    (name,) = (name for name, picture in TOOL.PICTURES.items() if not picture.any_run)
+    assert TOOL.difference(shown(name), TOOL.take_pictures(page.parent, [name])[name]) <= TOOL.TOLERANCE
+
+
+def is_of_the_lock(page) -> bool:
+    lock = YAML(typ="safe").load((ROOT / "dvc.lock").read_text(encoding="utf-8"))
+    outputs = {output["path"]: output["md5"] for output in lock["stages"]["report"]["outs"]}
+    return outputs["reports/feature_maps.html"] == hashlib.md5(page.read_bytes(), usedforsecurity=False).hexdigest()
+
+
+def test_other_pictures_differ() -> None:
+    bench = shown("bench.png")
+    assert TOOL.difference(bench, bench) == 0
+    assert TOOL.difference(bench, ImageChops.offset(bench, 1, 0)) <= TOOL.TOLERANCE  # letters a pixel further
+    assert TOOL.difference(bench, ImageChops.invert(bench)) > TOOL.TOLERANCE
+    assert TOOL.difference(bench, bench.resize((bench.width, bench.height * 2))) > TOOL.TOLERANCE
+
+
+def test_a_page_that_is_not_there_is_told(tmp_path) -> None:
+    if not any(map(shutil.which, TOOL.BROWSERS)):
+        pytest.skip("No Chromium or Chrome here.")
+    with pytest.raises(Exception, match="Run `make repro`"):
+        TOOL.take_pictures(tmp_path, ["bench.png"])
