@@ -69,8 +69,17 @@ def encode_profile(profile: Profile) -> bytes:
     arrays = {name: getattr(profile, name) for name in ARRAYS}
     statistics = {f"{STATISTIC}{name}": values for name, values in profile.statistics.items()}
     content: dict[str, Any] = {FACTS: np.frombuffer(facts.encode(), np.uint8), **arrays, **statistics}
+    return _to_npz(content)
+
+
+def _to_npz(arrays: Mapping[str, np.ndarray]) -> bytes:
+    """Like `numpy.savez`, whose bytes differ between patch releases of Python (CPython issue 103861)."""
     buffer = io.BytesIO()
-    np.savez(buffer, **content)
+    with zipfile.ZipFile(buffer, "w") as archive:
+        for name, values in arrays.items():
+            content = io.BytesIO()
+            np.lib.format.write_array(content, np.asanyarray(values), allow_pickle=False)
+            archive.writestr(zipfile.ZipInfo(f"{name}.npy"), content.getvalue())
     return buffer.getvalue()
 
 
