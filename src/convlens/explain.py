@@ -8,7 +8,7 @@ import click
 
 from convlens.environment import hold_stderr
 from convlens.errors import ConvLensError
-from convlens.outside.commands import CHAMPION
+from convlens.outside.commands import model_option
 
 if TYPE_CHECKING:
     from convlens.stages.report_maps import MapResults
@@ -19,13 +19,7 @@ MAX_FILTERS = 256
 
 @click.command()
 @click.argument("photos", nargs=-1, required=True, metavar="PHOTO...", type=click.Path(path_type=Path))
-@click.option(
-    "--model",
-    default=CHAMPION,
-    show_default=True,
-    metavar="MODEL",
-    help="models:/NAME@ALIAS, models:/NAME/VERSION, a pulled folder, or data/model.",
-)
+@model_option
 @click.option(
     "--out",
     default=Path("explanation.html"),

@@ -9,7 +9,7 @@ import click
 
 from convlens.environment import hold_stderr
 from convlens.errors import ConvLensError
-from convlens.outside.commands import CHAMPION
+from convlens.outside.commands import CHAMPION, model_option
 
 if TYPE_CHECKING:
     import numpy as np
@@ -50,13 +50,7 @@ class Exported:
 @click.argument("photos", nargs=-1, metavar="[PHOTO]...", type=click.Path(path_type=Path))
 @click.option("--format", "form", type=click.Choice(FORMATS), required=True, help="Which form to write.")
 @click.option("--out", type=click.Path(path_type=Path), required=True, metavar="FOLDER", help="New or empty.")
-@click.option(
-    "--model",
-    default=CHAMPION,
-    show_default=True,
-    metavar="MODEL",
-    help="models:/NAME@ALIAS, models:/NAME/VERSION, a pulled folder, or data/model.",
-)
+@model_option
 @click.option("--alias", help="Short for --model models:/convlens@ALIAS.")
 def export(photos: Sequence[Path], form: str, out: Path, model: str, alias: str | None) -> None:
     """Write a model for ONNX Runtime, TensorFlow Lite or TensorFlow Serving into FOLDER.

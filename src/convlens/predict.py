@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from convlens.environment import hold_stderr
-from convlens.outside.commands import CHAMPION
+from convlens.outside.commands import model_option
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -20,13 +20,7 @@ PREFIX = "probability_"
 
 @click.command()
 @click.argument("photos", nargs=-1, required=True, metavar="PHOTO...")
-@click.option(
-    "--model",
-    default=CHAMPION,
-    show_default=True,
-    metavar="MODEL",
-    help="models:/NAME@ALIAS, models:/NAME/VERSION, a pulled folder, or data/model.",
-)
+@model_option
 @click.option(
     "--threshold",
     type=click.FloatRange(0, 1),

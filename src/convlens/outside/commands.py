@@ -9,16 +9,18 @@ from convlens.environment import hold_stderr
 
 CHAMPION = "models:/convlens@champion"
 
-
-@click.command()
-@click.argument("folder", type=click.Path(path_type=Path))
-@click.option(
+model_option = click.option(  # of every command that asks a model
     "--model",
     default=CHAMPION,
     show_default=True,
     metavar="MODEL",
     help="models:/NAME@ALIAS, models:/NAME/VERSION, a pulled folder, or data/model.",
 )
+
+
+@click.command()
+@click.argument("folder", type=click.Path(path_type=Path))
+@model_option
 @click.option(
     "--out",
     type=click.Path(path_type=Path),
