@@ -10,9 +10,8 @@ import tensorflow as tf
 from tiny_training import free_ports, tiny_recipe, told, train_tiny
 
 from convlens.errors import ConvLensError
-from convlens.network.augmentation import Share, augment, cut_and_mix
 from convlens.network.devices import SINGLE, Meeting, open_devices
-from convlens.network.replicated import build_steps, split_pairs
+from convlens.network.replicated import build_steps, split_evenly
 from convlens.network.runtime import Runtime
 from convlens.network.steps import Steps
 from convlens.params import load_params
@@ -80,28 +79,17 @@ def test_two_devices_of_one_machine_train_the_network_that_one_trains(tmp_path):
     assert len({str(mask) for mask in [*masks["first"], *masks["second"]]}) == 4
 
 
-@pytest.mark.parametrize("count", [8, 9, 11])
-@pytest.mark.parametrize("num_shares", [2, 3, 4])
-def test_the_pictures_do_not_depend_on_the_number_of_devices(count, num_shares):
-    photos = np.random.default_rng(0).integers(0, 256, (count, 20, 20, 3), dtype=np.uint8)
-    targets = tf.range(count, dtype=tf.float32)[:, None]
-    seed, params = tf.constant([1, 2]), load_params().augment
+@pytest.mark.parametrize(("count", "num_shares"), [(2, 2), (8, 3), (11, 4)])
+def test_the_shares_of_a_batch_are_even_and_whole(count, num_shares):
+    shares = split_evenly(count, num_shares)
+    assert np.concatenate(shares).tolist() == list(range(count))
+    assert len(shares) == num_shares
+    assert max(map(len, shares)) - min(map(len, shares)) <= 1
 
-    def change(rows, share=None):
-        pictures = augment(tf.constant(photos[rows]), seed, size=16, params=params, share=share)
-        chosen = tf.gather(targets, rows)
-        return [value.numpy() for value in cut_and_mix(pictures, chosen, seed, probability=0.7, share=share)]
 
-    pictures, mixed = change(np.arange(count))
-    shares = split_pairs(count, num_shares)
-    for rows in shares:
-        found = change(rows, Share(tf.constant(rows, tf.int32), count))
-        difference = np.abs(found[0] - pictures[rows])  # of rounding to whole levels, here and there
-        assert difference.max() <= 3
-        assert difference.mean() < 0.02
-        np.testing.assert_allclose(found[1], mixed[rows], rtol=1e-6)
-    assert sorted(np.concatenate(shares)) == list(range(count))
-    assert max(map(len, shares)) - min(map(len, shares)) <= 2
+def test_a_batch_has_a_photo_for_each_device():
+    with pytest.raises(ConvLensError, match=r"at least a photo per device, 3. Received: 2. Use more photos"):
+        split_evenly(2, 3)
 
 
 def test_one_device_needs_no_strategy(monkeypatch):
@@ -137,10 +125,10 @@ TWO = ["127.0.0.1:1", "127.0.0.1:2"]
             "Expected `dvc repro` on machine 0 .* `convlens worker`",
         ),
         (
-            {"strategy": "auto", "batch_size": 3},
+            {"strategy": "auto", "batch_size": 1},
             config(TWO, index=0),
             MEETING,
-            "batch_size of 2 per device at least, 4",
+            "batch_size of at least a photo per device, 2",
         ),
     ],
 )

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from convlens.arrays import encode_arrays
 from convlens.errors import ConvLensError
 from convlens.metrics.drift import neighbour_distances, to_unit_length
 
@@ -69,18 +70,7 @@ def encode_profile(profile: Profile) -> bytes:
     arrays = {name: getattr(profile, name) for name in ARRAYS}
     statistics = {f"{STATISTIC}{name}": values for name, values in profile.statistics.items()}
     content: dict[str, Any] = {FACTS: np.frombuffer(facts.encode(), np.uint8), **arrays, **statistics}
-    return _to_npz(content)
-
-
-def _to_npz(arrays: Mapping[str, np.ndarray]) -> bytes:
-    """Like `numpy.savez`, whose bytes differ between patch releases of Python (CPython issue 103861)."""
-    buffer = io.BytesIO()
-    with zipfile.ZipFile(buffer, "w") as archive:
-        for name, values in arrays.items():
-            content = io.BytesIO()
-            np.lib.format.write_array(content, np.asanyarray(values), allow_pickle=False)
-            archive.writestr(zipfile.ZipInfo(f"{name}.npy"), content.getvalue())
-    return buffer.getvalue()
+    return encode_arrays(content)
 
 
 def decode_profile(content: bytes, where: str) -> Profile:

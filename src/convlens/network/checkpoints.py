@@ -14,6 +14,8 @@ from typing import Any
 
 import numpy as np
 
+from convlens.arrays import encode_arrays
+
 FILE = "state.npz"
 FACTS = ("history", "best_epoch", "plan", "seconds", "costs")
 
@@ -74,9 +76,7 @@ def encode_state(state: State) -> bytes:
     facts: dict[str, Any] = {name: getattr(state, name) for name in FACTS}
     arrays = {f"variable_{index:05d}": value for index, value in enumerate(state.variables)}
     arrays |= {f"best_{index:05d}": value for index, value in enumerate(state.best)}
-    buffer = io.BytesIO()
-    np.savez(buffer, facts=np.frombuffer(json.dumps(facts).encode(), np.uint8), **arrays)  # type: ignore[arg-type]
-    return buffer.getvalue()
+    return encode_arrays({"facts": np.frombuffer(json.dumps(facts).encode(), np.uint8), **arrays})
 
 
 def decode_state(content: bytes) -> State | None:

@@ -167,11 +167,11 @@ def _open_machine(strategy: str) -> Devices:
 
 
 def _check_batch(batch_size: int, num_replicas: int) -> None:
-    """Each device gets two photos of a batch at least, which is what CutMix pairs."""
-    if num_replicas > 1 and batch_size < 2 * num_replicas:
+    """Each device gets a photo of a batch at least."""
+    if batch_size < num_replicas:
         raise ConvLensError(
-            f"Expected train.batch_size of 2 per device at least, {2 * num_replicas}. Received: {batch_size} for "
-            f"{num_replicas} devices. Raise it, or use fewer devices."
+            f"Expected train.batch_size of at least a photo per device, {num_replicas}. Received: {batch_size}. "
+            "Raise it, or use fewer devices."
         )
 
 

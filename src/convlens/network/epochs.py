@@ -7,7 +7,6 @@ from dataclasses import dataclass
 
 import keras
 import numpy as np
-import tensorflow as tf
 
 from convlens.errors import ConvLensError
 from convlens.network.batches import Images, count_steps, iterate_batches, order_photos
@@ -190,7 +189,7 @@ class Epochs:
         seed, first = self.recipe.train.seed, self.num_done * self._num_steps
 
         def prepare(number: int, photos: np.ndarray, labels: np.ndarray) -> Batch:
-            return self._steps.prepare(photos, labels, tf.constant([seed, first + number], tf.int32), size=size)
+            return self._steps.prepare(photos, labels, (seed, first + number), size=size)
 
         images, labels = self._train.images, self._train.labels
         return iterate_batches(images, labels, batch_size=self._batch_size, order=order, prepare=prepare)

@@ -45,7 +45,7 @@ class ConvMuon(keras.optimizers.Optimizer):
     """Muon for convolution kernels, Nesterov momentum for everything else.
 
     A kernel is taken as a matrix of (height * width * inputs) x filters. Its momentum is replaced by the nearest
-    orthogonal matrix, found by Newton-Schulz iteration in bfloat16, so that every filter moves and none dominates.
+    orthogonal matrix, found by Newton-Schulz iteration, so that every filter moves and none dominates.
     `keras.optimizers.Muon` orthogonalises two-dimensional variables only, hence no kernel of a convolution.
 
     Source: Jordan et al. 2024, "Muon: an optimizer for hidden layers"; the treatment of kernels follows airbench
@@ -120,19 +120,32 @@ class ConvMuon(keras.optimizers.Optimizer):
 def orthogonalise(matrix: tf.Tensor, *, num_iterations: int) -> tf.Tensor:
     """Nearly the nearest orthogonal matrix: singular values go towards 1, singular vectors stay.
 
+    Each Newton-Schulz step multiplies the matrix with a polynomial of its Gram matrix. The polynomials are multiplied
+    first, on the side with fewer rows or columns, so that the matrix itself is gone through twice, however many steps.
+
     Args:
-        matrix: any shape (rows, columns).
+        matrix: float32, any shape (rows, columns).
         num_iterations: quintic Newton-Schulz steps; after three, singular values lie around 0.7 to 1.2 unless they
             were tiny against the largest.
 
     Returns:
         float32 matrix of the same shape.
     """
-    a, b, c = NEWTON_SCHULZ
     tall = matrix.shape[0] > matrix.shape[1]
-    value = tf.cast(matrix / (tf.norm(matrix) + 1e-7), tf.bfloat16)
-    value = tf.transpose(value) if tall else value
-    for _ in range(num_iterations):
-        gram = tf.matmul(value, value, transpose_b=True)
-        value = a * value + tf.matmul(b * gram + c * tf.matmul(gram, gram), value)
-    return tf.cast(tf.transpose(value) if tall else value, tf.float32)
+    value = matrix / (tf.norm(matrix) + 1e-7)
+    gram = tf.matmul(value, value, transpose_a=tall, transpose_b=not tall)
+    factor = _newton_schulz_factor(gram, num_iterations)
+    return tf.matmul(value, factor) if tall else tf.matmul(factor, value)
+
+
+def _newton_schulz_factor(gram: tf.Tensor, num_iterations: int) -> tf.Tensor:
+    """The product of the polynomials; all of them, and the Gram matrices between, commute."""
+    a, b, c = NEWTON_SCHULZ
+    one = tf.eye(gram.shape[0])
+    factor = one
+    for left in reversed(range(num_iterations)):
+        polynomial = a * one + b * gram + c * tf.matmul(gram, gram)
+        factor = tf.matmul(polynomial, factor)
+        if left:
+            gram = tf.matmul(tf.matmul(polynomial, polynomial), gram)
+    return factor

@@ -1,8 +1,8 @@
 """The steps of a training on several devices: the same as on one, up to rounding.
 
-A batch is split so that every device augments, and learns from, its own photos; the random numbers are drawn for the
-whole batch, so that the pictures do not depend on the number of devices. Normalisation layers take the statistics of
-the whole batch. A photo and its mirror in the batch stay together, for CutMix pastes one into the other.
+A batch is changed at random as a whole, on each machine in the same way, so that the pictures do not depend on the
+number of devices; then every device learns from its own share of it. Normalisation layers take the statistics of the
+whole batch.
 """
 
 from collections.abc import Callable, Sequence
@@ -12,7 +12,6 @@ import numpy as np
 import tensorflow as tf
 
 from convlens.errors import ConvLensError
-from convlens.network.augmentation import Share
 from convlens.network.devices import Devices
 from convlens.network.losses import count_hits
 from convlens.network.steps import Batch, Pair, Step, Steps
@@ -55,19 +54,14 @@ class ReplicatedSteps(Steps):
             if isinstance(layer, keras.layers.BatchNormalization):
                 layer.synchronized = True
 
-    def prepare(self, photos: np.ndarray, labels: np.ndarray, seed: tf.Tensor, *, size: int) -> Batch:
-        """The photos as they are: each device changes its own."""
-        return Batch((photos, labels, seed), size)
-
     def train(self, batch: Batch, *, rate: float, phase: Phase) -> Pair:
         """As on one device; the results are those of the whole batch, on every machine."""
-        photos, labels, seed = batch.values
-        rows = np.arange(len(labels), dtype=np.int32)
-        shares = split_pairs(len(labels), self._devices.num_replicas)
-        given = tuple(self._give(values, shares) for values in (photos, labels, rows))
+        count = len(batch.labels)
+        shares = split_evenly(count, self._devices.num_replicas)
+        given = tuple(self._give(values, shares) for values in (batch.pictures, batch.targets, batch.labels))
         rate = tf.constant(rate * phase.rate_factor, tf.float32)
         step: Callable[..., tf.Tensor] = self._step_of(phase)
-        values = step(given, seed, rate, size=batch.size, num_photos=len(labels)).numpy()
+        values = step(given, rate, num_photos=count).numpy()
         return values[0], values[1]
 
     def validate(self, photos: np.ndarray, labels: np.ndarray, *, size: int) -> Pair:
@@ -101,14 +95,11 @@ class ReplicatedSteps(Steps):
         )
 
     def _compile(self, variables: Sequence[keras.Variable]) -> Step:
-        def step(
-            batch: tuple[tf.Tensor, ...], seed: tf.Tensor, rate: tf.Tensor, *, size: int, num_photos: int
-        ) -> tf.Tensor:
+        def step(batch: tuple[tf.Tensor, ...], rate: tf.Tensor, *, num_photos: int) -> tf.Tensor:
             self._optimizer.learning_rate.assign(rate)
 
-            def learn(photos: tf.Tensor, labels: tf.Tensor, rows: tf.Tensor) -> tf.Tensor:
-                pictures, targets, _ = self._change(photos, labels, seed, size=size, share=Share(rows, num_photos))
-                loss, gradients, logits = self._learn(pictures, targets, variables, rows.shape[0] / num_photos)
+            def learn(pictures: tf.Tensor, targets: tf.Tensor, labels: tf.Tensor) -> tf.Tensor:
+                loss, gradients, logits = self._learn(pictures, targets, variables, labels.shape[0] / num_photos)
                 self._optimizer.apply_gradients(zip(gradients, variables, strict=True))  # adds them up over devices
                 return _add_up(loss, count_hits(logits, labels))
 
@@ -134,22 +125,15 @@ def _add_up(loss: tf.Tensor, hits: tf.Tensor) -> tf.Tensor:
     return tf.distribute.get_replica_context().all_reduce(tf.distribute.ReduceOp.SUM, values)
 
 
-def split_pairs(count: int, num_shares: int) -> list[np.ndarray]:
-    """Positions of a batch, in as equal shares as can be; position i and its mirror, count - 1 - i, stay together.
-
-    A share lies mirrored too, so that reversing it pairs the same photos as reversing the batch.
+def split_evenly(count: int, num_shares: int) -> list[np.ndarray]:
+    """Positions of a batch in as equal shares as can be.
 
     Raises:
-        ConvLensError: there is not a pair for each share.
+        ConvLensError: there is not a photo for each share.
     """
-    if count < 2 * num_shares:
+    if count < num_shares:
         raise ConvLensError(
-            f"Expected a batch of 2 photos per device at least, {2 * num_shares}. Received: {count}. Use more photos, "
-            "a larger train.batch_size, or fewer devices."
+            f"Expected a batch of at least a photo per device, {num_shares}. Received: {count}. Use more photos, a "
+            "larger train.batch_size, or fewer devices."
         )
-    shares = [
-        np.concatenate([part, count - 1 - part[::-1]]) for part in np.array_split(np.arange(count // 2), num_shares)
-    ]
-    if count % 2:  # the middle is its own mirror; the last share has no more pairs than any other
-        shares[-1] = np.insert(shares[-1], len(shares[-1]) // 2, count // 2)
-    return shares
+    return np.array_split(np.arange(count), num_shares)

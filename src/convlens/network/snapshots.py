@@ -8,12 +8,12 @@ no snapshot: it has its own file.
 import io
 import os
 import re
-import zipfile
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
 
+from convlens.arrays import encode_arrays
 from convlens.errors import ConvLensError
 
 NAME = "epoch_{:05d}.npz"
@@ -69,18 +69,7 @@ def encode_weights(weights: Sequence[np.ndarray]) -> bytes:
     for number, values in enumerate(weights):
         exponents[number] = _exponent(values)
         arrays[f"weights_{number:05d}"] = _shrink(values, int(exponents[number]))
-    return _to_npz({"exponents": exponents, **arrays})
-
-
-def _to_npz(arrays: Mapping[str, np.ndarray]) -> bytes:
-    """Like `numpy.savez`, whose bytes differ between patch releases of Python (CPython issue 103861)."""
-    buffer = io.BytesIO()
-    with zipfile.ZipFile(buffer, "w") as archive:
-        for name, values in arrays.items():
-            content = io.BytesIO()
-            np.lib.format.write_array(content, np.asanyarray(values), allow_pickle=False)
-            archive.writestr(zipfile.ZipInfo(f"{name}.npy"), content.getvalue())
-    return buffer.getvalue()
+    return encode_arrays({"exponents": exponents, **arrays})
 
 
 def decode_weights(content: bytes) -> list[np.ndarray]:

@@ -2,13 +2,12 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import keras
 import numpy as np
 import tensorflow as tf
 
-from convlens.network.augmentation import Share, augment, cut_and_mix
+from convlens.network.augmentation import augment, cut_and_mix
 from convlens.network.losses import batch_loss, count_hits, make_targets
 from convlens.network.transfer import Phase
 from convlens.params import AugmentParams
@@ -19,10 +18,17 @@ Step = Callable[..., Pair]
 
 @dataclass(frozen=True)
 class Batch:
-    """Photos that are ready for a training step, in the form that the kind of steps wants; their side in pixels."""
+    """What a training step takes.
 
-    values: tuple[Any, ...]
-    size: int
+    Attributes:
+        pictures: changed photos, uint8 (N, size, size, 3).
+        targets: float32 (N, num_outputs), as `make_targets` makes them; mixed where pictures are.
+        labels: int64 (N,).
+    """
+
+    pictures: np.ndarray
+    targets: np.ndarray
+    labels: np.ndarray
 
 
 class Steps:
@@ -36,17 +42,21 @@ class Steps:
         self._augmentation = augmentation
         self._smoothing = smoothing
         self._num_outputs = int(body.output_shape[-1])
-        self._compiled_change = tf.function(self._change, reduce_retracing=False)
         self._compiled_train: dict[str, Step] = {}
         self._compiled_validate = tf.function(self._validate, reduce_retracing=True)
 
-    def prepare(self, photos: np.ndarray, labels: np.ndarray, seed: tf.Tensor, *, size: int) -> Batch:
+    def prepare(self, photos: np.ndarray, labels: np.ndarray, seed: Sequence[int], *, size: int) -> Batch:
         """Change the photos at random; may run in a thread, beside the training step of the batch before."""
-        return Batch(self._compiled_change(tf.constant(photos), tf.constant(labels), seed, size=size), size)
+        pictures = augment(photos, seed=seed, size=size, params=self._augmentation)
+        targets = make_targets(labels, num_outputs=self._num_outputs, smoothing=self._smoothing).numpy()
+        if probability := self._augmentation.cutmix:
+            pictures, targets = cut_and_mix(pictures, targets, seed=seed, probability=probability)
+        return Batch(pictures, targets, labels)
 
     def train(self, batch: Batch, *, rate: float, phase: Phase) -> Pair:
         """Update the weights of the phase; returns loss and number of right answers."""
-        return self._step_of(phase)(*batch.values, tf.constant(rate * phase.rate_factor, tf.float32))
+        values = tf.constant(batch.pictures), tf.constant(batch.targets), tf.constant(batch.labels)
+        return self._step_of(phase)(*values, tf.constant(rate * phase.rate_factor, tf.float32))
 
     def validate(self, photos: np.ndarray, labels: np.ndarray, *, size: int) -> Pair:
         """Loss (without smoothing) and number of right answers; the photos are only brought to the size."""
@@ -76,22 +86,12 @@ class Steps:
         compiled: Step = tf.function(step, reduce_retracing=False)
         return compiled
 
-    def _change(
-        self, photos: tf.Tensor, labels: tf.Tensor, seed: tf.Tensor, *, size: int, share: Share | None = None
-    ) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
-        """Pictures, targets, and the labels as they are."""
-        pictures = augment(photos, seed, size=size, params=self._augmentation, share=share)
-        targets = make_targets(labels, num_outputs=self._num_outputs, smoothing=self._smoothing)
-        if probability := self._augmentation.cutmix:
-            pictures, targets = cut_and_mix(pictures, targets, seed, probability=probability, share=share)
-        return pictures, targets, labels
-
     def _learn(
         self, pictures: tf.Tensor, targets: tf.Tensor, variables: Sequence[keras.Variable], weight: float = 1.0
     ) -> tuple[tf.Tensor, list[tf.Tensor], tf.Tensor]:
         """Loss, gradients and logits; loss and gradients are multiplied with a weight."""
         with tf.GradientTape() as tape:
-            logits = self._body(pictures, training=True)
+            logits = self._body(tf.cast(pictures, tf.float32), training=True)
             loss = batch_loss(logits, targets) * weight
         return loss, tape.gradient(loss, variables), logits
 
