@@ -24,6 +24,7 @@ setup: ## Make the environment .venv from the lock
 	@PYTHON="$(PYTHON)" sh tools/environment.sh $(KIND)
 
 repro: setup ## Run the pipeline on data.source of params.yaml, and say where the results are
+	@$(IN_VENV) python tools/mend_dvc.py
 	@$(IN_VENV) dvc repro
 	@echo "Report:   $(CURDIR)/reports/report.html and $(CURDIR)/reports/feature_maps.html"
 	@echo "Runs:     make ui, then http://127.0.0.1:$(PORT)"
@@ -62,7 +63,7 @@ dev:
 	@PYTHON="$(PYTHON)" sh tools/environment.sh dev
 
 test: dev ## Run all tests
-	@$(IN_VENV) pytest $(if $(LIGHT),$(TRAINING:%=--ignore=tests/%))
+	@$(IN_VENV) pytest -rs $(if $(LIGHT),$(TRAINING:%=--ignore=tests/%))
 
 lint: dev ## Check style, types, import contracts, workflows and YAML files
 	@$(IN_VENV) ruff check .

@@ -76,6 +76,15 @@ def test_wrong_paths_are_told(
     assert called == []
 
 
+def test_ctrl_c_is_told_in_one_line(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(stage, "run_stage", interrupt)
+    assert main(["ingest"]) == 130
+    assert capsys.readouterr().err == "ingest: interrupted. The same command takes it up again.\n"
+
+
 @pytest.mark.parametrize("arguments", [[], ["paint"], ["--help"]])
 def test_an_unknown_stage_is_told(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     assert main(arguments) == 2

@@ -8,7 +8,11 @@
 #   SAME_USER=1       makes no user, root or not
 #
 # What is committed is cloned, and nothing else. As root it makes a user for the time of the run (who owns FOLDER
-# afterwards), else the home is new, but the user is not. Tells the time of each target and the disk it all takes.
+# afterwards), else the home is new, but the user is not.
+#
+# It fails if a target does, leaves a file that git does not know, or changes one that is no result; and if a second
+# `make repro` runs a stage. Results that this machine rounds otherwise than the committed ones are listed. At the end it
+# tells the machine, the time of each target and the disk it all takes, a line each that begins with `from zero:`.
 set -euo pipefail
 
 source=$(cd "$(dirname "$0")/.." && pwd -P)
@@ -32,9 +36,10 @@ python=$("${PYTHON:-python3}" -c 'import os, sys; print(os.path.realpath(sys.exe
 
 lay_out_path() { # links to the few programs there are
     mkdir -p "$folder/bin" "$folder/home" "$folder/tmp"
-    for tool in awk basename bash cat chmod cksum cp cut date diff dirname du env expand expr false find getconf git \
-        grep head hostname id kill ln ls make mkdir mktemp mv nproc printf ps pwd rm rmdir sed seq sh sleep sort tail \
-        tee test timeout touch tr true uname uniq wc which xargs; do
+    for tool in [ awk base64 basename bash cat chmod cksum cp cut date df diff dirname du echo env expand expr false \
+        find getconf git grep gzip head hostname id kill ln ls make md5sum mkdir mktemp mv nproc printf ps pwd readlink \
+        realpath rm rmdir sed seq sh sha256sum sleep sort stat tail tar tee test timeout touch tr true uname uniq wc \
+        which xargs; do
         if found=$(type -P "$tool"); then ln -s "$found" "$folder/bin/$tool"; fi
     done
     ln -s "$python" "$folder/bin/python3"
@@ -44,6 +49,29 @@ user=
 run() { # as the new user, in an environment that holds nothing else
     local bare=(env -i "HOME=$folder/home" "TMPDIR=$folder/tmp" "PATH=$folder/bin" LANG=C.UTF-8 "PYTHON=$python" "$@")
     if [ -n "$user" ]; then runuser --user "$user" -- "${bare[@]}"; else "${bare[@]}"; fi
+}
+
+fail() {
+    echo "from zero: $1" >&2
+    exit 1
+}
+
+check_files() { # what git says after make $1; lines are two letters, a blank and the name
+    local said others
+    said=$(run git status --porcelain --untracked-files=all)
+    others=$(grep -Ev '^[ M]M (dvc\.lock$|reports/)' <<<"$said" || true)
+    if [ -n "$others" ]; then fail "make $1 left what is no result:"$'\n'"$others"; fi
+    if [ -n "$said" ]; then
+        echo "from zero: here these results are not the committed ones to the last digit:"
+        cut -c 4- <<<"$said"
+    fi
+}
+
+check_repro() {
+    local said
+    said=$(run make repro 2>&1) || fail "the second make repro failed:"$'\n'"$said"
+    if grep '^Running stage' <<<"$said"; then fail "a second make repro ran these stages again."; fi
+    echo "from zero: a second make repro runs no stage"
 }
 
 lay_out_path
@@ -62,7 +90,11 @@ for target in "$@"; do
     echo "from zero: make $target"
     run make "$target"
     told+=("make $target: $(((SECONDS - begun) / 60)) min $(((SECONDS - begun) % 60)) s")
+    check_files "$target"
+    if [ "$target" = repro ]; then check_repro; fi
 done
 echo
+memory=$(awk '/^MemTotal/ { printf ", %.0f GB of memory", $2 / 1e6 }' /proc/meminfo 2>/dev/null || true)
+echo "from zero: $("$python" --version), $(uname -sm), $(nproc) cores$memory"
 printf 'from zero: %s\n' "${told[@]}"
 echo "from zero: on disk $(du -sh "$folder" | cut -f1), of which .venv $(du -sh .venv | cut -f1), home $(du -sh "$folder/home" | cut -f1)"

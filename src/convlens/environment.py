@@ -68,6 +68,8 @@ def hold_stderr(*, replay: bool = True) -> Iterator[None]:
         os.dup2(file.fileno(), 2)
         try:
             yield
+        except KeyboardInterrupt:
+            raise  # there is nothing to find out
         except BaseException:
             sys.stderr.flush()
             file.seek(0)

@@ -70,13 +70,20 @@ def _parse_paths(name: str, stage: Callable[..., None], arguments: Sequence[str]
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the stage that the command line names; errors meant for users come as one line, without traceback."""
+    """Run the stage that the command line names; errors meant for users come as one line, without traceback.
+
+    Returns:
+        The exit code: 0; 1 for errors; 2 for a wrong command line; 130, as shells have it, after Ctrl-C.
+    """
     name, *rest = list(sys.argv[1:] if arguments is None else arguments) or [""]
     if name not in STAGES:
         print(f"Expected a stage: one of {', '.join(STAGES)}. Received: '{name}'.", file=sys.stderr)
         return 2
     try:
         return _run_guarded(name, rest)
+    except KeyboardInterrupt:
+        print(f"{name}: interrupted. The same command takes it up again.", file=sys.stderr)
+        return 130
     except ModuleNotFoundError as error:
         if (error.name or "").startswith("convlens"):
             raise

@@ -81,7 +81,7 @@ def test_the_page_says_what_the_text_says(page: Page) -> None:
         "12 now wrong 2 now right 0 both wrong 26 both right One mark, one test photo",
         "Parameters: 1 differs Parameter main now train.epochs 3 9",
         "Data: the same 1,234 photos, digest dddddddddddd",
-        "accuracy 95.0 % 90.0 % to 100 % 70.0 % 65.0 % to 75.0 % -25.0 points",
+        "accuracy 95.0 % 90.0 % to 100 % 70.0 % 65.0 % to 75.0 % −25.0 points",
         "class cats 20 95.0 % 70.0 % 6 1",
         "Now wrong Right before, wrong now. 12 photos .",
         "✕ dogs 90.0 % before: cats 90.0 % truth: cats p0.png",

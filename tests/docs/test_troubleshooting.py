@@ -9,7 +9,16 @@ from docs.blocks import ROOT
 
 TABLE_ROW = re.compile(r"^\| (.+?) \| .+ \|$", re.MULTILINE)
 CODE = re.compile(r"(`+)(.+?)\1")
-NOT_OURS = {"FileNotFoundError: 'dvc'", "dvc queue start"}
+NOT_OURS = {
+    "FileNotFoundError: 'dvc'",
+    "dvc queue start",
+    "'dvc.lock' is invalid",
+    "unable to read: 'dvc.lock'",
+    "Unable to read RWLock-file",
+    "… is busy, it is being blocked by:",
+    "dvc repro",
+    "dvc.lock",
+}
 GAP = "\x00"
 
 
@@ -23,7 +32,7 @@ def documented() -> list[str]:
 def said() -> tuple[str, ...]:
     """Texts in the code, with a gap where a value is filled in; and what the shell script says."""
     texts = [(ROOT / "tools/environment.sh").read_text(encoding="utf-8").replace("$(", GAP)]
-    for path in (ROOT / "src").rglob("*.py"):
+    for path in [*(ROOT / "src").rglob("*.py"), ROOT / "tools/mend_dvc.py"]:
         tree = ast.parse(path.read_text(encoding="utf-8"))
         texts += [spell(node) for node in ast.walk(tree) if isinstance(node, ast.JoinedStr | ast.Constant)]
     return tuple(texts)

@@ -9,6 +9,7 @@ import time
 
 import pytest
 from house.imports import ROOT
+from interrupts import ctrl_c_is_heard
 
 PROJECT = """\
 [build-system]
@@ -88,20 +89,31 @@ def test_it_makes_repairs_and_extends(project):
     assert "making it anew" in setup(project).stderr
 
 
-def test_an_installation_that_was_killed_is_made_anew(project, tmp_path_factory):
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL])
+def test_an_installation_that_was_interrupted_is_made_anew(project, number, tmp_path_factory):
     started = tmp_path_factory.mktemp("told") / "started"
-    with subprocess.Popen(
-        ["sh", "tools/environment.sh", "runtime"],
-        cwd=project,
-        env={**os.environ, "PYTHON": sys.executable, "PIP_NO_INDEX": "1", "STARTED": str(started)},
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-        start_new_session=True,
-    ) as process:
+    with (
+        ctrl_c_is_heard(),
+        subprocess.Popen(
+            ["sh", "tools/environment.sh", "runtime"],
+            cwd=project,
+            env={**os.environ, "PYTHON": sys.executable, "PIP_NO_INDEX": "1", "STARTED": str(started)},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            start_new_session=True,
+        ) as process,
+    ):
         while not started.exists() and process.poll() is None:
             time.sleep(0.05)
-        os.killpg(process.pid, signal.SIGKILL)
-    assert process.returncode == -signal.SIGKILL
+        os.killpg(process.pid, number)
+        told, _ = process.communicate()
+    if number == signal.SIGINT:
+        assert process.returncode == 130
+        assert told.endswith("environment: interrupted. The same command takes it up again.\n")
+        assert "Traceback" not in told
+    else:
+        assert process.returncode == -signal.SIGKILL
     assert (project / ".venv").is_dir()
     again = setup(project)
     assert "incomplete or out of date; making it anew" in again.stderr

@@ -1,5 +1,6 @@
 import contextlib
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -9,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from interrupts import ctrl_c_is_heard
 from photo_files import ROOT, make_doubts, noise_photo, write_photo
 
 from convlens.errors import ConvLensError
@@ -97,6 +99,43 @@ def test_the_processes_of_a_killed_one_end(tmp_path: Path) -> None:
         assert len(list_session(parent.pid)) > 2
         parent.kill()
     wait_until(lambda: list_session(parent.pid) == [])
+
+
+INTERRUPTED = """
+import time
+from convlens.photos import workers
+if __name__ == "__main__":
+    try:
+        for _ in workers.map_in_processes(time.sleep, [0.01] * 100_000, num_workers=2, chunk=1):
+            print("working", flush=True)
+    except KeyboardInterrupt:
+        print("interrupted")
+"""
+
+
+@pytest.mark.skipif(not hasattr(signal, "pthread_sigmask"), reason="signals are held back where there are any")
+def test_ctrl_c_is_for_the_process_that_asked(tmp_path: Path) -> None:
+    """A terminal sends it to all; nobody wants to read where each of them was."""
+    script = tmp_path / "interrupted.py"
+    script.write_text(INTERRUPTED)
+    environment = {**os.environ, "PYTHONPATH": str(ROOT / "src")}
+    with (
+        ctrl_c_is_heard(),
+        subprocess.Popen(
+            [sys.executable, script],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            start_new_session=True,
+            env=environment,
+        ) as parent,
+    ):
+        assert parent.stdout is not None
+        parent.stdout.readline()
+        os.killpg(parent.pid, signal.SIGINT)
+        told = parent.stdout.read().replace("working\n", "")
+    assert told == "interrupted\n"
+    assert parent.returncode == 0
 
 
 def list_session(leader: int) -> list[int]:

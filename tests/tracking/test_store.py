@@ -1,6 +1,8 @@
 import os
+import sqlite3
 import subprocess
 import sys
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -8,6 +10,7 @@ from mlflow import MlflowClient
 from small_training import use_own_store
 
 from convlens.errors import ConvLensError
+from convlens.tracking import store
 from convlens.tracking.failures import describe_failure, hide_passwords, store_must_answer
 from convlens.tracking.store import brief_requests, database_path, ensure_experiment, open_store, tracking_uri
 
@@ -46,10 +49,33 @@ def test_only_local_databases_have_a_path(uri: str, path: Path | None) -> None:
 
 def test_artifacts_lie_beside_the_database(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     use_own_store(tmp_path, monkeypatch)
-    store = open_store()
-    number = ensure_experiment(store, "trials")
-    assert ensure_experiment(store, "trials") == number
-    assert store.client.get_experiment(number).artifact_location == (tmp_path / "mlartifacts").as_uri()
+    opened = open_store()
+    number = ensure_experiment(opened, "trials")
+    assert ensure_experiment(opened, "trials") == number
+    assert opened.client.get_experiment(number).artifact_location == (tmp_path / "mlartifacts").as_uri()
+
+
+def test_a_new_database_is_there_when_it_is_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Half of one, as Ctrl-C in the first seconds of the first training leaves, would be refused for ever."""
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path}/runs.db")
+    for left in ("runs.db.part", "runs.db.part-journal"):
+        (tmp_path / left).write_bytes(b"what a killed process left")
+    moved: list[tuple[bool, int]] = []
+    replace = os.replace
+
+    def watch(source: Path, target: Path) -> None:
+        with closing(sqlite3.connect(source)) as database:
+            (tables,) = database.execute("SELECT count(*) FROM sqlite_master WHERE name = 'experiments'").fetchone()
+        moved.append((target.exists(), tables))
+        replace(source, target)
+
+    monkeypatch.setattr(store.os, "replace", watch)
+    found = open_store().client.search_experiments()
+    assert moved == [(False, 1)]
+    assert [experiment.name for experiment in found] == ["Default"]
+    assert {path.name for path in tmp_path.iterdir()} == {"runs.db", "runs.db.lock"}
+    open_store()
+    assert len(moved) == 1
 
 
 def test_two_first_uses_do_not_race(tmp_path: Path) -> None:

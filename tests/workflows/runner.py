@@ -207,6 +207,11 @@ def use_environment(workspace: Path, programs: Path) -> None:
     chosen = {path.name: path for folder in (Path(sys.prefix) / "bin", programs) for path in folder.iterdir()}
     for name, path in chosen.items():
         (made / "bin" / name).symlink_to(path)
+    stamp_environment(workspace)
+
+
+def stamp_environment(workspace: Path) -> None:
+    """Let `make setup` take the environment of a clone for complete."""
     stamp = r'''echo "dev $(pwd) $({ cat requirements-dev.txt; sed '/^\[tool/,$d' pyproject.toml; } | cksum)"'''
     done = subprocess.run(["sh", "-c", stamp], cwd=workspace, capture_output=True, text=True, check=True)
-    (made / "complete-dev").write_text(done.stdout)
+    (workspace / ".venv/complete-dev").write_text(done.stdout)

@@ -16,6 +16,13 @@ around:
 \t@ls
 stops:
 \t@exit 3
+litters:
+\t@mkdir -p reports; touch reports/left-over.txt
+changes:
+\t@echo >> Makefile
+repro:
+\t@echo {words}
+\t@echo 0.84 > reports/metrics.json
 """
 
 
@@ -24,7 +31,9 @@ def repository(tmp_path):
     folder = tmp_path / "source"
     (folder / "tools").mkdir(parents=True)
     (folder / "tools/from_zero.sh").write_bytes((ROOT / "tools/from_zero.sh").read_bytes())
-    (folder / "Makefile").write_text(MAKEFILE)
+    (folder / "reports").mkdir()
+    (folder / "reports/metrics.json").write_text("0.85\n")
+    (folder / "Makefile").write_text(MAKEFILE.replace("{words}", "Nothing to do"))
     clone = Clone(folder)
     clone.run("git", "init", "--quiet")
     clone.commit()
@@ -54,11 +63,34 @@ def test_there_is_nothing_but_the_commit_and_a_few_programs(repository, tmp_path
     assert {"HOME", "PATH", "TMPDIR", "LANG", "PYTHON"} <= names
     assert not names & {"SECRET", "VIRTUAL_ENV", "PYTHONPATH", "MLFLOW_TRACKING_URI", "PIP_INDEX_URL"}
     assert any(line.startswith("from zero: make around: 0 min") for line in lines)
+    assert any(line.startswith("from zero: Python 3.") and " cores" in line for line in lines)
     assert lines[-1].startswith("from zero: on disk ")
 
 
 def test_what_fails_fails(repository, tmp_path):
     assert from_zero(repository, str(tmp_path / "zero"), "stops", "around").returncode != 0
+
+
+@pytest.mark.parametrize(("target", "left"), [("litters", "?? reports/left-over.txt"), ("changes", " M Makefile")])
+def test_what_leaves_more_than_results_fails(repository, tmp_path, target, left):
+    done = from_zero(repository, str(tmp_path / "zero"), target)
+    assert done.returncode == 1
+    assert done.stderr == f"from zero: make {target} left what is no result:\n{left}\n"
+
+
+def test_results_that_differ_are_listed(repository, tmp_path):
+    done = from_zero(repository, str(tmp_path / "zero"), "repro")
+    assert done.returncode == 0, done.stdout + done.stderr
+    told = done.stdout.partition("from zero: here these results are not the committed ones to the last digit:\n")[2]
+    assert told.startswith("reports/metrics.json\nfrom zero: a second make repro runs no stage\n")
+
+
+def test_a_second_repro_that_runs_a_stage_fails(repository, tmp_path):
+    (repository / "Makefile").write_text(MAKEFILE.replace("{words}", "Running stage train"))
+    Clone(repository).run("git", "commit", "--quiet", "--all", "--message", "change")
+    done = from_zero(repository, str(tmp_path / "zero"), "repro")
+    assert done.returncode == 1
+    assert done.stderr.endswith("from zero: a second make repro ran these stages again.\n")
 
 
 def test_a_folder_with_files_is_refused(repository):

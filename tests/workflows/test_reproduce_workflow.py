@@ -18,6 +18,13 @@ def accuracy(team, revision):
     return json.loads(team.github.git("show", f"{revision}:reports/evaluation/metrics.json"))["accuracy"]
 
 
+def answers(lock):
+    """Digest of the answers that a dvc.lock names."""
+    outputs = YAML(typ="safe").load(lock)["stages"]["evaluate"]["outs"]
+    (entry,) = (output for output in outputs if output["path"].endswith("/predictions.csv"))
+    return entry["md5"]
+
+
 def outcomes(jobs):
     return {name: job.result for name, job in jobs.items()}
 
@@ -38,8 +45,10 @@ class TestWorse:
         assert steps.count("failure") == 2
 
     def test_the_reason_is_in_the_summary(self, worse):
-        summary = worse[1]["reproduce"].summary
+        event, jobs = worse
+        summary = jobs["reproduce"].summary
         assert "REGRESSION" in summary
+        assert f"`workspace` is what this run made, `{event.base[:7]}` the commit that it is compared with." in summary
         assert "evaluate.threshold" in summary
         assert "fork" not in summary
 
@@ -67,6 +76,15 @@ class TestWorse:
         (status,) = (found for found in team.github.state["statuses"] if found["commit"] == head)
         assert (status["context"], status["state"]) == ("reproduce", "failure")
         assert ["test.yml", "worse"] in team.github.state["workflows"]
+
+    def test_what_is_kept_for_later_runs_holds_these_answers_and_those_of_the_base(self, team, worse):
+        event, jobs = worse
+        assert "WARNING: This will remove all cache except items used in the workspace" in jobs["reproduce"].log
+        caches = [folder for folder in (team.github.folder / "caches").iterdir() if folder.name != "dvc-Linux-main"]
+        kept = min(caches, key=lambda folder: folder.stat().st_mtime)  # the first one that was kept
+        for revision in (event.base, team.head("worse")):
+            digest = answers(team.github.git("show", f"{revision}:dvc.lock"))
+            assert (kept / ".dvc/cache/files/md5" / digest[:2] / digest[2:]).is_file()
 
     def test_the_pages_can_be_had(self, team, worse):
         pages = team.github.artifact("pages")
@@ -151,11 +169,6 @@ def test_a_change_of_the_readme_does_not_run(team):
 
 def test_answers_of_the_base_that_the_cache_lost_are_made_again(team, tmp_path):
     """On a new runner: here the base's lock names answers that are nowhere, as those of another machine are."""
-
-    def answers(text):
-        outputs = YAML(typ="safe").load(text)["stages"]["evaluate"]["outs"]
-        (entry,) = (output for output in outputs if output["path"].endswith("/predictions.csv"))
-        return entry["md5"]
 
     def lose(folder):
         text = (folder / "dvc.lock").read_text()

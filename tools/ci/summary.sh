@@ -10,7 +10,10 @@ fi
 if [ -f ci-results/comparison.md ]; then
     cat ci-results/comparison.md
     printf '\n\n'
-    cat reports/summary.md
+    # Below the comparison, and its links lead nowhere here.
+    sed -e '/](report\.html)/d' -e 's/^\(##*\) /##\1 /' reports/summary.md
+    echo "Pages to read: this comparison with curves and photos, both reports and Data Docs are in the artifact \`pages\`;"
+    echo "the MLflow run with the model is in \`mlflow\`, unless a server has it."
 else
     printf '### The pipeline stopped\n<!-- convlens compare -->\n\n'
     if [ -f ci-results/repro.log ]; then

@@ -71,7 +71,9 @@ def plot_differences(
         axes.plot([value], [place], "o", color=colour, markersize=7)
     if limit is not None:
         axes.axvline(limit, color=SERIES[5], linewidth=1.2, linestyle=(0, (1, 2)))
-        axes.text(limit, len(shown) - 0.45, " tolerated", color=MUTED, fontsize=7.5, va="center")
+        start, end = axes.get_xlim()
+        side = "right" if limit - start > end - limit else "left"  # of the words, which stand where there is room
+        axes.text(limit, len(shown) - 0.45, " tolerated ", color=MUTED, fontsize=7.5, va="center", ha=side)
     axes.set_yticks(range(len(shown)), [name for name, _ in shown], color=INK)
     axes.set_ylim(len(shown) - 0.3, -0.6)
     axes.set_title(title)

@@ -78,7 +78,7 @@ def _describe_verdict(verdict: Verdict | NoVerdict) -> dict[str, str]:
     return {
         "mark": mark,
         "word": {"same": "no difference"}.get(word, word),
-        "points": f"{points:+.1f}".replace("-", "−"),
+        "points": _set_minus(f"{points:+.1f}"),
     }
 
 
@@ -86,7 +86,8 @@ def _mark_code(text: str) -> Markup:
     """Words between backticks as code."""
     parts = re.split(r"`([^`]*)`", text)
     return Markup("").join(
-        Markup("<code>{}</code>").format(part) if index % 2 else escape(part) for index, part in enumerate(parts)
+        Markup("<code>{}</code>").format(part) if index % 2 else escape(_set_minus(part))
+        for index, part in enumerate(parts)
     )
 
 
@@ -97,8 +98,13 @@ def _is_badge(text: str) -> str:
 
 def _split_interval(text: str) -> tuple[str, str]:
     """A value, and its interval without the brackets."""
-    value, _, interval = text.partition(" (")
+    value, _, interval = _set_minus(text).partition(" (")
     return value, interval.removesuffix(")")
+
+
+def _set_minus(text: str) -> str:
+    """The hyphen before a number, not one within a name, as the minus that the figures have."""
+    return re.sub(r"(?<![\w.-])-(?=\d)", "−", text)
 
 
 def _picture_source(pictures: Mapping[str, bytes], path: str) -> str:

@@ -1,11 +1,13 @@
 """The same work on many photos, in several processes or threads, or on a cluster."""
 
 import os
+import signal
 import warnings
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
 from multiprocessing import get_context, parent_process
 from multiprocessing.connection import wait
 from threading import Thread
@@ -111,11 +113,25 @@ def _map_in_window(
 ) -> Iterator[Result]:
     pending: deque[Future[list[Result]]] = deque()
     for start in range(0, len(items), chunk):
-        pending.append(pool.submit(_map_chunk, function, items[start : start + chunk]))
+        with _interrupts_held():
+            pending.append(pool.submit(_map_chunk, function, items[start : start + chunk]))
         if len(pending) >= window:
             yield from pending.popleft().result()
     while pending:
         yield from pending.popleft().result()
+
+
+@contextmanager
+def _interrupts_held() -> Iterator[None]:
+    """Let the processes that are started here never see Ctrl-C, which a terminal sends to all: this one ends them."""
+    if not hasattr(signal, "pthread_sigmask"):
+        yield
+        return
+    earlier = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, earlier)
 
 
 def _map_chunk(function: Callable[[Item], Result], items: Sequence[Item]) -> list[Result]:

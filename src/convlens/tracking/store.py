@@ -76,9 +76,26 @@ def open_store() -> Store:
     uri = tracking_uri()
     quiet_mlflow()
     with lock_store(uri):  # the migrations of a new database cannot be run by two processes at once
-        client = MlflowClient(tracking_uri=uri, registry_uri=uri)
-        client.search_experiments(max_results=1)
+        database = database_path(uri)
+        if database is not None and "?" not in uri and not database.exists():
+            _create(database)
+        client = _connect(uri)
     return Store(uri, client)
+
+
+def _connect(uri: str) -> MlflowClient:
+    client = MlflowClient(tracking_uri=uri, registry_uri=uri)
+    client.search_experiments(max_results=1)
+    return client
+
+
+def _create(database: Path) -> None:
+    """Make a new database, whole or not at all: MLflow can neither use half of its migrations nor go on with them."""
+    part = database.with_name(f"{database.name}.part")
+    for left in (part, part.with_name(f"{part.name}-journal")):  # by a process that was killed here
+        left.unlink(missing_ok=True)
+    _connect(f"sqlite:///{part}")
+    os.replace(part, database)
 
 
 def ensure_experiment(store: Store, name: str) -> str:
