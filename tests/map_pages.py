@@ -50,7 +50,7 @@ def gathered(max_filters: int = 6) -> Gathered:
     wanted = Wanted(classes=CLASSES, max_filters=max_filters, unreadable=[Note("broken<b>.jpg", "No image.")])
 
     def answer(given: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        said = np.array(ANSWERS[int(np.array_equal(given, pixels[1]))])
+        said = np.array([ANSWERS[int(np.array_equal(photo, pixels[1]))] for photo in given])
         return said, said
 
     return gather_page(Scorer(small_lens()), choices, material, wanted, answer)

@@ -11,8 +11,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from convlens.lens.blocks import Block
-from convlens.lens.forward import MAX_VALUES, Cut, Scorer, call_model, cut_behind
+from convlens.lens.forward import MAX_VALUES, Cut, Scorer, call_model
 
 ROWS_AT_ONCE = 64
 
@@ -28,13 +27,12 @@ def ablate_filters(scorer: Scorer, photos: Any, filters: Mapping[str, np.ndarray
     Returns:
         By name of the block, float32 (n, filters, units).
     """
-    blocks = [block for block in scorer.lens.blocks if len(filters.get(block.name, ()))]
-    cuts = {block.name: cut_behind(scorer.lens, scorer.head, block.response.tensor) for block in blocks}
+    cuts = {name: cut for name, cut in scorer.cuts.items() if len(filters.get(name, ()))}
     tensors = {id(tensor): tensor for cut in cuts.values() for tensor in cut.frontier}
-    if not blocks:
+    if not cuts:
         return {}
     front = keras.Model(scorer.lens.graph.input, list(tensors.values()))
-    parts: dict[str, list[np.ndarray]] = {block.name: [] for block in blocks}
+    parts: dict[str, list[np.ndarray]] = {name: [] for name in cuts}
     for photo in photos:
         values = dict(zip(tensors, call_model(front, photo[np.newaxis].astype(scorer.dtype)), strict=True))
         for name, cut in cuts.items():
@@ -61,18 +59,12 @@ def plan_ablation(
 
 
 def _costs(scorer: Scorer, filters: Mapping[str, np.ndarray]) -> dict[str, int]:
-    blocks: Sequence[Block] = [block for block in scorer.lens.blocks if block.name in filters]
-    return {block.name: cut_behind(scorer.lens, scorer.head, block.response.tensor).multiplications for block in blocks}
+    return {name: cut.multiplications for name, cut in scorer.cuts.items() if name in filters}
 
 
 def _switch_off(cut: Cut, known: Sequence[Any], filters: np.ndarray) -> np.ndarray:
     """Logits (filters, units) of one photo."""
     values = sum(int(np.prod(tensor.shape)) for tensor in known)
     size = max(1, min(ROWS_AT_ONCE, MAX_VALUES // (4 * values)))
-    parts = []
-    for start in range(0, len(filters), size):
-        chosen = filters[start : start + size]
-        inputs = [np.repeat(np.asarray(tensor), len(chosen), axis=0) for tensor in known]
-        inputs[cut.place][np.arange(len(chosen)), :, :, chosen] = 0
-        parts.append(np.asarray(cut.rest(inputs, training=False)))
-    return np.concatenate(parts)
+    parts = [filters[start : start + size].astype(np.int32) for start in range(0, len(filters), size)]
+    return np.concatenate([np.asarray(cut.without(known, part)) for part in parts])

@@ -9,10 +9,10 @@ import pandas as pd
 
 from convlens.lens.blocks import Block
 from convlens.lens.estimates import auc_interval
+from convlens.lens.forward import batch_size, run_batches
 from convlens.lens.lens import Lens
 
 SUMMARIES = ("maximum", "minimum", "mean", "active")
-MAX_VALUES = 24_000_000  # float32 values held at once: about 100 MB
 
 
 def measure_filters(lens: Lens, images: Any, *, labels: np.ndarray, classes: Sequence[str]) -> pd.DataFrame:
@@ -59,10 +59,7 @@ def _summarise(lens: Lens, blocks: Sequence[Block], images: Any) -> list[dict[st
     """Highest, lowest and mean value and active share of every filter on every photo; arrays (n, filters) per block."""
     outputs = [value for block in blocks for value in _summaries(block.response.tensor)]
     model = keras.Model(lens.graph.input, outputs)
-    size, dtype = _batch_size(lens), lens.model.inputs[0].dtype
-    batches = (np.asarray(images[start : start + size]).astype(dtype) for start in range(0, len(images), size))
-    parts = [[np.asarray(value) for value in model(batch, training=False)] for batch in batches]
-    whole = [np.concatenate(values) for values in zip(*parts, strict=True)]
+    whole = run_batches(model, images, size=batch_size(lens), dtype=str(lens.model.inputs[0].dtype))
     width = len(SUMMARIES)
     return [dict(zip(SUMMARIES, whole[width * i : width * (i + 1)], strict=True)) for i in range(len(blocks))]
 
@@ -72,11 +69,6 @@ def _summaries(tensor: Any) -> list[Any]:
     ops, cells = keras.ops, (1, 2)
     active = ops.cast(tensor > 0, "float32")
     return [ops.max(tensor, cells), ops.min(tensor, cells), ops.mean(tensor, cells), ops.mean(active, cells)]
-
-
-def _batch_size(lens: Lens) -> int:
-    values = sum(int(np.prod(call.output.shape[1:])) for call in lens.graph.calls)
-    return max(1, min(32, MAX_VALUES // values))
 
 
 def _describe(block: Block, summary: dict[str, np.ndarray], labels: np.ndarray, classes: Sequence[str]) -> pd.DataFrame:

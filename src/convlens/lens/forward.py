@@ -1,12 +1,13 @@
 """Running a network over many photos with bounded memory, and resuming it in the middle."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
 import keras
 import numpy as np
+import tensorflow as tf
 
 from convlens.lens.head import Head, class_probabilities, find_head, log_odds
 from convlens.lens.lens import Lens
@@ -14,6 +15,8 @@ from convlens.lens.walk import Call
 
 MAX_VALUES = 24_000_000  # float32 values held at once: about 100 MB
 MAX_BATCH = 32
+CALLS_AS_IT_IS = 4
+COMPILED_FROM = 8  # batches; compiling takes as long as some of them
 
 
 @dataclass(frozen=True)
@@ -40,7 +43,18 @@ class Scorer:
 
     def logits(self, photos: Any) -> np.ndarray:
         """Logits, float32 (n, units), of photos that slice, as the loader gives them."""
-        return run_batches(self.model, photos, size=batch_size(self.lens), dtype=self.dtype)[0]
+        batches = slices(photos, batch_size(self.lens), self.dtype)
+        return np.concatenate([np.asarray(self._compiled(batch, training=False)) for batch in batches])
+
+    @cached_property
+    def cuts(self) -> "Mapping[str, Cut]":
+        """The network cut behind the response of every convolution, by name of the block."""
+        blocks = (block for block in self.lens.blocks if block.is_convolution)
+        return {block.name: cut_behind(self.lens, self.head, block.response.tensor) for block in blocks}
+
+    @cached_property
+    def _compiled(self) -> Callable[..., Any]:
+        return compile_model(self.model)
 
     def answers(self, logits: np.ndarray) -> np.ndarray:
         """The class that each photo is said to be, int (n,)."""
@@ -84,6 +98,12 @@ class Cut:
         """From the frontier to the logits."""
         return keras.Model(list(self.frontier), self.logits)
 
+    @cached_property
+    def without(self) -> "PatientlyCompiled":
+        """Takes the frontier's values of one photo, and filters (int32); gives logits, one of them off in each row."""
+        known = [tf.TensorSpec((1, *tensor.shape[1:]), tensor.dtype) for tensor in self.frontier]
+        return PatientlyCompiled(self._switch_off, [known, tf.TensorSpec((None,), tf.int32)])
+
     @property
     def is_only_way(self) -> bool:
         """Whether nothing reaches the answer but through the tensor of the cut."""
@@ -93,6 +113,30 @@ class Cut:
     def place(self) -> int:
         """Where the tensor of the cut stands in the frontier."""
         return [id(tensor) for tensor in self.frontier].index(id(self.tensor))
+
+    def _switch_off(self, known: Sequence[Any], filters: Any) -> Any:
+        maps = known[self.place]
+        off = tf.one_hot(filters, maps.shape[-1], True, False, dtype=tf.bool)[:, tf.newaxis, tf.newaxis]
+        rows = [tf.repeat(value, tf.shape(filters)[0], axis=0) for value in known]
+        rows[self.place] = tf.where(off, tf.zeros((), maps.dtype), maps)
+        return self.rest(rows, training=False)
+
+
+class PatientlyCompiled:
+    """Calls a function as it is a few times, then compiles it, which takes as long as some calls and speeds them up.
+
+    Explaining one photo by a deep network, which has a cut for every convolution, would compile longer than it runs.
+    """
+
+    def __init__(self, function: Callable[..., Any], signature: Sequence[Any]) -> None:
+        self._function, self._signature, self._calls = function, signature, 0
+
+    def __call__(self, *values: Any) -> Any:
+        """What the function gives."""
+        self._calls += 1
+        if self._calls == CALLS_AS_IT_IS + 1:
+            self._function = _trace(self._function, self._signature)
+        return self._function(*values)
 
 
 def cut_behind(lens: Lens, head: Head, tensor: Any) -> Cut:
@@ -126,11 +170,33 @@ def batch_size(lens: Lens) -> int:
 
 def run_batches(model: keras.Model, photos: Any, *, size: int, dtype: str) -> list[np.ndarray]:
     """Every output of a model over photos, batch by batch, joined."""
-    parts = [[np.asarray(value) for value in call_model(model, batch)] for batch in slices(photos, size, dtype)]
+    run = compile_model(model) if len(photos) >= COMPILED_FROM * size else model
+    parts = [[np.asarray(value) for value in call_model(run, batch)] for batch in slices(photos, size, dtype)]
     return [np.concatenate(values) for values in zip(*parts, strict=True)]
 
 
-def call_model(model: keras.Model, batch: Any) -> Sequence[Any]:
+def compile_model(model: keras.Model) -> Callable[..., Any]:
+    """A model of one input as one function, which drops values that nothing needs any more and so runs faster.
+
+    Models that resize their photos stay as they are: `keras.layers.Resizing` rounds whole numbers to whole numbers, but
+    not in a compiled function (Keras 3.15).
+    """
+    run_model: Callable[..., Any] = model
+    if any(isinstance(layer, keras.layers.Resizing) for layer in model.layers):
+        return run_model
+    start = model.inputs[0]
+
+    traced = _trace(lambda batch: run_model(batch, training=False), [tf.TensorSpec(start.shape, start.dtype)])
+    return lambda batch, **_: traced(batch)  # always as in use, never as in training
+
+
+def _trace(function: Callable[..., Any], signature: Sequence[Any]) -> Callable[..., Any]:
+    """Compile a function now, once; TensorFlow would warn of several that are compiled at their first calls."""
+    concrete = tf.function(function, input_signature=signature).get_concrete_function()
+    return lambda *values: concrete(*tf.nest.map_structure(tf.convert_to_tensor, values))
+
+
+def call_model(model: Callable[..., Any], batch: Any) -> Sequence[Any]:
     """The outputs of a model as a list, also of a model with one."""
     outputs = model(batch, training=False)
     return outputs if isinstance(outputs, list | tuple) else [outputs]

@@ -78,9 +78,9 @@ def _covered(scorer: Scorer, photo: np.ndarray, boxes: Sequence[Box]) -> Iterato
     """The photo itself, then the photo with each box covered, in batches."""
     rows, columns = (n / m for n, m in zip(photo.shape[:2], scorer.lens.picture_shape, strict=True))
     size = batch_size(scorer.lens)
-    yield photo[np.newaxis]
-    for start in range(0, len(boxes), size):
-        chosen = boxes[start : start + size]
+    wanted = [(0.0, 0.0, 0.0, 0.0), *boxes]
+    for start in range(0, len(wanted), size):
+        chosen = wanted[start : start + size]
         yield np.stack([cover(photo, (box[0] * columns, box[1] * rows, box[2] * columns, box[3] * rows))
                         for box in chosen])  # fmt: skip
 

@@ -16,7 +16,7 @@ from convlens.errors import ConvLensError
 from convlens.lens.blocks import Block
 from convlens.lens.forward import Scorer, batch_size, run_batches
 from convlens.lens.kernels import Recipe, find_recipes
-from convlens.lens.lens import Lens
+from convlens.lens.lens import Lens, open_lens
 from convlens.lens.responses import Responses, correlate_columns, gather_responses
 from convlens.lens.saliency import cam_blocks
 
@@ -70,7 +70,7 @@ class Watched:
         photos: to show, uint8 (n, rows, columns, 3).
         sample: that rates and correlations are measured on.
         chosen: filters shown, by name of the block.
-        answer: calibrated probabilities (classes,) of a photo's pixels, by the model as it is.
+        answer: calibrated probabilities (n, classes) of photos, by the model as it is.
     """
 
     photos: np.ndarray
@@ -97,8 +97,9 @@ def follow(scorer: Scorer, snapshots: Mapping[int, Sequence[np.ndarray]], kept: 
     moments = [_look(lens, kept, now, now, watched=watched, is_kept=True)]
     for epoch, weights in states.items():
         with borrow_weights(lens.model, weights):
-            then = gather_responses(lens, watched.sample)
-            moments.append(_look(lens, epoch, then, now, watched=watched, is_kept=False))
+            earlier = open_lens(lens.model)  # anew: where activations are split off, layers are copies with own weights
+            then = gather_responses(earlier, watched.sample)
+            moments.append(_look(earlier, epoch, then, now, watched=watched, is_kept=False))
     return sorted(moments, key=lambda moment: moment.epoch)
 
 
@@ -168,7 +169,7 @@ def _look(
     return Moment(
         epoch=epoch,
         is_kept=is_kept,
-        probabilities=np.stack([watched.answer(photo) for photo in watched.photos]),
+        probabilities=watched.answer(watched.photos),
         layers={name: _describe(responses, now[name]) for name, responses in then.items()},
         maps=_small_maps(lens, watched),
         kernels=_first_kernels(lens),

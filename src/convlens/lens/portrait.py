@@ -12,9 +12,9 @@ from convlens.lens.occlusion import SHARES, Box, Occlusion, occlude
 from convlens.lens.regions import RegionEffect, plan_null, region_effects
 from convlens.lens.saliency import CamTarget, grad_cam
 
-NULL_BUDGET = 2.5e10  # multiplications for the random boxes of one photo: about a second on two cores
+NULL_BUDGET = 2.5e10  # multiplications for the random boxes of one photo: about half a second on two cores
 MOST_NULL = 19  # one more would lie beyond all of them, on either side, once in ten times
-EFFECT_BUDGET = 4e10  # multiplications for the filters of one photo: about two seconds on two cores
+EFFECT_BUDGET = 4e10  # multiplications for the filters of one photo: about half a second on two cores
 
 
 @dataclass(frozen=True)

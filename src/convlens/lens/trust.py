@@ -5,7 +5,7 @@ Petsiuk, Das and Saenko, "RISE: Randomized input sampling for explanation of bla
 first, and it must rise fast. A number alone says little, so the same is done with chance and with edges.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -62,12 +62,12 @@ def deletion_insertion(scorer: Scorer, photos: np.ndarray, maps: np.ndarray, tar
         maps: (n, rows, columns) of the explanation, coarse; the controls are as coarse, so that order alone counts.
         targets: int (n,), the class whose calibrated probability is followed.
     """
-    found: dict[str, list[list[np.ndarray]]] = {"deletion": [], "insertion": []}
+    found: dict[str, list[np.ndarray]] = {"deletion": [], "insertion": []}
     for number, (photo, values, target) in enumerate(zip(photos, maps, targets, strict=True)):
         orders = [_ranks(_grow(order, photo.shape[:2])) for order in _orders(photo, values, number)]
         ends = {"deletion": (photo, _filled(photo)), "insertion": (_blurred(photo), photo)}
         for kind, (before, after) in ends.items():
-            found[kind].append([_follow(scorer, before, after, ranks, int(target)) for ranks in orders])
+            found[kind].append(_follow(scorer, before, after, orders, int(target)))
     stacked = {kind: np.array(rows).reshape(-1, len(ORDERS), len(SHARES)) for kind, rows in found.items()}
     deletion, insertion = ({order: rows[:, i] for i, order in enumerate(ORDERS)} for rows in stacked.values())
     return Curves(deletion, insertion)
@@ -79,10 +79,18 @@ def _orders(photo: np.ndarray, values: np.ndarray, number: int) -> tuple[np.ndar
     return values, chance, edges
 
 
-def _follow(scorer: Scorer, before: np.ndarray, after: np.ndarray, ranks: np.ndarray, target: int) -> np.ndarray:
-    """Probability while the first pixels by rank change from `before` to `after`."""
-    steps = [np.where((ranks < share * ranks.size)[..., np.newaxis], after, before) for share in SHARES]
-    return scorer.scores(scorer.logits(np.stack(steps)), target)[1]
+def _follow(
+    scorer: Scorer, before: np.ndarray, after: np.ndarray, orders: Sequence[np.ndarray], target: int
+) -> np.ndarray:
+    """Probability (orders, shares) while the first pixels by rank change from `before` to `after`.
+
+    All orders begin and end with the same picture, which is shown once.
+    """
+    steps = [np.where((ranks < share * ranks.size)[..., np.newaxis], after, before)
+             for ranks in orders for share in SHARES[1:-1]]  # fmt: skip
+    first, *inner, last = scorer.scores(scorer.logits(np.stack([before, *steps, after])), target)[1]
+    ends = np.ones((len(orders), 1))
+    return np.hstack([first * ends, np.reshape(inner, (len(orders), -1)), last * ends])
 
 
 def _ranks(values: np.ndarray) -> np.ndarray:

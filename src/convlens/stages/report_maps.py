@@ -14,8 +14,7 @@ from convlens.lens.forward import Scorer
 from convlens.lens.lens import Lens
 from convlens.lens.program import find_program
 from convlens.lens.saliency import choose_cam
-from convlens.network.inference import predict_probabilities
-from convlens.progress import track
+from convlens.network.inference import apply_temperature, predict_logits
 from convlens.report.feature_maps import FeatureMapInputs, count_filters, render_feature_maps
 from convlens.report.feature_maps_arithmetic import encode_arithmetic, encode_kernels
 from convlens.report.feature_maps_encode import compact_json, encode_blocks
@@ -125,7 +124,7 @@ def make_maps(lens: Lens, choices: Sequence[Choice], material: Material, **wante
 def gather_page(
     scorer: Scorer, choices: Sequence[Choice], material: Material, wanted: Wanted, answer: Answer
 ) -> Gathered:
-    """Everything the page shows; `answer` gives calibrated and raw probabilities of a photo's pixels."""
+    """Everything the page shows; `answer` gives calibrated and raw probabilities (n, classes) of photos."""
     lens = scorer.lens
     atlas = measure_atlas(scorer, material.sample) if material.sample else Atlas(measure_nothing())
     layout = lay_out(scorer, atlas, choices, max_filters=wanted.max_filters)
@@ -142,8 +141,7 @@ def gather_page(
     resources |= {"over-time": looked_back.resource} if looked_back else {}
     more = _more(atlas, plan, wanted) | {"program": operations, "programWhy": program_why}
     room = MAX_PAGE_BYTES - sum(len(compact_json(part)) for part in (facts, more)) - sum(map(len, resources.values()))
-    tracked = track(choices, total=len(choices), task="report: feature maps")
-    shown = show_photos(scorer, tracked, answer, plan=plan, classes=wanted.classes, max_bytes=room)
+    shown = show_photos(scorer, choices, answer, plan=plan, classes=wanted.classes, max_bytes=room)
     inputs = FeatureMapInputs(
         model_name=lens.model.name,
         num_parameters=int(lens.model.count_params()),
@@ -175,12 +173,11 @@ def measure_nothing() -> pd.DataFrame:
 
 
 def _answer(
-    model: keras.Model, pixels: np.ndarray, *, views: Mapping[str, Any], temperature: float
+    model: keras.Model, photos: np.ndarray, *, views: Mapping[str, Any], temperature: float
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Calibrated and raw probabilities of one photo."""
-    photo = pixels[np.newaxis]
-    calibrated = predict_probabilities(model, photo, temperature=temperature, **views)[0]
-    return calibrated, predict_probabilities(model, photo, **views)[0]
+    """Calibrated and raw probabilities (n, classes) of photos."""
+    logits = predict_logits(model, photos, **views)
+    return apply_temperature(logits, temperature), apply_temperature(logits)
 
 
 def _facts(atlas: Atlas, block: str, chosen: Mapping[str, np.ndarray]) -> dict[str, Any] | None:

@@ -41,7 +41,7 @@ class Backdrop:
         sample: photos that rates and correlations are measured on.
         atlas: says which filters have the largest effect.
         chosen: filters on the page, by name of the block.
-        answer: calibrated and raw probabilities (classes,) of a photo's pixels.
+        answer: calibrated and raw probabilities (n, classes) of photos.
         classes: names.
     """
 
@@ -71,7 +71,7 @@ def look_back(scorer: Scorer, past: Past | None, choices: Sequence[Choice], back
         photos=np.stack([choice.pixels for choice in choices]),
         sample=spread(sample.held_out, NUM_SAMPLE),
         chosen={layer.name: layer.filters for layer in shown},
-        answer=lambda pixels: backdrop.answer(pixels)[0],
+        answer=lambda photos: backdrop.answer(photos)[0],
     )
     moments = follow(scorer, past.snapshots, past.kept_epoch, watched)
     names = [choice.name for choice in choices]

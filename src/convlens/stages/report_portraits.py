@@ -2,7 +2,8 @@
 
 import io
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -15,6 +16,7 @@ from convlens.lens.portrait import Portrait, draw_portrait
 from convlens.lens.saliency import CamTarget
 from convlens.lens.sources import read_source
 from convlens.lens.worked import convolve, derive_steps, follow_steps
+from convlens.progress import track
 from convlens.report.feature_maps_encode import EncodedPhoto, ShownPhoto, StoredMaps, encode_photo, store_maps
 from convlens.report.feature_maps_facts import rounded
 from convlens.report.feature_maps_pictures import draw_tiles
@@ -65,14 +67,14 @@ class Shown:
 
 
 def show_photos(
-    scorer: Scorer, choices: Iterable[Choice], answer: Answer, *, plan: Plan, classes: Sequence[str], max_bytes: int
+    scorer: Scorer, choices: Sequence[Choice], answer: Answer, *, plan: Plan, classes: Sequence[str], max_bytes: int
 ) -> Shown:
     """Show the network one photo after the other, until the page is full.
 
     Args:
         scorer: the network.
         choices: the photos.
-        answer: gives calibrated and raw probabilities (classes,) of a photo's pixels.
+        answer: gives calibrated and raw probabilities (n, classes) of photos.
         plan: what is shown.
         classes: names of the classes.
         max_bytes: room on the page.
@@ -81,11 +83,11 @@ def show_photos(
         ConvLensError: the opened model does not answer as the model does.
     """
     shown = Shown()
-    for choice in choices:
-        portrait = draw_portrait(scorer, choice.pixels, cams=plan.cams, filters=plan.ranked,
-                                 regions=_picture_boxes(choice, scorer.lens))  # fmt: skip
+    portraits = track(_draw_portraits(scorer, choices, plan), total=len(choices), task="report: feature maps")
+    for choice, portrait in portraits:
         stored = store_maps(portrait.look.maps, scorer.lens.blocks, plan.chosen, plan.fine, plan.worked)
-        photo = _encode(choice, portrait, stored, answer(choice.pixels), plan=plan, classes=classes)
+        calibrated, raw = answer(choice.pixels[np.newaxis])
+        photo = _encode(choice, portrait, stored, (calibrated[0], raw[0]), plan=plan, classes=classes)
         max_bytes -= photo.num_bytes
         if max_bytes < 0:
             break
@@ -94,6 +96,21 @@ def show_photos(
         folder = f"{len(shown.photos):02d}-{_plain_name(choice.name)}"
         shown.pictures |= {f"{folder}/{name}": png for name, png in _draw_layers(scorer.lens, portrait.look, choice)}
     return shown
+
+
+def _draw_portraits(scorer: Scorer, choices: Sequence[Choice], plan: Plan) -> Iterator[tuple[Choice, Portrait]]:
+    """Photos with their portraits, in order; each is drawn while the one before is put into text."""
+
+    def draw(choice: Choice) -> Portrait:
+        return draw_portrait(scorer, choice.pixels, cams=plan.cams, filters=plan.ranked,
+                             regions=_picture_boxes(choice, scorer.lens))  # fmt: skip
+
+    with ThreadPoolExecutor(max_workers=1) as pool:
+        coming = [pool.submit(draw, choice) for choice in choices[:1]]
+        for number, choice in enumerate(choices):
+            portrait = coming.pop().result()
+            coming += [pool.submit(draw, following) for following in choices[number + 1 : number + 2]]
+            yield choice, portrait
 
 
 def _encode(
