@@ -7,6 +7,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from convlens.errors import ConvLensError
+
 DEFAULTS = {
     # Nobody is told what is trained here, unless the user asks for it.
     "MLFLOW_DISABLE_TELEMETRY": "true",
@@ -68,8 +70,8 @@ def hold_stderr(*, replay: bool = True) -> Iterator[None]:
         os.dup2(file.fileno(), 2)
         try:
             yield
-        except KeyboardInterrupt:
-            raise  # there is nothing to find out
+        except (KeyboardInterrupt, ConvLensError):
+            raise  # there is nothing to find out, or the message says it all
         except BaseException:
             sys.stderr.flush()
             file.seek(0)
