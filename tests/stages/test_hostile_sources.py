@@ -105,8 +105,16 @@ WRITERS: dict[str, Callable[[Path, Tree], None]] = {
 }
 
 
-def snapshot(folder: Path) -> dict[str, bytes]:
-    return {str(path): path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()}
+def snapshot(folder: Path) -> dict[str, bytes | tuple[int, ...]]:
+    return {str(path): content_of(path) for path in sorted(folder.rglob("*")) if path.is_file()}
+
+
+def content_of(path: Path) -> bytes | tuple[int, ...]:
+    try:
+        return path.read_bytes()
+    except PermissionError:  # unless root asks
+        found = path.stat()
+        return found.st_mode, found.st_size, found.st_mtime_ns
 
 
 def try_source(home: Path, source: str) -> None:
