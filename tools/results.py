@@ -4,6 +4,7 @@
     python tools/results.py render --check                whether it is what docs/results.json says
     python tools/results.py measure --photos NAME ...     one more row: the pipeline, run at this commit
     python tools/results.py measure --photos NAME --here  one more row: the results in this folder
+    python tools/results.py folds FILE --photos NAME      one more row: what `convlens bench folds --json FILE` wrote
 
 A measurement clones the last commit into a temporary folder and runs the pipeline there, so a row's commit is what
 was measured. Rows hold numbers and names, never photos.
@@ -227,6 +228,40 @@ def measure(source: str | None, here: bool, name: str, preset: str | None, setti
         row = measure_clone(list_overrides(source, preset, settings), photos=name, parameters=shown, commit=commit)
     write_rows(ROOT / ROWS, add_row(read_rows(ROOT / ROWS), row))
     fill_readme()
+
+
+@commands.command()
+@click.argument("file", type=click.Path(path_type=Path, exists=True, dir_okay=False))
+@click.option("--photos", "name", required=True, help="What the photos are called in the table.")
+@click.option("--preset", help="The preset that it was measured with.")
+def folds(file: Path, name: str, preset: str | None) -> None:
+    """Add what `convlens bench folds` measured at the last commit to docs/results.json and README.md."""
+    shown = f"preset `{preset}`" if preset else "`params.yaml`"
+    row = read_folds(read_json(file), photos=name, parameters=shown, commit=last_commit(ROOT))
+    write_rows(ROOT / ROWS, add_row(read_rows(ROOT / ROWS), row))
+    fill_readme()
+
+
+def read_folds(values: Mapping[str, Any], *, photos: str, parameters: str, commit: str) -> Row:
+    """What a cross-validation has reached; time and epochs are those of one training."""
+    done, machine = values["folds"], values["machine"]
+    epochs = {fold["epochs"] for fold in done}
+    which = f"{values['count']} folds" if len(done) == values["count"] else f"{len(done)} of {values['count']} folds"
+    cores, jobs = machine["num_cores"], values["jobs"]
+    shared = f"{cores} cores" if jobs == 1 else f"{max(1, cores // jobs)} of {cores} cores"
+    features = "".join(f", {name}" for name in machine["features"][-1:])
+    return Row(
+        photos=photos,
+        digest=values["photos"]["digest"][:12],
+        parameters=parameters,
+        protocol=f"{values['num_asked']:,} photos, each after training on {done[0]['num_learnt']:,} others, {which}",
+        **{name: round(values[name], 4) for name in ("accuracy", "accuracy_low", "accuracy_high")},
+        log_loss=None if values["log_loss"] is None else round(values["log_loss"], 4),
+        epochs=epochs.pop() if len(epochs) == 1 else None,
+        seconds=round(sum(fold["seconds"] for fold in done) / len(done), 1),
+        commit=commit,
+        machine=f"{shared} ({machine['system']}{features})",
+    )
 
 
 def list_overrides(source: str | None, preset: str | None, settings: Sequence[str]) -> list[str]:

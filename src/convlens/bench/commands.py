@@ -104,6 +104,47 @@ def duplicates(counts: Sequence[int], json_file: Path | None, markdown: bool) ->
 
 
 @bench.command()
+@photos_option
+@click.option("--folds", "count", type=click.IntRange(min=2), default=5, show_default=True, help="Parts.")
+@click.option(
+    "--only", "numbers", type=click.IntRange(min=1), multiple=True, help="Of the parts, just this one; from 1."
+)
+@click.option("--jobs", type=click.IntRange(min=1), default=1, show_default=True, help="Trainings side by side.")
+@click.option("--params", "file", type=click.Path(path_type=Path), default="params.yaml", show_default=True)
+@click.option("--preset", help="Parameters of this preset.")
+@click.option(
+    "--workspace",
+    type=click.Path(path_type=Path, file_okay=False),
+    metavar="FOLDER",
+    help="Keeps what is done there; the same command goes on where it was.",
+)
+@json_option
+@markdown_option
+def folds(
+    photos: Path | None,
+    count: int,
+    numbers: Sequence[int],
+    jobs: int,
+    file: Path,
+    preset: str | None,
+    workspace: Path | None,
+    json_file: Path | None,
+    markdown: bool,
+) -> None:
+    """How good the recipe is on all photos: each is answered by a network that did not learn from it."""
+    from convlens.bench.fold_results import format_folds
+    from convlens.bench.folds import bench_folds
+
+    _check_target(json_file)
+    if max(numbers, default=0) > count:
+        raise ConvLensError(f"Expected --only from 1 to {count}, the number of folds. Received: {max(numbers)}.")
+    chosen, params = [number - 1 for number in numbers], _read_params(file, preset)
+    result = bench_folds(photos, params, count=count, numbers=chosen, jobs=jobs, workspace=workspace)
+    _write(json_file, result)
+    click.echo(format_folds(result, markdown=markdown))
+
+
+@bench.command()
 @json_option
 @markdown_option
 def position(json_file: Path | None, markdown: bool) -> None:
@@ -146,6 +187,17 @@ def serve(
     click.echo(format_serving(result))
     if result["num_lost"] or result["num_wrong"]:
         sys.exit(1)
+
+
+def _read_params(file: Path, preset: str | None) -> Any:
+    from convlens.params import Params, load_params, parse_group
+    from convlens.presets import load_preset
+
+    if preset is None:
+        return load_params(file)
+    return parse_group(
+        Params, dict(load_preset(preset, params=file).merged), where=f"{file} with presets/{preset}.yaml"
+    )
 
 
 def _check_target(path: Path | None) -> None:

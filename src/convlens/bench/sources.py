@@ -32,6 +32,23 @@ def gather_photos(folder: Path | None, params: Params, workspace: Path) -> Bench
     Raises:
         ConvLensError: no such folder, or too few photos in a class.
     """
+    found, source = check_photos(folder, params, workspace)
+    table = found.loc[found["usable"] & found["format"].isin(list(SUFFIXES))].drop_duplicates(subset=["sha256"])
+    _check_counts(found, table, source)
+    return _split(table, source, num_left_out=len(found) - len(table), seed=params.preprocess.seed)
+
+
+def check_photos(folder: Path | None, params: Params, workspace: Path) -> tuple[pd.DataFrame, str]:
+    """The manifest of the photos of a folder, else of `data.source`, and the name of the source.
+
+    Args:
+        folder: class folders; None takes `data.source`, painted or unpacked into the workspace if need be.
+        params: all of params.yaml.
+        workspace: where the list of photos is written.
+
+    Raises:
+        ConvLensError: no such folder.
+    """
     if folder is not None and not folder.is_dir():
         raise ConvLensError(
             f"Expected a folder with a folder of photos for each class after --photos. Received: {folder}, which is "
@@ -40,10 +57,7 @@ def gather_photos(folder: Path | None, params: Params, workspace: Path) -> Bench
     source = params.data.source if folder is None else str(folder)
     listing = workspace / LISTING
     ingest(source=Path(source), photos=listing, raw=workspace / "raw", data=DataParams(source=source))
-    found = scan_photos(pd.read_parquet(listing), params.validate_)
-    table = found.loc[found["usable"] & found["format"].isin(list(SUFFIXES))].drop_duplicates(subset=["sha256"])
-    _check_counts(found, table, source)
-    return _split(table, source, num_left_out=len(found) - len(table), seed=params.preprocess.seed)
+    return scan_photos(pd.read_parquet(listing), params.validate_), source
 
 
 def link_photos(listed: Listed, classes: tuple[str, ...], folder: Path) -> Path:

@@ -17,6 +17,7 @@ from convlens.network.inference import answer_settings, predict_probabilities
 from convlens.network.model_files import finish_model
 from convlens.network.runtime import Runtime, prepare_runtime
 from convlens.params import TrainParams
+from convlens.photos.folds import deal_folds
 from convlens.photos.prepared import Prepared
 from convlens.progress import say
 
@@ -71,19 +72,12 @@ def answer_out_of_fold(
 
 def assign_folds(data: Prepared, folds: Folds) -> np.ndarray:
     """The fold of each training photo, int64 (N,): every class spread evenly, photos that show the same together."""
-    photos, labels = data.photos(SPLIT), data.labels(SPLIT)
     first = {path: group[0] for group in folds.groups for path in group}
-    leaders = np.array([first.get(path, path) for path in photos["path"]], dtype=object)
-    _, places, members = np.unique(leaders, return_index=True, return_inverse=True)
-    shuffled = np.random.default_rng(folds.recipe.train.seed).permutation(len(places))
-    ordered = shuffled[np.argsort(labels[places[shuffled]], kind="stable")]
-    dealt = np.empty(len(places), np.int64)
-    dealt[ordered] = np.arange(len(places)) % folds.count
-    assigned: np.ndarray = dealt[members]
-    return assigned
+    leaders = np.array([first.get(path, path) for path in data.photos(SPLIT)["path"]], dtype=object)
+    return deal_folds(data.labels(SPLIT), leaders, count=folds.count, seed=folds.recipe.train.seed)
 
 
-class _Part:
+class Part:
     """Some rows of photos that lie on disk."""
 
     def __init__(self, images: Images, rows: np.ndarray) -> None:
@@ -104,7 +98,7 @@ def _train(
     others = np.setdiff1d(np.arange(len(labels)), held_out)
     return fit(
         folds.recipe,
-        Photos(_Part(images, others), labels[others]),
+        Photos(Part(images, others), labels[others]),
         validation=Photos(data.images("validation"), data.labels("validation")),
         runtime=runtime,
         checkpoint=checkpoint,
@@ -115,7 +109,7 @@ def _train(
 def _answer(data: Prepared, folds: Folds, held_out: np.ndarray, result: FitResult) -> np.ndarray:
     recipe, size = folds.recipe, data.card["image_size"]
     network = finish_model(result.body, recipe.model, num_classes=recipe.num_classes, image_size=size)
-    return predict_probabilities(network, _Part(data.images(SPLIT), held_out), **answer_settings(folds.card))
+    return predict_probabilities(network, Part(data.images(SPLIT), held_out), **answer_settings(folds.card))
 
 
 def _single(params: TrainParams, precision: str) -> TrainParams:
