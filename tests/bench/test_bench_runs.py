@@ -4,6 +4,7 @@ import json
 import pickle
 
 import pytest
+from bench_params import small_params
 from photo_files import ROOT, write_classes
 
 from convlens.bench import commands
@@ -13,7 +14,6 @@ from convlens.bench.data_contestants import WAYS
 from convlens.bench.tables import format_data, format_train
 from convlens.bench.train import DEFAULT_NAMES, bench_train
 from convlens.cli import main
-from convlens.params import TrainingSize, load_params
 
 PEAKS = {"float32": 2e11, "bfloat16": 4e11}
 NUM_TRAIN, NUM_HELD_OUT = 22, 10
@@ -22,19 +22,6 @@ NUM_TRAIN, NUM_HELD_OUT = 22, 10
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
     return write_classes(tmp_path_factory.mktemp("bench") / "photos", {"cats": 16, "dogs": 16})
-
-
-def small_params():
-    params = load_params(ROOT / "params.yaml")
-    residual = params.model.residual.model_copy(
-        update={"width": 4, "training_sizes": (TrainingSize(until=1.0, size=32),)}
-    )
-    changes = {
-        "preprocess": params.preprocess.model_copy(update={"image_size": 40, "num_workers": 1}),
-        "model": params.model.model_copy(update={"residual": residual}),
-        "train": params.train.model_copy(update={"batch_size": 8, "precision": "float32"}),
-    }
-    return params.model_copy(update=changes)
 
 
 def call_here(function, task):

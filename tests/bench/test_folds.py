@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from bench_params import small_params
 from photo_files import ROOT, write_classes
 from scipy.special import log_softmax
 
@@ -18,7 +19,7 @@ from convlens.cli import main
 from convlens.errors import ConvLensError
 from convlens.metrics.intervals import wilson_interval
 from convlens.metrics.temperature import fit_temperature
-from convlens.params import Params, TrainingSize, load_params
+from convlens.params import Params
 from convlens.report.wording import show_share
 
 FACTS = {"epochs": 2, "seconds": 1.0, "cpu_seconds": 2.0, "memory_megabytes": 3.0, "num_learnt": 4}
@@ -29,17 +30,8 @@ def folder(tmp_path_factory):
     return write_classes(tmp_path_factory.mktemp("folds") / "photos", {"cats": 9, "dogs": 9})
 
 
-def small_params(**train: Any) -> Params:
-    params = load_params(ROOT / "params.yaml")
-    residual = params.model.residual.model_copy(
-        update={"width": 4, "training_sizes": (TrainingSize(until=1.0, size=32),)}
-    )
-    changes = {
-        "preprocess": params.preprocess.model_copy(update={"image_size": 40, "num_workers": 1}),
-        "model": params.model.model_copy(update={"residual": residual}),
-        "train": params.train.changed(batch_size=4, precision="float32", epochs=2, **train),
-    }
-    return params.model_copy(update=changes)
+def two_epochs(**train: Any) -> Params:
+    return small_params(batch_size=4, epochs=2, **train)
 
 
 def call_here(function, task):
@@ -49,7 +41,7 @@ def call_here(function, task):
 
 
 def test_every_photo_is_asked_about_once_by_a_network_that_did_not_learn_from_it(folder, tmp_path) -> None:
-    result = bench_folds(folder, small_params(), count=3, workspace=tmp_path / "kept", call=call_here)
+    result = bench_folds(folder, two_epochs(), count=3, workspace=tmp_path / "kept", call=call_here)
     assert json.loads(json.dumps(result)) == result
     assert (result["count"], result["num_asked"], result["photos"]["num_photos"]) == (3, 18, 18)
     assert [(fold["fold"], fold["num_learnt"], fold["num_photos"], fold["epochs"]) for fold in result["folds"]] == [
@@ -64,7 +56,7 @@ def test_every_photo_is_asked_about_once_by_a_network_that_did_not_learn_from_it
 
 
 def test_what_is_done_is_not_done_again(folder, tmp_path, monkeypatch) -> None:
-    first = bench_folds(folder, small_params(), count=2, numbers=[1], workspace=tmp_path / "kept", call=call_here)
+    first = bench_folds(folder, two_epochs(), count=2, numbers=[1], workspace=tmp_path / "kept", call=call_here)
     assert [fold["fold"] for fold in first["folds"]] == [2]
     assert first["log_loss"] is None  # there are no other answers to fit a temperature to
     assert first["log_loss_untempered"] > 0
@@ -75,10 +67,10 @@ def test_what_is_done_is_not_done_again(folder, tmp_path, monkeypatch) -> None:
         return train(task, checkpoint)
 
     monkeypatch.setattr(fold_training, "_train", watch)
-    result = bench_folds(folder, small_params(), count=2, workspace=tmp_path / "kept", call=call_here)
+    result = bench_folds(folder, two_epochs(), count=2, workspace=tmp_path / "kept", call=call_here)
     assert trained == [0]
     assert result["folds"][1]["num_right"] == first["folds"][0]["num_right"]
-    bench_folds(folder, small_params(seed=1), count=2, numbers=[1], workspace=tmp_path / "kept", call=call_here)
+    bench_folds(folder, two_epochs(seed=1), count=2, numbers=[1], workspace=tmp_path / "kept", call=call_here)
     assert trained == [0, 1]  # other parameters, other folds
 
 
@@ -90,7 +82,7 @@ def test_numbers_of_answers_that_are_known() -> None:
     labels = np.array([0, 1, 0, 1, 1])
     assigned = np.array([0, 0, 0, 1, 1])
     logits = [np.array([[2.0, 0.0], [0.0, 1.0], [0.0, 3.0]]), np.array([[0.0, 2.0], [1.0, 0.0]])]
-    tasks = [FoldTask(number, assigned, labels, 2, Path(), Path(), small_params()) for number in (0, 1)]
+    tasks = [FoldTask(number, assigned, labels, 2, Path(), Path(), two_epochs()) for number in (0, 1)]
     result = judge_folds(tasks, [FoldResult(each, FACTS) for each in logits])
     low, high = wilson_interval(3, 5)
     assert (result["num_asked"], result["accuracy"]) == (5, 0.6)
@@ -108,12 +100,12 @@ def test_numbers_of_answers_that_are_known() -> None:
 @pytest.mark.parametrize("changes", [{"keep": "best"}, {"patience": 3}])
 def test_a_recipe_that_chooses_by_the_photos_it_is_asked_about_is_refused(folder, changes) -> None:
     with pytest.raises(ConvLensError, match=r"chooses nothing by the photos it is asked about.*Received: "):
-        bench_folds(folder, small_params(**changes), count=2)
+        bench_folds(folder, two_epochs(**changes), count=2)
 
 
 def test_too_many_folds_for_the_photos_are_refused(folder) -> None:
     with pytest.raises(ConvLensError, match=r"each of 10 folds\. Received: photos of .cats. in 9\. Take fewer"):
-        bench_folds(folder, small_params(), count=10)
+        bench_folds(folder, two_epochs(), count=10)
 
 
 def test_the_command_refuses_a_fold_that_is_not_there(capsys, monkeypatch) -> None:
