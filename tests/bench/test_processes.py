@@ -3,8 +3,10 @@ import operator
 import os
 import subprocess
 import sys
+import time
 
 import numpy as np
+import psutil
 import pytest
 from photo_files import ROOT
 
@@ -26,6 +28,28 @@ def test_a_killed_process_is_told():
 def test_an_error_comes_through():
     with pytest.raises(ValueError, match="math domain error"):
         in_new_process(math.sqrt, -1)
+
+
+def test_the_process_ends_with_the_one_that_started_it(tmp_path):
+    """Else a bench that is stopped leaves a training of minutes behind, beside the next one."""
+    told = tmp_path / "pid"
+    (tmp_path / "slow.py").write_text(
+        f"import os, time\ndef work(_):\n    open({str(told)!r}, 'w').write(str(os.getpid()))\n    time.sleep(120)\n"
+    )
+    script = "if __name__ == '__main__':\n    import slow\n    from convlens.bench.processes import in_new_process\n"
+    (tmp_path / "main.py").write_text(f"{script}    in_new_process(slow.work, 0)\n")
+    environment = {**os.environ, "PYTHONPATH": f"{ROOT / 'src'}{os.pathsep}{tmp_path}"}
+    with subprocess.Popen([sys.executable, "main.py"], cwd=tmp_path, env=environment) as parent:
+        wait_for(lambda: told.is_file() and told.read_text())
+        parent.kill()
+    wait_for(lambda: not psutil.pid_exists(int(told.read_text())))
+
+
+def wait_for(happened):
+    ends = time.monotonic() + 60
+    while not happened():
+        assert time.monotonic() < ends
+        time.sleep(0.05)
 
 
 def test_usage_covers_the_work():

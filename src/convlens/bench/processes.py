@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from convlens.errors import ConvLensError
+from convlens.photos.workers import end_with_parent
 
 Task = TypeVar("Task")
 Result = TypeVar("Result")
@@ -46,7 +47,7 @@ def in_new_process(function: Callable[[Task], Result], task: Task) -> Result:
     Raises:
         ConvLensError: the process was killed.
     """
-    with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
+    with ProcessPoolExecutor(1, mp_context=get_context("spawn"), initializer=end_with_parent) as pool:
         try:
             return pool.submit(function, task).result()
         except BrokenProcessPool as error:

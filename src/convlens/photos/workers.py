@@ -54,7 +54,7 @@ def map_in_processes(
         yield from map(function, items)
         return
     # Fresh processes, not forks: a fork copies the locks of libraries' threads but not the threads.
-    pool = ProcessPoolExecutor(workers, mp_context=get_context("spawn"), initializer=_end_with_parent)
+    pool = ProcessPoolExecutor(workers, mp_context=get_context("spawn"), initializer=end_with_parent)
     try:
         yield from _map_in_pool(pool, function, items, chunk=chunk, window=4 * workers)
     except BrokenProcessPool as error:
@@ -81,7 +81,7 @@ def map_in_threads(
         yield from _map_in_pool(ThreadPoolExecutor(workers), function, items, chunk=chunk, window=4 * workers)
 
 
-def _end_with_parent() -> None:
+def end_with_parent() -> None:
     """Let this process end when the one that started it is killed: it would wait for work for ever."""
     parent = parent_process()
     if parent is not None:
