@@ -77,7 +77,7 @@ def test_links_have_targets_and_pictures_have_words(page: Page) -> None:
 
 def test_the_page_says_what_the_text_says(page: Page) -> None:
     for words in (
-        "Regression: now is worse than main by 25.0 points of accuracy −25.0 points of accuracy regression",
+        "Regression: now is worse than main by 25.0 points of accuracy −25.0 points of accuracy −",
         "12 now wrong 2 now right 0 both wrong 26 both right One mark, one test photo",
         "Parameters: 1 differs Parameter main now train.epochs 3 9",
         "Data: the same 1,234 photos, digest dddddddddddd",
@@ -90,6 +90,7 @@ def test_the_page_says_what_the_text_says(page: Page) -> None:
         "filters 96 96",
     ):
         assert words in page.text.replace("photos.", "photos ."), words
+    assert re.search(r"25\.0 points of accuracy −\d+\.\d to −\d+\.\d, 95 % interval regression", page.text)
     assert len(page.all("img")) == 14
     assert "None" not in page.text
 

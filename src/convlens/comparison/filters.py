@@ -89,8 +89,9 @@ class FiltersCompared:
         rest = f" {show_count(left_out, 'layer')} without a counterpart left out." if left_out else ""
         return (
             f"Filters: {self.num_matched:,} of {self.num_filters:,} have a partner (responses correlate by at least "
-            f"{self.threshold:g} on {show_count(self.num_photos, 'test photo')}), {self.num_died:,} died, "
-            f"{self.num_born:,} were born; dead {dead[0]:,} before, {dead[1]:,} after.{rest}"
+            f"{self.threshold:g} on {show_count(self.num_photos, 'test photo')}). {self.num_died:,} died, "
+            f"{self.num_born:,} were born: these fire and have no partner. Never fire: {dead[0]:,} before, {dead[1]:,} "
+            f"after.{rest}"
         )
 
 

@@ -15,6 +15,7 @@ from convlens.comparison.page_dots import MEANINGS, place_dots
 from convlens.comparison.page_figures import draw_courses, draw_differences
 from convlens.comparison.paired import NoVerdict, Verdict
 from convlens.comparison.sections import Section, name_run
+from convlens.metrics.intervals import Interval
 from convlens.report.overview_page import picture_source, read_asset
 from convlens.report.wording import show_count, show_share
 
@@ -71,15 +72,23 @@ def _describe(compared: RunsCompared) -> dict[str, Any]:
 
 def _describe_verdict(verdict: Verdict | NoVerdict) -> dict[str, str]:
     if isinstance(verdict, NoVerdict):
-        return {"mark": "warnings", "word": "no verdict", "points": ""}
-    points = 100 * (verdict.differences["accuracy"].value or 0.0)
+        return {"mark": "warnings", "word": "no verdict", "points": "", "interval": ""}
+    difference = verdict.differences["accuracy"]
     word = "regression" if verdict.regression else verdict.word
     mark = {"regression": "failed", "worse": "warnings", "better": "passed"}.get(word, "same")
     return {
         "mark": mark,
         "word": {"same": "no difference"}.get(word, word),
-        "points": _set_minus(f"{points:+.1f}"),
+        "points": _set_minus(f"{100 * (difference.value or 0.0):+.1f}"),
+        "interval": _say_ends(difference),
     }
+
+
+def _say_ends(difference: Interval) -> str:
+    """Both ends of an interval in points; empty if there are none."""
+    if difference.low is None or difference.high is None:
+        return ""
+    return _set_minus(f"{100 * difference.low:+.1f} to {100 * difference.high:+.1f}")
 
 
 def _mark_code(text: str) -> Markup:
