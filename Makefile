@@ -78,6 +78,7 @@ lint: dev ## Check style, types, import contracts, workflows and YAML files
 		else echo "lint: the page's types are not checked; npm ci --prefix tools/page installs what does it"; fi
 
 ci: lint test repro ## Do what CI does: lint, test, reproduce, compare with the main branch, audit
+	@$(IN_VENV) pytest -n 0 -rs tests/docs/test_pictures.py::test_the_picture_of_the_page_is_current
 	@tools/ci/compare.sh
 	@$(MAKE) --no-print-directory audit
 

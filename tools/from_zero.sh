@@ -4,6 +4,7 @@
 #
 #   tools/from_zero.sh FOLDER [TARGET...]     make the targets (default: repro test) in a fresh clone, FOLDER/convlens
 #
+#   FOLDER            new or empty, where every user may enter (not below somebody's home)
 #   PYTHON=python3    which Python; it must lie where every user may read it
 #   SAME_USER=1       makes no user, root or not
 #
@@ -56,6 +57,12 @@ fail() {
     exit 1
 }
 
+check_reach() { # the homes of others are closed, to a new user as well
+    run test -d "$folder/convlens" 2>/dev/null ||
+        fail "Expected a folder that every user may enter. Received: $folder, which the new user may not."
+    run python3 -c '' 2>/dev/null || fail "Expected a Python that every user may run. Received: $python."
+}
+
 check_files() { # what git says after make $1; lines are two letters, a blank and the name
     local said others
     said=$(run git status --porcelain --untracked-files=all)
@@ -83,6 +90,7 @@ if [ "$(id -u)" = 0 ] && [ -z "${SAME_USER:-}" ]; then
     chown -R "$user" "$folder"
     chmod 755 "$folder"
 fi
+check_reach
 cd "$folder/convlens"
 told=()
 for target in "$@"; do

@@ -2,8 +2,10 @@
 
     make pictures                                       all of them, from reports/ of the default run
     python tools/pictures.py --reports reports --out docs
+    python tools/pictures.py --check                    say which are old, as Markdown, and end with 1 if one is
 
-Needs Chromium or Chrome. The painted photos are drawn by code, so no picture shows anybody's photo.
+Needs Chromium or Chrome. The painted photos are drawn by code, so no picture shows anybody's photo: where `data.source`
+names others, there is nothing to take or to check.
 """
 
 import io
@@ -16,8 +18,10 @@ import numpy as np
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 from playwright.sync_api import Browser, sync_playwright
+from ruamel.yaml import YAML
 
 ROOT = Path(__file__).parents[1]
+PAINTED = "data/cards/painted.yaml"
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "chrome")
 NUM_COLOURS = 128
 GRID = 16  # pixels a side of the squares whose mean colours are compared: letters' edges do not count
@@ -100,17 +104,52 @@ def difference(first: Image.Image, second: Image.Image) -> float:
     return 1.0 if ratio > STRETCH else float(np.abs(small[0] - small[1]).mean())
 
 
+def shows_painted(root: Path = ROOT) -> bool:
+    """Whether the pages show the painted photos; what a team's own photos look like goes into no picture."""
+    params = YAML(typ="safe").load((root / "params.yaml").read_text(encoding="utf-8"))
+    return bool(params["data"]["source"] == PAINTED)
+
+
+def list_old(kept: Path, taken: dict[str, Image.Image]) -> list[str]:
+    """A sentence for each picture that is not what its page looks like now."""
+    sentences = []
+    for name, image in taken.items():
+        with Image.open(kept / name) as old:
+            differs = difference(old, image)
+        if differs > TOLERANCE:
+            sentences.append(
+                f"`docs/{name}` is not what its page looks like now: they differ by {differs:.3f}, more than "
+                f"{TOLERANCE}. `make pictures` takes it anew."
+            )
+    return sentences
+
+
+def save(image: Image.Image, path: Path) -> None:
+    """Write a small PNG with the names of its page's tabs."""
+    facts = PngInfo()
+    facts.add_text(TABS, image.info[TABS])
+    image.quantize(NUM_COLOURS, dither=Image.Dither.NONE).save(path, optimize=True, pnginfo=facts)
+    click.echo(f"{path}: {path.stat().st_size / 1000:.0f} kB")
+
+
 @click.command()
 @click.option("--reports", type=click.Path(path_type=Path), default=ROOT / "reports", help="Folder of the pages.")
 @click.option("--out", type=click.Path(path_type=Path), default=ROOT / "docs", help="Folder of the pictures.")
+@click.option("--check", is_flag=True, help="Write nothing; exit code 1 if a picture there is old.")
 @click.argument("names", nargs=-1, type=click.Choice(list(PICTURES)))
-def main(reports: Path, out: Path, names: tuple[str, ...]) -> None:
+def main(reports: Path, out: Path, check: bool, names: tuple[str, ...]) -> None:
     """Make the pictures of the documentation anew, or those named."""
-    for name, image in take_pictures(reports, list(names or PICTURES)).items():
-        facts = PngInfo()
-        facts.add_text(TABS, image.info[TABS])
-        image.quantize(NUM_COLOURS, dither=Image.Dither.NONE).save(out / name, optimize=True, pnginfo=facts)
-        click.echo(f"{out / name}: {(out / name).stat().st_size / 1000:.0f} kB")
+    if not shows_painted():
+        if check:
+            return
+        raise click.ClickException(f"Expected data.source: {PAINTED} in params.yaml. Received: other photos.")
+    taken = take_pictures(reports, list(names or PICTURES))
+    if check:
+        old = list_old(out, taken)
+        click.echo("\n\n".join(old), nl=bool(old))
+        raise SystemExit(bool(old))
+    for name, image in taken.items():
+        save(image, out / name)
 
 
 if __name__ == "__main__":

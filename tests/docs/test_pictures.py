@@ -62,10 +62,10 @@ def test_pictures_show_the_page_with_all_its_tabs(taken) -> None:
 @needs_browser
 def test_the_picture_of_the_page_is_current() -> None:
     page = ROOT / "reports/feature_maps.html"
-    if not page.is_file() or not is_of_the_lock(page):
+    if not TOOL.shows_painted() or not page.is_file() or not is_of_the_lock(page):
         pytest.skip("The pages of the default run, as dvc.lock has them, are not here; `make repro` makes them.")
-    (name,) = (name for name, picture in TOOL.PICTURES.items() if not picture.any_run)
-    assert TOOL.difference(shown(name), TOOL.take_pictures(page.parent, [name])[name]) <= TOOL.TOLERANCE
+    names = [name for name, picture in TOOL.PICTURES.items() if not picture.any_run]
+    assert TOOL.list_old(ROOT / "docs", TOOL.take_pictures(page.parent, names)) == []
 
 
 def is_of_the_lock(page) -> bool:
@@ -80,6 +80,38 @@ def test_other_pictures_differ() -> None:
     assert TOOL.difference(bench, ImageChops.offset(bench, 1, 0)) <= TOOL.TOLERANCE  # letters a pixel further
     assert TOOL.difference(bench, ImageChops.invert(bench)) > TOOL.TOLERANCE
     assert TOOL.difference(bench, bench.resize((bench.width, bench.height * 2))) > TOOL.TOLERANCE
+
+
+def run(*arguments: str):
+    from click.testing import CliRunner
+
+    return CliRunner().invoke(TOOL.main, arguments)
+
+
+def test_the_check_names_the_pictures_that_are_old(tmp_path, monkeypatch) -> None:
+    """What `weekly.yml` and `make ci` ask for; the browser is stood in for."""
+    kept = {name: shown(name) for name in TOOL.PICTURES}
+    monkeypatch.setattr(TOOL, "take_pictures", lambda _reports, names: {name: kept[name] for name in names})
+    done = run("--check")
+    assert (done.exit_code, done.output) == (0, "")
+    kept["bench.png"] = ImageChops.invert(kept["bench.png"])
+    done = run("--check")
+    assert done.exit_code == 1
+    assert done.output.startswith("`docs/bench.png` is not what its page looks like now: they differ by 0.")
+    assert "feature_maps.png" not in done.output
+    assert run("--check", "feature_maps.png").exit_code == 0
+
+
+def test_other_photos_than_the_painted_ones_go_into_no_picture(tmp_path, monkeypatch) -> None:
+    (tmp_path / "params.yaml").write_text("data: {source: ../photos}\n")
+    assert TOOL.shows_painted()
+    assert not TOOL.shows_painted(tmp_path)
+    monkeypatch.setattr(TOOL, "shows_painted", lambda: False)
+    monkeypatch.setattr(TOOL, "take_pictures", lambda *_: pytest.fail("no picture is taken"))
+    assert (run("--check").exit_code, run("--check").output) == (0, "")
+    done = run("--out", str(tmp_path))
+    assert (done.exit_code, list(tmp_path.glob("*.png"))) == (1, [])
+    assert "Expected data.source: data/cards/painted.yaml in params.yaml. Received: other photos." in done.output
 
 
 def test_a_page_that_is_not_there_is_told(tmp_path) -> None:

@@ -30,16 +30,15 @@ def check_out(github: "GitHub", event: "Event", workspace: Path, given: dict[str
 
 
 def restore_cache(github: "GitHub", _event: "Event", workspace: Path, given: dict[str, str]) -> dict[str, str]:
-    exact = github.folder / "caches" / given["key"]
-    if not exact.is_dir():
-        start = given.get("restore-keys", "").strip() or "nothing"
+    """The cache of that key, else the latest whose key begins with it, else one that begins with a restore key."""
+    for start in (given["key"], *given.get("restore-keys", "").split()):
         found = sorted((github.folder / "caches").glob(f"{start}*"), key=lambda path: path.stat().st_mtime)
-        if not found:
-            return {"cache-primary-key": given["key"], "cache-hit": ""}
-        _copy(found[-1], workspace)
-        return {"cache-primary-key": given["key"], "cache-hit": "false"}
-    _copy(exact, workspace)
-    return {"cache-primary-key": given["key"], "cache-hit": "true"}
+        if found:
+            exact = github.folder / "caches" / given["key"]
+            chosen = exact if exact in found else found[-1]
+            _copy(chosen, workspace)
+            return {"cache-primary-key": given["key"], "cache-hit": str(chosen == exact).lower()}
+    return {"cache-primary-key": given["key"], "cache-hit": ""}
 
 
 def save_cache(github: "GitHub", _event: "Event", workspace: Path, given: dict[str, str]) -> None:

@@ -135,3 +135,12 @@ def merged(team: Team, better) -> tuple[Event, dict[str, Job]]:
     event = Event("push", commit, base=better[0].base)
     team.github.variables["MLFLOW_TRACKING_URI"] = f"sqlite:///{team.github.folder}/server.db"
     return event, team.run("reproduce.yml", event)
+
+
+@pytest.fixture(scope="session")
+def stopped(team: Team, merged) -> dict[str, Job]:
+    """A pull request whose pipeline stops, with a word where a stage needs a number; it comes after all others."""
+    main = team.head("main")
+    change = {"evaluate.threshold": "often"}
+    commit = team.branch("stopped", main, lambda folder: change_params(folder / "params.yaml", change))
+    return team.run("reproduce.yml", Event("pull_request", commit, branch="stopped", base=main))

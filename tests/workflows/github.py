@@ -66,6 +66,7 @@ class Event:
             "repository": "team/convlens",
             "server_url": "https://github.example",
             "run_id": "42",
+            "run_attempt": "1",
             "token": "the token",
             "workflow": "",
         }

@@ -11,7 +11,7 @@ from typing import Any
 
 from ruamel.yaml import YAML
 from workflows import actions
-from workflows.expressions import evaluate, fill_in, is_true
+from workflows.expressions import evaluate, fill_in, is_true, to_text
 from workflows.github import Event, GitHub
 from workflows.triggers import starts
 
@@ -131,7 +131,8 @@ class _Run:
         (self.job.folder / "event.json").write_text(json.dumps(github["event"]))
         names = ("sha", "ref", "ref_name", "base_ref", "head_ref", "repository", "event_name", "server_url", "run_id")
         temporary = self.job.folder / "temp"
-        temporary.mkdir(exist_ok=True)
+        for place in (temporary, self.job.folder / "tmp"):
+            place.mkdir(exist_ok=True)
         return {
             "PATH": os.pathsep.join(
                 map(str, (self.github.folder / "bin", Path(sys.executable).parent, os.environ["PATH"]))
@@ -143,6 +144,7 @@ class _Run:
             "GITHUB_EVENT_PATH": str(self.job.folder / "event.json"),
             "GITHUB_WORKSPACE": str(self.job.workspace),
             "RUNNER_TEMP": str(temporary),
+            "TMPDIR": str(self.job.folder / "tmp"),
             "STUB_GH": str(self.github.folder / "gh"),
             "STUB_PERMISSIONS": json.dumps(self.permissions),
             **{f"GITHUB_{name.upper()}": github[name] for name in names},
@@ -184,6 +186,7 @@ class _Run:
             "cancelled": lambda: False,
             "failure": lambda: self.failed,
             "success": lambda: not self.failed,
+            "format": lambda text, *values: text.format(*map(to_text, values)),
             "contains": lambda text, part: part.lower() in (text or "").lower(),
             "hashFiles": lambda *patterns: actions.hash_files(self.job.workspace, patterns),
         }

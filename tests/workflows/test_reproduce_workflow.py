@@ -7,10 +7,12 @@ from contextlib import closing
 import pytest
 from ruamel.yaml import YAML
 from workflows.conftest import WORKFLOWS
+from workflows.expressions import fill_in
 from workflows.github import Event
 from workflows.runner import read_workflow, use_environment
 
 MARKER = "<!-- convlens compare -->"
+SECRETS = {f"MLFLOW_TRACKING_{name}": name for name in ("USERNAME", "PASSWORD", "TOKEN")}
 PAGES = {"ci-results/comparison.html", "reports/report.html", "reports/feature_maps.html", "reports/model_card.md"}
 
 
@@ -140,6 +142,56 @@ class TestPushToTheDefaultBranch:
         assert team.head("main") == event.commit
         assert (team.github.folder / "server.db").is_file()
         assert "evaluate.threshold" in jobs["reproduce"].summary  # compared with what was there before the push
+
+
+class TestStopped:
+    def test_it_fails_and_says_where(self, team, stopped):
+        assert outcomes(stopped) == {"reproduce": "failure", "comment": "success", "commit": "skipped"}
+        assert stopped["reproduce"].summary.startswith("### The pipeline stopped\n")
+        assert "failed to reproduce 'evaluate'" in stopped["reproduce"].summary
+        (comment,) = team.github.state["comments"]
+        assert comment["body"].startswith("### The pipeline stopped\n")
+
+    def test_what_it_did_is_kept_until_a_run_has_done_all(self, team, stopped):
+        """A key is taken for good: under its own, half of the work would be all that later runs ever find."""
+        key = stopped["reproduce"].steps["cache"]["outputs"]["cache-primary-key"]
+        kept = [folder.name for folder in (team.github.folder / "caches").glob(f"{key}*")]
+        assert kept == [f"{key}-unfinished-42-1"]
+
+
+@pytest.mark.parametrize(
+    ("event", "label", "gpu"),
+    [
+        (Event("pull_request", "c" * 40), "gpu-large", "1"),
+        (Event("pull_request", "c" * 40, fork=True), "ubuntu-latest", ""),
+        (Event("push", "c" * 40), "gpu-large", "1"),
+    ],
+)
+def test_the_runner_of_the_team_is_not_for_forks(event, label, gpu):
+    job = read_workflow(WORKFLOWS / "reproduce.yml")["jobs"]["reproduce"]
+    contexts = {"github": event.context, "vars": {"RUNNER": "gpu-large"}}
+    functions = {"contains": lambda text, part: part in text}
+    assert fill_in(job["runs-on"], contexts, functions) == label
+    assert fill_in(job["env"]["GPU"], contexts, functions) == gpu
+
+
+@pytest.mark.parametrize(
+    ("event", "recorded"),
+    [
+        (Event("push", "c" * 40), True),
+        (Event("workflow_dispatch", "c" * 40), True),
+        (Event("workflow_dispatch", "c" * 40, branch="an-idea"), False),
+        (Event("pull_request", "c" * 40, branch="an-idea"), False),
+        (Event("pull_request", "c" * 40, branch="main", fork=True), False),
+    ],
+)
+def test_only_the_default_branch_is_recorded_on_the_server(event, recorded):
+    """There a version may become the champion that others pull."""
+    steps = read_workflow(WORKFLOWS / "reproduce.yml")["jobs"]["reproduce"]["steps"]
+    (step,) = (step for step in steps if step.get("name") == "Reproduce")
+    contexts = {"github": event.context, "vars": {"MLFLOW_TRACKING_URI": "https://m"}, "secrets": SECRETS}
+    given = {fill_in(value, contexts, {}) for value in step["env"].values()}
+    assert given == ({"https://m", *SECRETS.values()} if recorded else {""})
 
 
 @pytest.mark.parametrize(

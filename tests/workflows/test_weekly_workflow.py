@@ -13,6 +13,7 @@ TITLE = "The default branch does not reproduce its numbers"
 STAND_IN = """\
 #!/usr/bin/env bash
 set -euo pipefail
+case "$1" in "$HOME"/* | "$RUNNER_TEMP"/*) echo "The new user may not enter $1" >&2; exit 1 ;; esac
 git clone --quiet . "$1/convlens"
 mkdir -p "$1/convlens/.venv/bin"
 for program in dvc python; do ln -s "$(command -v $program)" "$1/convlens/.venv/bin/$program"; done
@@ -21,6 +22,7 @@ case "{outcome}" in
     stops) echo "validate: too many photos cannot be read"; exit 1 ;;
     moved) sed -i 's/0.9/0.8/' numbers.json ;;
     rounded) sed -i 's/0.9/0.9001/' numbers.json ;;
+    looks) echo 'print("`docs/page.png` is not what its page looks like now."); exit(1)' > tools/pictures.py ;;
 esac
 echo "from zero: make repro: 3 min 2 s"
 """
@@ -29,6 +31,8 @@ echo "from zero: make repro: 3 min 2 s"
 @pytest.fixture
 def github(tmp_path, make_repository):
     source = make_repository({"numbers.json": json.dumps({"accuracy": 0.9}), "dvc.yaml": "metrics: [numbers.json]\n"})
+    (source / "tools/pictures.py").write_text("import sys; sys.exit(sys.argv[1:] != ['--check'])\n")
+    Clone(source).commit("Pictures")
     return GitHub(tmp_path / "github", source)
 
 
@@ -59,12 +63,19 @@ def test_an_issue_is_opened_updated_and_closed(github, tmp_path):
         job.log for job in jobs.values()
     ]
     assert opened() == []
+    assert "The numbers and the pictures are the committed ones." in jobs["from-zero"].summary
     assert "make repro: 3 min 2 s" in jobs["from-zero"].summary
 
     jobs = run(github, tmp_path, "moved")
     assert opened() == [(TITLE, True)]
     assert "| numbers.json | accuracy | 0.9 | 0.8 |" in github.state["issues"][0]["body"]
     assert "| numbers.json | accuracy | 0.9 | 0.8 |" in jobs["from-zero"].summary
+
+    jobs = run(github, tmp_path, "looks")
+    assert {job.result for job in jobs.values()} == {"success"}
+    assert opened() == [(TITLE, True)]
+    assert "`docs/page.png` is not what its page looks like now." in github.state["issues"][0]["body"]
+    assert "accuracy" not in github.state["issues"][0]["body"]
 
     jobs = run(github, tmp_path, "stops")
     assert jobs["from-zero"].result == "failure"
