@@ -90,6 +90,16 @@ def test_an_unpaired_comparison_is_labelled() -> None:
     assert {"groups", "answers", "confusion"}.isdisjoint(found)
 
 
+def test_what_few_photos_do_not_exclude_is_said() -> None:
+    """Nobody takes `no difference` for as good as before: 10 of 100 answers changed here, 5 each way."""
+    head = make_run("now", [False] * 5 + good(90, 0) + [True] * 5)
+    assert told(BASE, head).splitlines()[-1] == (
+        "now: a loss of up to 5.0 points is not excluded, more than the 2.0 that are tolerated. More test photos would "
+        "tell."
+    )
+    assert "not excluded" not in told(BASE, BASE) + told(BASE, WORSE)
+
+
 def test_other_test_photos_are_said() -> None:
     head = make_run("more", good(200, 0))
     assert told(BASE, head).splitlines()[-1] == (

@@ -86,7 +86,19 @@ def _say_verdict(verdict: Verdict | NoVerdict, base: Snapshot, run: Snapshot, *,
     if verdict.regression:
         limit = f"{100 * compared.max_regression:.1f} points, compare.max_regression"
         lines.append(f"{name_run(run)}: REGRESSION. The loss is more than what is tolerated ({limit}).")
-    return lines
+    return [*lines, *_say_possible(verdict, run, compared.max_regression)]
+
+
+def _say_possible(verdict: Verdict, run: Snapshot, tolerated: float) -> list[str]:
+    """No difference that is seen is not no difference: how much may be lost all the same."""
+    low = verdict.differences["accuracy"].low
+    if verdict.word != "same" or low is None or -low <= tolerated:
+        return []
+    limit = f"the {100 * tolerated:.1f} that are tolerated"
+    return [
+        f"{name_run(run)}: a loss of up to {-100 * low:.1f} points is not excluded, more than {limit}. More test "
+        "photos would tell."
+    ]
 
 
 def _say_word(verdict: Verdict, base: Snapshot, run: Snapshot, *, confidence: float) -> str:

@@ -78,5 +78,6 @@ def plot_differences(
     axes.set_ylim(len(shown) - 0.3, -0.6)
     axes.set_title(title)
     axes.set_xlabel(unit)
+    axes.xaxis.set_major_locator(MaxNLocator(5))  # long numbers side by side
     axes.grid(axis="y", visible=False)
     return figure
