@@ -174,7 +174,7 @@ def test_code_that_differs_is_told() -> None:
         "parameters",
         "Parameters",
         "all are the same",
-        sentences=("The code differs, too, that made the results: `src/b.py`, used by 2 stages train, report.",),
+        sentences=("The code differs, too, that made the results: `src/b.py`, used by 2 stages: train, report.",),
         folded=False,
     )
     assert sections(BASE, BETTER)["parameters"].sentences == ()  # nobody knows

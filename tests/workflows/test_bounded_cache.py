@@ -1,13 +1,14 @@
 """`tools/ci/bound_cache.sh`: what the present results and their base need stays in DVC's cache, the rest goes."""
 
 import hashlib
+import json
 import os
 import time
 
 import pytest
 from pipeline.clone import Clone
 
-PIPELINE = "stages: {copy: {cmd: cp in.txt out.txt, outs: [out.txt], metrics: [told.json: {cache: false}]}}\n"
+PIPELINE = "stages: {copy: {cmd: cp in.txt out.txt, outs: [out.txt, folder], metrics: [told.json: {cache: false}]}}\n"
 LOCK = """\
 schema: '2.0'
 stages:
@@ -18,6 +19,11 @@ stages:
       hash: md5
       md5: {digest}
       size: {size}
+    - path: folder
+      hash: md5
+      md5: {folder}.dir
+      size: {size}
+      nfiles: 1
     - path: told.json
       hash: md5
       md5: {told}
@@ -31,41 +37,55 @@ def content(number):
     return f"result {number}\n".encode()
 
 
-def place(folder, number):
-    digest = hashlib.md5(content(number)).hexdigest()
-    return folder / ".dvc/cache/files/md5" / digest[:2] / digest[2:]
+def listing(number):
+    """What DVC keeps of a folder with one file: dvc.lock names this, and this names the file."""
+    file = hashlib.md5(content(f"inside {number}")).hexdigest()
+    return json.dumps([{"md5": file, "relpath": "file.txt"}]).encode()
 
 
-def put(folder, number):
-    file = place(folder, number)
+def place(folder, number, make=content):
+    digest = hashlib.md5(make(number)).hexdigest()
+    return folder / ".dvc/cache/files/md5" / digest[:2] / (digest[2:] + (".dir" if make is listing else ""))
+
+
+def put(folder, number, make=content):
+    file = place(folder, number, make)
     file.parent.mkdir(parents=True, exist_ok=True)
-    file.write_bytes(content(number))
-    return file.parent.name + file.name
+    file.write_bytes(make(number))
+    return file.parent.name + file.name.removesuffix(".dir")
 
 
 def keep(folder, number):
     """What `dvc repro` would do: put results into the cache, for its run cache also those in git, and note them."""
     digest, told = put(folder, number), put(folder, f"told of {number}")
+    put(folder, f"inside {number}")
     sizes = {"size": len(content(number)), "told_size": len(content(f"told of {number}"))}
-    (folder / "dvc.lock").write_text(LOCK.format(digest=digest, told=told, **sizes))
+    (folder / "dvc.lock").write_text(
+        LOCK.format(digest=digest, told=told, folder=put(folder, number, listing), **sizes)
+    )
 
 
 @pytest.fixture
 def clone(make_repository):
     """Commits 0 to 12, each with a result of its own, and the results of a run in the working tree: number 13."""
-    clone = Clone(make_repository({"dvc.yaml": PIPELINE, ".gitignore": ".venv\n/ci-results/\n/out.txt\n/.convlens/\n"}))
+    clone = Clone(
+        make_repository({"dvc.yaml": PIPELINE, ".gitignore": ".venv\n/ci-results/\n/out.txt\n/folder/\n/.convlens/\n"})
+    )
     (clone.folder / ".dvc/.gitignore").write_text("/tmp\n/cache\n")
     for number in range(NUM_COMMITS):
         keep(clone.folder, number)
         clone.commit(str(number))
     keep(clone.folder, NUM_COMMITS)
     (clone.folder / "out.txt").write_bytes(content(NUM_COMMITS))
+    (clone.folder / "folder").mkdir()
+    (clone.folder / "folder/file.txt").write_bytes(content(f"inside {NUM_COMMITS}"))
     return clone
 
 
 def kept(clone):
     found = [number for number in range(NUM_COMMITS + 1) if place(clone.folder, number).is_file()]
-    assert [n for n in range(NUM_COMMITS + 1) if place(clone.folder, f"told of {n}").is_file()] == found
+    for what in ("told of", "inside"):
+        assert [n for n in range(NUM_COMMITS + 1) if place(clone.folder, f"{what} {n}").is_file()] == found, what
     return found
 
 

@@ -11,6 +11,11 @@ set -euo pipefail
 cd "$(dirname "$0")/../.."
 export PATH="$PWD/.venv/bin:$PATH"
 
+stop() {
+    echo "$1" >&2
+    exit 1
+}
+
 find_revision() {
     if [ -n "${GITHUB_BASE_REF:-}" ]; then
         git merge-base "origin/$GITHUB_BASE_REF" HEAD
@@ -41,8 +46,13 @@ make_answers() {
     git -c user.name=ci -c user.email=ci@localhost commit --quiet --no-verify --message "Results of $1 on this machine"
 }
 
-revision=$(find_revision)
-if [ $# -gt 0 ]; then revision=$(git rev-parse --verify "$1^{commit}"); fi
+if [ $# -gt 0 ]; then
+    revision=$(git rev-parse --verify --quiet "$1^{commit}") ||
+        stop "Expected a Git revision to compare with. Received: '$1', which is none here."
+else
+    revision=$(find_revision) ||
+        stop "Expected a commit that this branch and ${GITHUB_BASE_REF:-the default branch} have in common. Received: none."
+fi
 if ! git cat-file -e "$revision:dvc.lock" 2>/dev/null; then
     echo "$revision"
     exit

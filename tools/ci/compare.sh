@@ -21,11 +21,16 @@ say_who_is_who() { # names that a person cannot look up: the workspace, and a co
     fi
 }
 
-base=$(tools/ci/base.sh "$@") || exit 2
-echo "$base" >ci-results/base
-convlens compare --filters --markdown --html ci-results/comparison.html "$base" workspace \
-    >ci-results/comparison.md 2>ci-results/comparison.log
-code=$?
+rm -f ci-results/comparison.* ci-results/base # of an earlier run
+if base=$(tools/ci/base.sh "$@"); then
+    echo "$base" >ci-results/base
+    convlens compare --filters --markdown --html ci-results/comparison.html "$base" workspace \
+        >ci-results/comparison.md 2>ci-results/comparison.log
+    code=$?
+else
+    echo "There is nothing to compare with; the log of this step says why." >ci-results/comparison.log
+    code=2
+fi
 if [ $code -gt 1 ] || ! [ -s ci-results/comparison.md ]; then
     code=2
     {

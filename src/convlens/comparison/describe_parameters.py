@@ -44,5 +44,6 @@ def _say_code(runs: tuple[Snapshot, ...]) -> list[str]:
     stages = list(dict.fromkeys(stage for run in runs for path in changed for stage in run.code.get(path, ("", ()))[1]))
     shown = ", ".join(f"`{plain(path)}`" for path in changed[:MAX_PATHS])
     more = f" and {len(changed) - MAX_PATHS} more" if len(changed) > MAX_PATHS else ""
-    used = f"{'the stage' if len(stages) == 1 else show_count(len(stages), 'stage')} {', '.join(map(plain, stages))}"
+    names = ", ".join(map(plain, stages))
+    used = f"the stage {names}" if len(stages) == 1 else f"{show_count(len(stages), 'stage')}: {names}"
     return [f"The code differs, too, that made the results: {shown}{more}, used by {used}."]

@@ -92,7 +92,7 @@ def _say_verdict(verdict: Verdict | NoVerdict, base: Snapshot, run: Snapshot, *,
 def _say_possible(verdict: Verdict, run: Snapshot, tolerated: float) -> list[str]:
     """No difference that is seen is not no difference: how much may be lost all the same."""
     low = verdict.differences["accuracy"].low
-    if verdict.word != "same" or low is None or -low <= tolerated:
+    if verdict.word != "same" or not verdict.paired or low is None or -low <= tolerated:
         return []
     limit = f"the {100 * tolerated:.1f} that are tolerated"
     return [
