@@ -18,6 +18,7 @@ NOT_OURS = {
     "… is busy, it is being blocked by:",
     "dvc repro",
     "dvc.lock",
+    "tools/from_zero.sh",
 }
 GAP = "\x00"
 
@@ -30,8 +31,9 @@ def documented() -> list[str]:
 
 @cache
 def said() -> tuple[str, ...]:
-    """Texts in the code, with a gap where a value is filled in; and what the shell script says."""
-    texts = [(ROOT / "tools/environment.sh").read_text(encoding="utf-8").replace("$(", GAP)]
+    """Texts in the code, with a gap where a value is filled in; and what the shell scripts say."""
+    scripts = [ROOT / "tools/environment.sh", ROOT / "tools/from_zero.sh", *(ROOT / "tools/ci").glob("*.sh")]
+    texts = [path.read_text(encoding="utf-8").replace("$(", GAP) for path in scripts]
     for path in [*(ROOT / "src").rglob("*.py"), ROOT / "tools/mend_dvc.py"]:
         tree = ast.parse(path.read_text(encoding="utf-8"))
         texts += [spell(node) for node in ast.walk(tree) if isinstance(node, ast.JoinedStr | ast.Constant)]
