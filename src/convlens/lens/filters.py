@@ -11,6 +11,7 @@ from convlens.lens.blocks import Block
 from convlens.lens.estimates import auc_interval
 from convlens.lens.forward import batch_size, run_batches
 from convlens.lens.lens import Lens
+from convlens.lens.operation import operate
 
 SUMMARIES = ("maximum", "minimum", "mean", "active")
 
@@ -57,7 +58,7 @@ def area_under_curve(scores: np.ndarray, positive: np.ndarray) -> np.ndarray:
 
 def _summarise(lens: Lens, blocks: Sequence[Block], images: Any) -> list[dict[str, np.ndarray]]:
     """Highest, lowest and mean value and active share of every filter on every photo; arrays (n, filters) per block."""
-    outputs = [value for block in blocks for value in _summaries(block.response.tensor)]
+    outputs = [value for block in blocks for value in operate(_summaries, block.response.tensor)]
     model = keras.Model(lens.graph.input, outputs)
     whole = run_batches(model, images, size=batch_size(lens), dtype=str(lens.model.inputs[0].dtype))
     width = len(SUMMARIES)

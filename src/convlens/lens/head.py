@@ -9,6 +9,7 @@ from typing import Any
 import keras
 import numpy as np
 
+from convlens.lens.operation import operate
 from convlens.lens.walk import Call, Graph
 
 FINAL = {"Sigmoid": "sigmoid", "Softmax": "softmax"}
@@ -52,9 +53,7 @@ def find_head(graph: Graph) -> Head:
             return Head(last.inputs[0], last.inputs[0])
         layer = _linear(last)
         return Head(layer(last.inputs[0]), last.inputs[0], layer)
-    chances = keras.ops.clip(graph.answer, SMALLEST, 1 - SMALLEST)
-    logits = keras.ops.log(chances) - (keras.ops.log(1 - chances) if graph.answer.shape[-1] == 1 else 0.0)
-    return Head(logits, graph.answer)
+    return Head(operate(_undo, graph.answer), graph.answer)
 
 
 def log_odds(logits: Any, targets: np.ndarray) -> Any:
@@ -82,6 +81,12 @@ def class_probabilities(logits: np.ndarray, *, temperature: float = 1.0) -> np.n
         values = np.concatenate([np.zeros_like(values), values], axis=-1)
     powers = np.exp(values - values.max(axis=-1, keepdims=True))
     return np.asarray(powers / powers.sum(axis=-1, keepdims=True))
+
+
+def _undo(answer: Any) -> Any:
+    """Logits of probabilities (n, units)."""
+    chances = keras.ops.clip(answer, SMALLEST, 1 - SMALLEST)
+    return keras.ops.log(chances) - (keras.ops.log(1 - chances) if answer.shape[-1] == 1 else 0.0)
 
 
 def _final_activation(call: Call) -> str:

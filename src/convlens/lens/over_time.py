@@ -7,6 +7,7 @@ and places (after Raghu et al., "SVCCA", NIPS 2017, arXiv:1706.05806, who compar
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import keras
@@ -17,6 +18,7 @@ from convlens.lens.blocks import Block
 from convlens.lens.forward import Scorer, batch_size, run_batches
 from convlens.lens.kernels import Recipe, find_recipes
 from convlens.lens.lens import Lens, open_lens
+from convlens.lens.operation import operate
 from convlens.lens.responses import Responses, correlate_columns, gather_responses
 from convlens.lens.saliency import cam_blocks
 
@@ -184,10 +186,14 @@ def _small_maps(lens: Lens, watched: Watched) -> dict[str, np.ndarray]:
     blocks = [block for block in lens.blocks if block.name in watched.chosen]
     if not blocks:
         return {}
-    chosen = [keras.ops.take(block.response.tensor, watched.chosen[block.name], axis=-1) for block in blocks]
+    chosen = [operate(partial(_take, filters=watched.chosen[block.name]), block.response.tensor) for block in blocks]
     model = keras.Model(lens.graph.input, chosen)
     found = run_batches(model, watched.photos, size=batch_size(lens), dtype=str(lens.model.inputs[0].dtype))
     return {block.name: shrink_map(np.moveaxis(maps, -1, 1)) for block, maps in zip(blocks, found, strict=True)}
+
+
+def _take(maps: Any, *, filters: Any) -> Any:
+    return keras.ops.take(maps, filters, axis=-1)
 
 
 def _first_kernels(lens: Lens) -> np.ndarray | None:

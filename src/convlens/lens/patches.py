@@ -12,6 +12,7 @@ import numpy as np
 
 from convlens.lens.fields import ReceptiveField
 from convlens.lens.forward import Scorer, batch_size, run_batches
+from convlens.lens.operation import operate
 from convlens.lens.saliency import cam_blocks
 
 NUM_PATCHES = 9
@@ -42,7 +43,7 @@ def strongest_patches(scorer: Scorer, photos: Any, *, num_patches: int = NUM_PAT
     blocks = cam_blocks(scorer.lens.blocks)
     if not blocks or not len(photos):
         return {}
-    outputs = [value for block in blocks for value in _peaks(block.response.tensor)]
+    outputs = [value for block in blocks for value in operate(_peaks, block.response.tensor)]
     model = keras.Model(scorer.lens.graph.input, outputs)
     found = run_batches(model, photos, size=batch_size(scorer.lens), dtype=scorer.dtype)
     return {

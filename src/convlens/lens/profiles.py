@@ -10,6 +10,7 @@ from convlens.lens.blocks import Block
 from convlens.lens.estimates import Estimates, estimate
 from convlens.lens.fields import ReceptiveField
 from convlens.lens.forward import Scorer, batch_size, call_model, run_batches, slices
+from convlens.lens.operation import operate
 from convlens.lens.saliency import cam_blocks
 
 NUM_BINS = 24
@@ -41,7 +42,7 @@ def profile_filters(scorer: Scorer, photos: Any) -> dict[str, Profile]:
     if not blocks or not len(photos):
         return {}
     size, dtype, start = batch_size(scorer.lens), scorer.dtype, scorer.lens.graph.input
-    ends = [end for block in blocks for end in _ends(block.response.tensor)]
+    ends = [end for block in blocks for end in operate(_ends, block.response.tensor)]
     found = run_batches(keras.Model(start, ends), photos, size=size, dtype=dtype)
     gathered = [_Gathered(block, found[2 * i].min(axis=0), found[2 * i + 1].max(axis=0))
                 for i, block in enumerate(blocks)]  # fmt: skip

@@ -7,9 +7,9 @@ from typing import Any
 import keras
 import numpy as np
 
-from convlens.lens.blocks import Block
 from convlens.lens.forward import batch_size, run_batches
 from convlens.lens.lens import Lens
+from convlens.lens.operation import operate
 from convlens.lens.saliency import cam_blocks
 
 GRID = 7  # places down and across
@@ -50,7 +50,7 @@ def gather_responses(lens: Lens, photos: Any) -> dict[str, Responses]:
     blocks = cam_blocks(lens.blocks)
     if not blocks or not len(photos):
         return {}
-    outputs = [value for block in blocks for value in _outputs(block)]
+    outputs = [value for block in blocks for value in operate(_outputs, block.response.tensor)]
     found = run_batches(
         keras.Model(lens.graph.input, outputs),
         photos,
@@ -82,11 +82,11 @@ def standardise(values: np.ndarray) -> np.ndarray:
     return np.asarray(np.where(spread, table / np.where(spread, lengths, 1), 0.0))
 
 
-def _outputs(block: Block) -> Sequence[Any]:
+def _outputs(tensor: Any) -> Sequence[Any]:
     """Highest and lowest value of every map, and the values at the places."""
-    tensor, ops = block.response.tensor, keras.ops
-    places = ops.take(tensor, _places(block.response.shape[0]), axis=1)
-    return ops.max(tensor, (1, 2)), ops.min(tensor, (1, 2)), ops.take(places, _places(block.response.shape[1]), axis=2)
+    ops, (rows, columns) = keras.ops, tensor.shape[1:3]
+    places = ops.take(tensor, _places(rows), axis=1)
+    return ops.max(tensor, (1, 2)), ops.min(tensor, (1, 2)), ops.take(places, _places(columns), axis=2)
 
 
 def _places(length: int) -> np.ndarray:

@@ -8,11 +8,13 @@ models need not have: then a copy of the layer stands in the graph.
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import keras
 
 from convlens.errors import ConvLensError
+from convlens.lens.operation import operate
 
 START = "photo"
 CONVOLUTIONS = ("Conv2D", "DepthwiseConv2D", "SeparableConv2D")
@@ -174,7 +176,7 @@ def _own(layer: Any, notes: _Notes) -> Any:
 
 def _cast(tensor: Any, dtype: str) -> Any:
     """What a model does with an input of another type before its first layer."""
-    return tensor if tensor.dtype == dtype else keras.ops.cast(tensor, dtype)
+    return tensor if tensor.dtype == dtype else operate(partial(keras.ops.cast, dtype=dtype), tensor)
 
 
 def _has_fused_activation(layer: Any) -> bool:

@@ -1,0 +1,28 @@
+"""Something worked out from a tensor of an opened network, as a layer of a name that no other layer has.
+
+Keras names operations by their kind (`cast`, `max`), and a graph whose names are not unique is refused. Layers of the
+user's network may have such names already: given by hand, or by the process that saved it.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import keras
+
+
+class LensOperation(keras.layers.Layer):
+    """A function of tensors as a layer; Keras numbers the names of these, so that each is the only one."""
+
+    def __init__(self, function: Callable[..., Any]) -> None:
+        """Take what `call` shall do."""
+        super().__init__(autocast=False)
+        self._function = function
+
+    def call(self, tensor: Any) -> Any:
+        """What the function gives."""
+        return self._function(tensor)
+
+
+def operate(function: Callable[..., Any], tensor: Any) -> Any:
+    """What a function gives of a tensor of a graph, as a tensor of it, or several."""
+    return LensOperation(function)(tensor)
