@@ -180,6 +180,17 @@ def test_any_activation_is_shown_before_and_after(activation: str) -> None:
     np.testing.assert_allclose(look.maps["conv/activation"], after, rtol=1e-5, atol=1e-6)
 
 
+def test_activations_and_units_are_named_in_words() -> None:
+    layers = keras.layers
+    model = keras.Sequential(
+        [keras.Input((8, 8, 3)), layers.Conv2D(3, 3, activation="hard_silu"), layers.Conv2D(3, 3, activation="log_sigmoid"),
+         layers.Flatten(), layers.Dense(1000), layers.Dense(1)]
+    )  # fmt: skip
+    lens = open_lens(model)
+    assert [step.label for step in lens.steps] == ["convolution", "hard SiLU", "convolution", "log sigmoid"]
+    assert [row.formula for row in lens.layers[-2:]] == ["1,000 units", "1 unit"]
+
+
 def test_a_thousand_filters_are_opened() -> None:
     layers = keras.layers
     start = keras.Input((8, 8, 3))

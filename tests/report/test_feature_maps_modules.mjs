@@ -18,7 +18,7 @@ const { formatState, freshState, parseState } = await import(new URL("state.js",
 const { colourIndex, orderTiles, overlayPixels, scaleLimit, stepForView, summarise, usefulViews } = await import(
   new URL("views.js", home)
 );
-const { answerWords, brief, chanceWords, countWords, decimals, interval, number, percent, points, tileWords, totalWords, viewWords } = await import(new URL("words.js", home));
+const { answerWords, brief, chanceWords, countWords, decimals, interval, number, percent, points, shortName, smallDecimals, tileWords, totalWords, viewWords } = await import(new URL("words.js", home));
 
 const field = { rows: { size: 9, stride: 4, start: -2 }, columns: { size: 9, stride: 4, start: -2 } };
 const step = (name, kind, more = {}) => ({ name, kind, label: name, shape: [2, 2], rectified: false, ...more });
@@ -339,6 +339,8 @@ test("small grids, colours of text, words of estimates", () => {
   assert.equal(points(-0.1234, true), "\u221212.3\u00a0points");
   assert.equal(points(0.4), "40.0\u00a0%");
   assert.equal(decimals(-0.001), "0.00");
+  assert.deepEqual([-0.0014, 0.0049, 0.005, 0, -0.31].map(smallDecimals), ["\u22120.0014", "0.0049", "0.01", "0", "\u22120.31"]);
+  assert.deepEqual([{ name: "backbone/conv", short: "conv" }, { name: "conv" }].map(shortName), ["conv", "conv"]);
   assert.equal(brief({ value: 0.5, low: 0.4, high: 0.6 }, decimals), "0.50 (0.40 to 0.60)");
   assert.equal(interval({ value: 0.5, low: null, high: null }, decimals), "0.50");
   assert.equal(totalWords([block]), "3 of 4 filters in 1 layer shown, 1 dead, 1 fires on fewer than 1\u00a0% of photos.");

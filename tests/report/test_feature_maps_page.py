@@ -1,5 +1,6 @@
 import json
 import re
+from dataclasses import replace
 from html.parser import HTMLParser
 
 import numpy as np
@@ -81,6 +82,14 @@ def test_page_has_the_table_of_sizes_and_of_parameters() -> None:
     comparison = small_lens().comparisons[1]
     assert f"{comparison.num_convolution:,}" in text
     assert f"{comparison.num_dense:,}" in text
+
+
+def test_without_held_out_photos_nothing_is_said_of_them() -> None:
+    text = render_feature_maps(replace(page_inputs(), num_sample=0))
+    assert "0 held-out photos" not in text
+    assert "<dt>Dead</dt>" in page_text()
+    assert "<dt>Dead</dt>" not in text
+    assert "which this page was made without" in text
 
 
 def test_counts_are_told() -> None:

@@ -238,7 +238,7 @@ def test_the_page_lives_in_a_sandbox_without_storage_or_address(browser: Any, pa
     assert visit.complaints == []
 
 
-@pytest.mark.parametrize("width", [390, 1280])
+@pytest.mark.parametrize("width", [320, 390, 1280])  # 320: what WCAG 2 asks for
 def test_no_view_is_wider_than_the_screen(browser: Any, path: Path, width: int) -> None:
     visit = Visit(browser, path)
     page = visit.open()
@@ -247,3 +247,28 @@ def test_no_view_is_wider_than_the_screen(browser: Any, path: Path, width: int) 
         visit.turn(tab)
         assert page.evaluate("document.documentElement.scrollWidth") == width, tab
     page.close()
+
+
+def test_paper_says_what_is_shown_and_has_no_buttons(browser: Any, path: Path) -> None:
+    visit = Visit(browser, path)
+    page = visit.open()
+    page.emulate_media(media="print")
+    page.set_viewport_size({"width": 690, "height": 980})  # A4 within its margins
+    for tab, shown in (("filter", ".picker select"), ("cell", ".picker select"), ("place", ".place-head h3")):
+        page.evaluate("(tab) => document.getElementById(`tab-${tab}`).click()", tab)
+        page.wait_for_selector(f"html[data-ready={tab}]", state="attached")
+        view = f"#view-{tab}"
+        assert page.locator(f"{view} {shown}").first.is_visible(), tab
+        assert page.locator(f"{view} :is(.turner, .pill):visible").count() == 0, tab
+        assert page.locator(f"{view} .choice:visible").evaluate_all("all => all.map(one => one.ariaChecked)") in (
+            [], ["true"]), tab  # fmt: skip
+        assert page.evaluate("document.documentElement.scrollWidth") == 690, tab
+    page.close()
+
+
+def test_numbers_say_how_many_photos_they_are_of(visit: Visit) -> None:
+    page = visit.open("tab=filter")
+    num = page_inputs(max_filters=EVERY).encoded_blocks[0]["facts"]["numProfilePhotos"]
+    assert f"How often each value occurs on {num} held-out photos" in _text(page, "#view-filter .card-main")
+    visit.turn("place")
+    assert "here, as a share of its highest on" in _text(page, "#view-place .split-stage .note")

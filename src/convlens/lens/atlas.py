@@ -81,6 +81,7 @@ class Atlas:
     filters: pd.DataFrame
     num_sample: int = 0
     profiles: Mapping[str, Profile] = field(default_factory=dict)
+    num_profiled: int = 0
     patches: Mapping[str, Patches] = field(default_factory=dict)
     num_patch_photos: int = 0
     ablations: Mapping[str, Ablation] = field(default_factory=dict)
@@ -105,6 +106,7 @@ def measure_atlas(scorer: Scorer, sample: Sample) -> Atlas:
         filters=filters,
         num_sample=len(sample.labels),
         profiles=profile_filters(scorer, spread(sample.held_out, NUM_PROFILED)),
+        num_profiled=min(NUM_PROFILED, len(sample.labels)),
         patches=strongest_patches(scorer, sample.training),
         num_patch_photos=len(sample.training),
         ablations=ablations,

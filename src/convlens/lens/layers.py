@@ -22,6 +22,11 @@ KINDS = {
     "Multiply": "product", "Flip": "channels reversed", "Cropping2D": "cropping",
 }  # fmt: skip
 
+ACTIVATIONS = {
+    "relu": "ReLU", "relu6": "ReLU6", "leaky_relu": "leaky ReLU", "silu": "SiLU", "hard_silu": "hard SiLU",
+    "gelu": "GELU", "elu": "ELU", "selu": "SELU",
+}  # fmt: skip
+
 
 @dataclass(frozen=True)
 class LayerView:
@@ -89,7 +94,7 @@ def kind_of(call: Call) -> str:
     """What a layer is, in words; an activation goes by the name of its function."""
     if call.kind == "Activation":
         name = getattr(call.layer.activation, "__name__", "activation")
-        return "ReLU" if name == "relu" else name
+        return ACTIVATIONS.get(name, name.replace("_", " "))
     return KINDS.get(call.kind, call.kind)
 
 
@@ -133,7 +138,8 @@ def _explain(
     if call.kind in ("GlobalAveragePooling2D", "GlobalMaxPooling2D"):
         return "one value per channel", (1, 1, before[-1]) if call.layer.keepdims else before[-1:]
     if call.kind == "Dense":
-        return f"{call.layer.units} units", (*before[:-1], int(call.layer.units))
+        units = int(call.layer.units)
+        return f"{units:,} unit{'s' * (units != 1)}", (*before[:-1], units)
     return "", None
 
 

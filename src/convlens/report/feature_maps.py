@@ -198,6 +198,7 @@ def _spec(row: LayerRow, block: Block) -> str:
 
 def _page_data(inputs: FeatureMapInputs) -> dict[str, Any]:
     labels = {step.label for block in inputs.blocks for step in block.steps if step.kind == "activation"}
+    short = shorten_names([block["name"] for block in inputs.encoded_blocks])
     return (
         dict(DEFAULTS)
         | {
@@ -206,7 +207,7 @@ def _page_data(inputs: FeatureMapInputs) -> dict[str, Any]:
             "pictureSize": list(inputs.picture_shape),
             "numSample": inputs.num_sample,
             "activation": labels.pop() if len(labels) == 1 else "activation",
-            "blocks": list(inputs.encoded_blocks),
+            "blocks": [block | {"short": short[block["name"]]} for block in inputs.encoded_blocks],
             "photos": [photo.facts for photo in inputs.photos],
             "limits": _common_limits(inputs.photos),
             "colours": {"signed": colour_hex(SIGNED), "positive": colour_hex(POSITIVE)},

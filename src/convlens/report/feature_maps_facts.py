@@ -35,6 +35,7 @@ def encode_facts(rows: pd.DataFrame, shown: np.ndarray, block: str, atlas: Any) 
         "edges": estimates(profile.edges, shown) if profile else None,
         "brightness": estimates(profile.brightness, shown) if profile else None,
         "histogram": _histogram(profile, shown) if profile else None,
+        "numProfilePhotos": atlas.num_profiled,
         "ablation": _ablation(atlas.ablations.get(block), shown, atlas.num_ablated),
         "patches": _patches(patches, shown) if patches else None,
         "numPatchPhotos": atlas.num_patch_photos,

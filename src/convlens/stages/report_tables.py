@@ -26,7 +26,7 @@ def filter_table(atlas: Atlas) -> pd.DataFrame:
             for end, value in zip(ENDS, values, strict=True):
                 columns[f"{name}{end}"][places[number]] = value
     rounded = {name: _rounded(values) for name, values in columns.items()}
-    return table.assign(**rounded, num_ablation_photos=atlas.num_ablated)
+    return table.assign(**rounded, num_profile_photos=atlas.num_profiled, num_ablation_photos=atlas.num_ablated)
 
 
 def region_table(atlas: Atlas) -> pd.DataFrame:

@@ -8,7 +8,7 @@ import { drawPatches } from "./patches.js";
 import { FilterPicker, pickFilter } from "./picker.js";
 import { mapThumb } from "./thumbs.js";
 import { summarise } from "./views.js";
-import { brief, decimals, number, percent, points } from "./words.js";
+import { brief, decimals, number, percent, plural, points } from "./words.js";
 
 export class CardView {
   /**
@@ -123,7 +123,9 @@ export class CardView {
     const target = photo.facts.target ?? photo.facts.answer;
     const moved = effect ? -floatsFrom(effect.probability)[k] : NaN;
     if (Number.isFinite(moved)) fact(`Switched off, ${target} here`, points(moved, true));
-    return this.section("In numbers", `Over ${numSample} held-out photos, with 95\u00a0% intervals. An AUC of 0.5 is chance.`, list,
+    const num = facts.numProfilePhotos ?? numSample;
+    const profiled = num < numSample ? ` (edges and brightness: ${num} of them)` : "";
+    return this.section("In numbers", `Over ${plural(numSample, "held-out photo")}${profiled}, with 95\u00a0% intervals. An AUC of 0.5 is chance.`, list,
       chance, intervalChart(correlationRows(facts, k), { low: -1, high: 1 }), ...this.ablationPart(facts, k));
   }
 
@@ -149,7 +151,7 @@ export class CardView {
     const zero = low < 0 && high > 0 ? -low / (high - low) : null;
     const silent = block.facts && low >= 0 ? ` ${percent(1 - block.facts.active_share[k])} of cells are zero and not drawn.` : "";
     const label = `Histogram of activations from ${number(low)} to ${number(high)}`;
-    return this.section("Its values", `How often each value occurs, heights by the square root.${silent}`,
+    return this.section("Its values", `How often each value occurs on ${plural(block.facts?.numProfilePhotos ?? this.context.page.numSample, "held-out photo")}, heights by the square root.${silent}`,
       histogramChart({ label, heights: Array.from(bars, (bar) => bar / 255), low: number(low), high: number(high), zero }));
   }
 }

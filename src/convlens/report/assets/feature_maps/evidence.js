@@ -5,7 +5,7 @@ import { drawLegend } from "./legend.js";
 import { gridValues } from "./maps.js";
 import { PhotoStage } from "./stage.js";
 import { highestMagnitude } from "./views.js";
-import { number, points } from "./words.js";
+import { number, points, shortName } from "./words.js";
 
 /**
  * @typedef {{
@@ -24,7 +24,7 @@ export function camEvidence(page, payload) {
   return (page.camSteps ?? []).flatMap(({ name, field }) => {
     const grid = payload.cams?.[name];
     const block = page.blocks.find(({ response }) => response === name);
-    return grid ? [{ key: name, name: block?.name ?? name, values: gridValues(grid), shape: grid.shape, field }] : [];
+    return grid ? [{ key: name, name: block ? shortName(block) : name, values: gridValues(grid), shape: grid.shape, field }] : [];
   });
 }
 

@@ -1,6 +1,7 @@
 /** Which filter is meant: the one the address names, else the one that responds most; and a control to choose it. */
 import { make } from "./controls.js";
 import { strengthsOf } from "./views.js";
+import { shortName } from "./words.js";
 
 /** @typedef {{block: import("./types.js").Block, index: number, k: number}} Pick */
 
@@ -31,7 +32,7 @@ export class FilterPicker {
     this.filter = make("select");
     this.layer.setAttribute("aria-label", `Layer ${purpose}`);
     this.filter.setAttribute("aria-label", `Filter ${purpose}`);
-    this.layer.append(...context.page.blocks.map((block) => new Option(block.name, block.name)));
+    this.layer.append(...context.page.blocks.map((block) => new Option(shortName(block), block.name)));
     this.layer.addEventListener("change", () => this.choose(this.layer.value, null));
     this.filter.addEventListener("change", () => this.choose(this.layer.value, Number(this.filter.value)));
     this.element = make("div", "picker");

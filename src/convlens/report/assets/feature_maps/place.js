@@ -5,7 +5,7 @@ import { mapBox, placeWords, seenBox } from "./geometry.js";
 import { highestOf, rankAt } from "./ranking.js";
 import { PhotoStage } from "./stage.js";
 import { filterRow, ThumbBox } from "./thumbs.js";
-import { number, percent, plural } from "./words.js";
+import { number, percent, plural, shortName } from "./words.js";
 
 const FILL_TIME = 6; // milliseconds of a frame for lists of filters
 const FILL_PAUSE = 30;
@@ -52,7 +52,8 @@ export class PlaceView {
     });
     show(this.by);
     control.append(make("span", "control-name", "Rank by"), choices);
-    left.append(this.stage.element, this.readout, control);
+    this.unit = make("p", "note");
+    left.append(this.stage.element, this.readout, control, this.unit);
     grid.append(left, this.layers);
     return grid;
   }
@@ -61,13 +62,21 @@ export class PlaceView {
   makeLayer(block) {
     const box = make("section", "place-layer");
     const [head, list] = [make("div", "place-head"), make("div", "filter-rows")];
-    const [title, words] = [make("h3", "", block.name), make("p", "quiet")];
+    const [title, words] = [make("h3", "", shortName(block)), make("p", "quiet")];
+    title.title = block.name;
     head.append(title, words);
     box.append(head, list);
     box.addEventListener("pointerenter", () => this.frame(block));
     box.addEventListener("focusin", () => this.frame(block));
     this.layers.append(box);
     return { words, list, key: "" };
+  }
+
+  /** What the numbers of the lists are. */
+  get unitWords() {
+    if (this.by === "value") return "The filter’s value here; bars end at the strongest of the layer.";
+    const { numSample } = this.context.page;
+    return `The filter’s value here, as a share of its highest on ${numSample ? `${plural(numSample, "held-out photo")} and this one` : "this photo"}.`;
   }
 
   /** The place of the address, else the one that speaks most for the answer. @returns {[number, number]} */
@@ -121,7 +130,8 @@ export class PlaceView {
       return () => this.fill(block, this.parts[i], ranked, cell);
     });
     this.fillAll(lists);
-    this.readout.textContent = `Row ${y}, column ${x}, ${placeWords(y, x, [height, width])}: ${firing} of ${plural(total, "filter")} fire here.`;
+    if (this.unit) this.unit.textContent = this.unitWords;
+    this.readout.textContent = `Row ${y}, column ${x}, ${placeWords(y, x, [height, width])}: ${firing.toLocaleString("en")} of ${plural(total, "filter")} fire here.`;
   }
 
   /**

@@ -4,7 +4,7 @@ import { randomBoxes } from "./covering.js";
 import { floatsFrom } from "./maps.js";
 import { boxRatio, cellsInside } from "./ranking.js";
 import { filterRow, ThumbBox } from "./thumbs.js";
-import { number, plural } from "./words.js";
+import { number, plural, shortName } from "./words.js";
 
 const RATIO_ROWS = 4;
 const NUM_RATIO_BOXES = 39; // one value beyond all of them comes by chance at most once in twenty, either way
@@ -31,7 +31,9 @@ export class RatioList {
   makeLayer(block) {
     const box = make("section", "place-layer");
     const [head, list, words] = [make("div", "place-head"), make("div", "filter-rows"), make("p", "quiet")];
-    head.append(make("h4", "", block.name), words);
+    const title = make("h4", "", shortName(block));
+    title.title = block.name;
+    head.append(title, words);
     box.append(head, list);
     this.layers.append(box);
     return { words, list, key: "" };

@@ -122,10 +122,12 @@ export class RegionsView {
   }
 
   showOverall() {
-    const { regions = [], numRegionPhotos = 0 } = this.context.page;
+    const { regions = [], numRegionPhotos = 0, numSample } = this.context.page;
     this.overall.append(make("h3", "", "Over all held-out photos"));
     if (!regions.length) {
-      this.overall.append(make("p", "quiet", "This data set names no parts. With boxes in data/photos.parquet, every part would be measured here over all held-out photos."));
+      this.overall.append(make("p", "quiet", numSample
+        ? "This data set names no parts. With boxes in a regions.csv, every part would be measured here over all held-out photos."
+        : "Not measured: this page was made without held-out photos."));
       return;
     }
     const limit = Math.max(...regions.flatMap(({ difference, effect }) => [difference.high, difference.low, effect.value].map((v) => Math.abs(v ?? 0))), 0.01);

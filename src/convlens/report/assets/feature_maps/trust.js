@@ -1,7 +1,7 @@
 /** Can these pictures be believed? What deleting, randomising and shifting say about the maps. */
 import { make } from "./controls.js";
 import { intervalChart, lineChart } from "./chart.js";
-import { brief, decimals, interval, percent, pointsSize } from "./words.js";
+import { brief, decimals, interval, percent, pointsSize, smallDecimals } from "./words.js";
 
 const CURVE_KINDS = /** @type {["saliency" | "random" | "edges", string][]} */ ([["saliency", "this map"], ["random", "chance"], ["edges", "edges"]]);
 
@@ -17,6 +17,7 @@ export class TrustView {
       return;
     }
     this.trust = trust;
+    this.blocks = context.page.blocks;
     const parts = [this.curves(), this.randomisation(), this.shift(), this.equivariance()].filter((part) => part !== null);
     host.append(this.verdict(), ...parts);
   }
@@ -41,6 +42,11 @@ export class TrustView {
 
   get checks() {
     return /** @type {import("./types.js").Trust} */ (this.trust);
+  }
+
+  /** @param {string} layer @returns {string} */
+  short(layer) {
+    return this.blocks?.find(({ name }) => name === layer)?.short || layer;
   }
 
   /**
@@ -68,7 +74,7 @@ export class TrustView {
       part.append(make("h4", "", title), inner, make("p", "note", words));
       pair.append(part);
     };
-    const words = (/** @type {"deletion" | "insertion"} */ kind) => (curvesDifference ? `Area minus that of chance: ${interval(curvesDifference[kind], decimals)}.` : "");
+    const words = (/** @type {"deletion" | "insertion"} */ kind) => (curvesDifference ? `Area minus that of chance: ${interval(curvesDifference[kind], smallDecimals)}.` : "");
     box("Deletion: should fall fast", chart("deletion", "pixels deleted"), words("deletion"));
     box("Insertion: should rise fast", chart("insertion", "pixels inserted"), words("insertion"));
     return this.card("Take away what the map points at", "Pixels go in the order of the map, of chance, and of edge strength. Deleted pixels get the photo’s mean colour; insertion starts from a blurred photo.", pair);
@@ -77,7 +83,7 @@ export class TrustView {
   randomisation() {
     const test = this.checks.randomisation;
     if (!test) return null;
-    const rows = test.steps.map(({ layer, correlation }) => ({ name: layer, estimate: correlation, text: brief(correlation, decimals) }));
+    const rows = test.steps.map(({ layer, correlation }) => ({ name: this.short(layer), estimate: correlation, text: brief(correlation, decimals) }));
     return this.card("Unlearn the network, layer by layer",
       `Weights are shuffled from the answer down to each layer. A map that shows what was learned must change: rank correlation with the original map, at the end ${interval(test.final, decimals)}, must stay below ${test.threshold}. ${test.pass ? "It does." : "It does not: this map also shows what any network would show."}`,
       intervalChart(rows, { low: -1, high: 1, marks: [0, test.threshold] }));
@@ -106,7 +112,7 @@ export class TrustView {
   equivariance() {
     const list = this.checks.equivariance;
     if (!list?.length) return null;
-    const rows = list.map(({ block, pixels, error }) => ({ name: `${block}, ${pixels} px`, estimate: error, text: brief(error, percent) }));
+    const rows = list.map(({ block, pixels, error }) => ({ name: `${this.short(block)}, ${pixels} px`, estimate: error, text: brief(error, percent) }));
     return this.card("Do the maps move along?", "The photo is moved by one cell of each layer; its maps should move by that cell. The difference as a share of the maps; 0\u00a0% is perfect.",
       intervalChart(rows, { low: 0, high: Math.max(1, ...list.map(({ error }) => error.high ?? error.value ?? 0)), marks: [0] }));
   }

@@ -15,7 +15,7 @@
  *   dead: boolean[], prefers: string[], mean: number[], maximum: number[], firing_rate: number[],
  *   active_share: number[], auc_mean: number[], selectivity: number[], auc_low?: number[], auc_high?: number[],
  *   edges?: Estimate[], brightness?: Estimate[], histogram?: Histogram | null, patches?: Patch[][] | null,
- *   ablation?: {probability: Estimate[], logOdds: Estimate[], numPhotos: number} | null, numPatchPhotos?: number
+ *   ablation?: {probability: Estimate[], logOdds: Estimate[], numPhotos: number} | null, numPatchPhotos?: number, numProfilePhotos?: number
  * }} Facts  facts of the filters shown, over the sample of photos
  * @typedef {{kind: "picture", scale: number[], offset: number[], order: number[]}
  *   | {kind: "steps", names: string[]}} Input  what a convolution reads
@@ -26,6 +26,7 @@
  * @typedef {{
  *   name: string, isConvolution: boolean, numFilters: number, numDead: number, numRare: number, response: string,
  *   shown: number[], steps: Step[], facts: Facts | null, arithmetic?: Arithmetic | null, why?: string
+ *   short?: string
  * }} Block
  * @typedef {{
  *   name: string, group: "own" | "mistake" | "correct", truth: string | null, answer: string,

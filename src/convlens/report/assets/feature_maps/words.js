@@ -2,6 +2,15 @@
 import { placeWords } from "./geometry.js";
 
 /**
+ * The name of a layer without the models that all layers lie in.
+ * @param {{name: string, short?: string}} block
+ * @returns {string}
+ */
+export function shortName({ name, short }) {
+  return short || name;
+}
+
+/**
  * Three significant digits, with a true minus sign.
  * @param {number} value
  * @returns {string}
@@ -81,6 +90,15 @@ export function brief({ value, low, high }, format) {
 export function decimals(value) {
   const text = Math.abs(value).toFixed(2);
   return value < 0 && Number(text) > 0 ? `\u2212${text}` : text;
+}
+
+/**
+ * Two decimals, or the three that count of what two would show as 0.00.
+ * @param {number} value
+ * @returns {string}
+ */
+export function smallDecimals(value) {
+  return Math.abs(value) < 0.005 ? number(value) : decimals(value);
 }
 
 /**
