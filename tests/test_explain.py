@@ -3,6 +3,7 @@
 import json
 from pathlib import Path
 
+import keras
 import numpy as np
 import pytest
 from lens_models import SIZE, photos, residual
@@ -92,3 +93,37 @@ def _run(*arguments: str) -> int:
     with pytest.raises(SystemExit) as stopped:
         main(arguments)
     return int(stopped.value.code or 0)
+
+
+def test_any_keras_model_is_explained_from_its_file(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    layers = keras.layers
+    model = keras.Sequential(
+        [keras.Input((SIZE, SIZE, 3)), layers.Conv2D(4, 3, activation="relu"), layers.Flatten(),
+         layers.Dense(1, activation="sigmoid")]
+    )  # fmt: skip
+    model.save(tmp_path / "mine.keras")
+    write_photo(tmp_path / "dark.png", 0.1)
+    page, arguments = (
+        tmp_path / "page.html",
+        ["explain", str(tmp_path / "dark.png"), "--out", str(tmp_path / "page.html")],
+    )
+    file = ["--model", str(tmp_path / "mine.keras"), "--divide-by", "255"]
+    assert _run(*arguments, *file, "--classes", "cats,dogs") == 0
+    text = page.read_text()
+    assert _run(*arguments, *file, "--classes", "cats, dogs") == 0
+    assert page.read_text() == text
+    data = json.loads(text.split('id="page-data">')[1].split("</script>")[0])
+    assert (data["classes"], data["temperature"]) == (["cats", "dogs"], 1.0)
+    pixels = np.asarray(Image.open(tmp_path / "dark.png").resize((SIZE, SIZE), Image.Resampling.BILINEAR)) / 255
+    chance = float(np.asarray(model(pixels[np.newaxis].astype(np.float32)))[0, 0])
+    assert data["photos"][0]["probabilities"] == pytest.approx([1 - chance, chance], abs=1e-3)
+    capsys.readouterr()
+    for wrong, words in (
+        ([*file, "--classes", "cats"], "Expected 2 different names of classes"),
+        (["--model", str(tmp_path / "other.keras")], "which is not there"),
+        (["--model", "data/model", "--classes", "a,b"], "with a Keras file only"),
+    ):
+        assert _run(*arguments, *wrong) == 1
+        told = capsys.readouterr().err
+        assert words in told
+        assert told.count("\n") == 1

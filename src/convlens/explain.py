@@ -1,8 +1,8 @@
 """The command `convlens explain`: a page of feature maps for photos, by any model. Light to import, as `--help` is."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -11,15 +11,29 @@ from convlens.errors import ConvLensError
 from convlens.outside.commands import model_option
 
 if TYPE_CHECKING:
+    from keras import Model
+
     from convlens.stages.report_maps import MapResults
     from convlens.stages.report_photos import Choice, Unreadable
 
 MAX_FILTERS = 256
+KERAS_FILES = (".keras", ".h5", ".hdf5")
+CARD = "card.json"
 
 
 @click.command()
 @click.argument("photos", nargs=-1, required=True, metavar="PHOTO...", type=click.Path(path_type=Path))
 @model_option
+@click.option(
+    "--classes", metavar="NAMES", help="Of a Keras file: its classes in the order of its answers, as in cats,dogs."
+)
+@click.option(
+    "--divide-by",
+    default=1.0,
+    type=click.FloatRange(min=0, min_open=True),
+    metavar="NUMBER",
+    help="Of a Keras file: what its photos were divided by outside of the model, such as 255.",
+)
 @click.option(
     "--out",
     default=Path("explanation.html"),
@@ -30,48 +44,46 @@ MAX_FILTERS = 256
 )
 @click.option("--max-filters", default=MAX_FILTERS, show_default=True, type=click.IntRange(min=1), metavar="NUMBER",
               help="Filters shown per layer.")  # fmt: skip
-def explain(photos: Sequence[Path], model: str, out: Path, max_filters: int) -> None:
+def explain(
+    photos: Sequence[Path], model: str, classes: str | None, divide_by: float, out: Path, max_filters: int
+) -> None:
     """Show what a network sees in each PHOTO: its answer, where that comes from, and every feature map.
 
     Named boxes in a regions.csv beside a photo (path, region, left, top, right, bottom) are measured too. A photo that
-    cannot be read is told on the page, the others are shown.
+    cannot be read is told on the page, the others are shown. MODEL may also be any Keras model: a .keras or .h5 file.
     """
     from convlens.stages.outputs import write_text
 
     if not out.absolute().parent.is_dir():
         raise ConvLensError(f"Expected a folder for --out. Received: {out}, whose folder is not there.")
     with hold_stderr():
-        made = explain_photos(photos, model, max_filters=max_filters)
+        network, card = _open(model, classes.split(",") if classes else None, divide_by)
+        made = explain_photos(photos, network, card, max_filters=max_filters)
     write_text(out, made.page)
     click.echo(f"{made.num_photos} of {len(photos)} photos are in {out}. Open it in a browser.")
 
 
-def explain_photos(photos: Sequence[Path], model: str, *, max_filters: int = MAX_FILTERS) -> "MapResults":
+def explain_photos(
+    photos: Sequence[Path], network: "Model", card: Mapping[str, Any], *, max_filters: int = MAX_FILTERS
+) -> "MapResults":
     """Make the page of feature maps for photos.
 
     Args:
         photos: paths.
-        model: address, as for `convlens predict`.
+        network: the model.
+        card: its classes, and how it takes photos and answers, as `train` writes it.
         max_filters: filters shown per layer.
 
     Raises:
-        ConvLensError: no such model, a model without its network's file, or no photo that can be read.
+        ConvLensError: no photo that can be read, or a model that cannot be opened.
     """
     from convlens.lens.lens import open_lens
     from convlens.network.inference import answer_settings
-    from convlens.network.model_files import load_trained_model
-    from convlens.outside.model import open_with_profile
     from convlens.stages.report_maps import Material, make_maps
 
-    opened = open_with_profile(model)
-    if opened.folder is None:
-        raise ConvLensError(
-            f"Expected a model with its network's file. Received: '{model}', packed without. Register it anew."
-        )
-    card = opened.classifier.card
     choices, unreadable = _read_photos(photos, card)
     return make_maps(
-        open_lens(load_trained_model(opened.folder)),
+        open_lens(network),
         choices,
         Material(),
         classes=tuple(card["classes"]),
@@ -82,7 +94,33 @@ def explain_photos(photos: Sequence[Path], model: str, *, max_filters: int = MAX
     )
 
 
-def _read_photos(photos: Sequence[Path], card: dict[str, object]) -> "tuple[list[Choice], list[Unreadable]]":
+def _open(model: str, classes: Sequence[str] | None, divide_by: float) -> "tuple[Model, Mapping[str, Any]]":
+    """A network and its card, by the address of a model or from a file of Keras."""
+    path = Path(model)
+    if path.with_name(CARD).is_file() and path.suffix in KERAS_FILES:  # the file of a model of ConvLens
+        model = str(path.parent)
+    elif path.suffix in KERAS_FILES:
+        from convlens.outside.keras_file import open_keras_file
+
+        return open_keras_file(path, classes, divide_by=divide_by)
+    if classes or divide_by != 1:
+        raise ConvLensError(f"Expected --classes and --divide-by with a Keras file only. Received: --model {model}.")
+    return _open_registered(model)
+
+
+def _open_registered(model: str) -> "tuple[Model, Mapping[str, Any]]":
+    from convlens.network.model_files import load_trained_model
+    from convlens.outside.model import open_with_profile
+
+    opened = open_with_profile(model)
+    if opened.folder is None:
+        raise ConvLensError(
+            f"Expected a model with its network's file. Received: '{model}', packed without. Register it anew."
+        )
+    return load_trained_model(opened.folder), opened.classifier.card
+
+
+def _read_photos(photos: Sequence[Path], card: Mapping[str, Any]) -> "tuple[list[Choice], list[Unreadable]]":
     from convlens.classifier import load_by_card
     from convlens.photos.loader import PhotoError
     from convlens.stages.report_photos import Choice, Unreadable
@@ -99,7 +137,7 @@ def _read_photos(photos: Sequence[Path], card: dict[str, object]) -> "tuple[list
     return read, failed
 
 
-def _regions(photo: Path, card: dict[str, object]) -> "dict[str, tuple[float, float, float, float]]":
+def _regions(photo: Path, card: Mapping[str, Any]) -> "dict[str, tuple[float, float, float, float]]":
     """Boxes of a photo from regions.csv beside it."""
     from convlens.photos.loader import LoaderSettings
     from convlens.stages.report_regions import find_own_regions

@@ -183,8 +183,8 @@ def test_any_activation_is_shown_before_and_after(activation: str) -> None:
 def test_activations_and_units_are_named_in_words() -> None:
     layers = keras.layers
     model = keras.Sequential(
-        [keras.Input((8, 8, 3)), layers.Conv2D(3, 3, activation="hard_silu"), layers.Conv2D(3, 3, activation="log_sigmoid"),
-         layers.Flatten(), layers.Dense(1000), layers.Dense(1)]
+        [keras.Input((8, 8, 3)), layers.Conv2D(3, 3, activation="hard_silu"),
+         layers.Conv2D(3, 3, activation="log_sigmoid"), layers.Flatten(), layers.Dense(1000), layers.Dense(1)]
     )  # fmt: skip
     lens = open_lens(model)
     assert [step.label for step in lens.steps] == ["convolution", "hard SiLU", "convolution", "log sigmoid"]

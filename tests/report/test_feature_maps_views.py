@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from map_pages import page_inputs, page_text
+from page_visits import Visit, text_of
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome", "chrome"))), None)
 AXE = Path(__file__).parents[2] / "tools/page/node_modules/axe-core/axe.min.js"
@@ -14,33 +15,6 @@ TABS = ("answer", "filters", "filter", "cell", "place", "regions", "bench", "tru
 EVERY = 8  # filters shown of a layer: all of them, so that the page can run the network
 sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed; it drives the browser.")
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="No Chromium or Chrome here; the page is opened with it.")
-
-
-class Visit:
-    """The page in one tab of the browser, with everything it asked for and complained about."""
-
-    def __init__(self, browser: Any, path: Path, **options: Any) -> None:
-        self.path = path
-        self.page = browser.new_page(viewport={"width": 1280, "height": 900}, **options)
-        self.page.set_default_timeout(10_000)
-        self.complaints: list[str] = []
-        self.requests: list[str] = []
-        self.page.on("console", lambda message: self.complaints.append(message.text))
-        self.page.on("pageerror", lambda error: self.complaints.append(str(error)))
-        self.page.on("request", lambda request: self.requests.append(request.url))
-
-    def open(self, state: str = "") -> Any:
-        """Load the page at a state of its address."""
-        tab = dict(part.split("=") for part in state.split("&") if part).get("tab", "answer")
-        self.page.goto("about:blank")
-        self.page.goto(f"{self.path.as_uri()}#{state}")
-        self.page.wait_for_selector(f"html[data-ready={tab}]", state="attached")
-        return self.page
-
-    def turn(self, tab: str) -> None:
-        """Press a tab and wait for its view."""
-        self.page.click(f"#tab-{tab}")
-        self.page.wait_for_selector(f"html[data-ready={tab}]", state="attached")
 
 
 @pytest.fixture(scope="module")
@@ -61,10 +35,6 @@ def path(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def visit(browser: Any, path: Path) -> Visit:
     return Visit(browser, path)
-
-
-def _text(page: Any, selector: str) -> str:
-    return " ".join(str(page.locator(selector).first.inner_text()).split())
 
 
 def test_every_view_opens_without_a_complaint_or_a_request(visit: Visit) -> None:
@@ -112,11 +82,11 @@ def test_tabs_answer_to_keys_and_the_address_keeps_them(visit: Visit) -> None:
 
 def test_photos_are_chosen_with_arrow_keys(visit: Visit) -> None:
     page = visit.open()
-    assert _text(page, "#view-answer .big") == "Cats 80 %"
+    assert text_of(page, "#view-answer .big") == "Cats 80 %"
     page.focus(".photo-choice[aria-checked=true]")
     page.keyboard.press("ArrowRight")
     page.wait_for_selector("#view-answer .badge.failed")
-    assert _text(page, "#view-answer .badge") == "wrong: it is dogs"
+    assert text_of(page, "#view-answer .badge") == "wrong: it is dogs"
     assert page.evaluate("document.activeElement.getAttribute('aria-checked')") == "true"
 
 
@@ -127,7 +97,7 @@ def test_a_tile_opens_by_key_and_closes_by_escape(visit: Visit) -> None:
     page.keyboard.press("ArrowRight")
     page.keyboard.press("Enter")
     page.wait_for_selector("#block-0 .tile[aria-selected=true]")
-    assert _text(page, ".map-title").endswith(f"filter {second}")
+    assert text_of(page, ".map-title").endswith(f"filter {second}")
     page.click("#viewer .previous")
     page.wait_for_function(f"document.querySelector('.map-title').textContent.endsWith('filter {first}')")
     page.keyboard.press("Escape")
@@ -145,13 +115,13 @@ def test_a_cell_is_worked_out_where_the_pointer_is_and_by_keys(visit: Visit) -> 
     page.focus(".map-canvas")
     page.keyboard.press("ArrowDown")
     page.wait_for_function(f"{caption}.textContent.includes('Row 3, column 1')")
-    assert "The same" in _text(page, "#view-cell .check")
+    assert "The same" in text_of(page, "#view-cell .check")
     assert page.locator("#view-cell .chain li").count() == len(block["steps"]) + bool(block["arithmetic"]["bias"])
 
 
 def test_a_place_names_its_filters(visit: Visit) -> None:
     page = visit.open("tab=place&point=3,5")
-    assert "Row 5, column 3" in _text(page, "#view-place .readout")
+    assert "Row 5, column 3" in text_of(page, "#view-place .readout")
     page.focus("#view-place .stage")
     page.keyboard.press("Shift+ArrowRight")
     page.wait_for_function("document.querySelector('#view-place .readout').textContent.includes('Row 5, column 4')")
@@ -181,7 +151,7 @@ def test_a_box_is_drawn_by_pointer_moved_by_keys_and_typed(visit: Visit) -> None
     page.wait_for_function(
         "document.querySelector('.region-words').textContent.includes('19 random boxes of the same size')"
     )
-    assert _text(page, "#view-regions .region-words").startswith("Your box covers 16 % of the photo. Covered,")
+    assert text_of(page, "#view-regions .region-words").startswith("Your box covers 16 % of the photo. Covered,")
 
 
 def test_the_address_keeps_the_part_and_the_step_that_is_worked_out(visit: Visit) -> None:
@@ -194,7 +164,7 @@ def test_the_address_keeps_the_part_and_the_step_that_is_worked_out(visit: Visit
     page.locator("#view-cell .choice", has_text="convolution").first.click()
     page.wait_for_function("location.hash.includes('step=0')")
     page = visit.open("tab=cell&step=0")
-    assert "worked out here, like this whole map" in _text(page, "#view-cell .check")
+    assert "worked out here, like this whole map" in text_of(page, "#view-cell .check")
     assert page.locator("#view-cell .chain li").count() == 1
 
 
@@ -213,11 +183,11 @@ def test_the_bench_computes_what_the_lecture_says(visit: Visit) -> None:
     page = visit.open("tab=bench")
     bench = page.locator("#view-bench .card").first
     bench.locator("[role=grid]").nth(1).locator("td").nth(5).hover()
-    assert "10·1 + 0·(−1) + 10·1 + 0·(−1) + 10·1 + 0·(−1) = 30" in _text(page, "#view-bench .lecture-readout")
+    assert "10·1 + 0·(−1) + 10·1 + 0·(−1) + 10·1 + 0·(−1) = 30" in text_of(page, "#view-bench .lecture-readout")
     bench.locator(".choice", has_text="Turned").click()
     page.wait_for_function("document.querySelector('#view-bench .lecture-readout').textContent.includes('= 0.')")
     bench.locator("[aria-label=Stride] .choice", has_text="3").click()
-    assert "⌊(6 + 2·0 − 3) / 3⌋ + 1 = 2" in _text(page, "#view-bench .formula")
+    assert "⌊(6 + 2·0 − 3) / 3⌋ + 1 = 2" in text_of(page, "#view-bench .formula")
 
 
 def test_the_page_lives_in_a_sandbox_without_storage_or_address(browser: Any, path: Path, tmp_path: Path) -> None:
@@ -247,28 +217,3 @@ def test_no_view_is_wider_than_the_screen(browser: Any, path: Path, width: int) 
         visit.turn(tab)
         assert page.evaluate("document.documentElement.scrollWidth") == width, tab
     page.close()
-
-
-def test_paper_says_what_is_shown_and_has_no_buttons(browser: Any, path: Path) -> None:
-    visit = Visit(browser, path)
-    page = visit.open()
-    page.emulate_media(media="print")
-    page.set_viewport_size({"width": 690, "height": 980})  # A4 within its margins
-    for tab, shown in (("filter", ".picker select"), ("cell", ".picker select"), ("place", ".place-head h3")):
-        page.evaluate("(tab) => document.getElementById(`tab-${tab}`).click()", tab)
-        page.wait_for_selector(f"html[data-ready={tab}]", state="attached")
-        view = f"#view-{tab}"
-        assert page.locator(f"{view} {shown}").first.is_visible(), tab
-        assert page.locator(f"{view} :is(.turner, .pill):visible").count() == 0, tab
-        assert page.locator(f"{view} .choice:visible").evaluate_all("all => all.map(one => one.ariaChecked)") in (
-            [], ["true"]), tab  # fmt: skip
-        assert page.evaluate("document.documentElement.scrollWidth") == 690, tab
-    page.close()
-
-
-def test_numbers_say_how_many_photos_they_are_of(visit: Visit) -> None:
-    page = visit.open("tab=filter")
-    num = page_inputs(max_filters=EVERY).encoded_blocks[0]["facts"]["numProfilePhotos"]
-    assert f"How often each value occurs on {num} held-out photos" in _text(page, "#view-filter .card-main")
-    visit.turn("place")
-    assert "here, as a share of its highest on" in _text(page, "#view-place .split-stage .note")

@@ -44,8 +44,9 @@ class Head:
 def find_head(graph: Graph) -> Head:
     """The logits of a graph: the values before its last sigmoid or softmax.
 
-    A dense layer with a fused activation is called again without it. Where the answer comes from something else, its
-    values are taken as probabilities.
+    A dense layer with a fused activation is called again without it. What a dense layer without one gives are logits
+    (`from_logits=True` of Keras's losses). Where the answer comes from something else, its values are taken as
+    probabilities.
     """
     last = next(call for call in reversed(graph.calls) if call.output is graph.answer)
     if _final_activation(last):
@@ -53,6 +54,8 @@ def find_head(graph: Graph) -> Head:
             return Head(last.inputs[0], last.inputs[0])
         layer = _linear(last)
         return Head(layer(last.inputs[0]), last.inputs[0], layer)
+    if last.kind == "Dense" and last.layer.activation is keras.activations.linear:
+        return Head(graph.answer, graph.answer)
     return Head(operate(_undo, graph.answer), graph.answer)
 
 

@@ -19,7 +19,7 @@ KINDS = {
     "Concatenate": "concatenation", "Resizing": "resize", "Rescaling": "rescale", "Dense": "dense",
     "Flatten": "flatten", "Dropout": "dropout", "GlobalAveragePooling2D": "global average",
     "GlobalMaxPooling2D": "global maximum", "ZeroPadding2D": "zero padding",
-    "Multiply": "product", "Flip": "channels reversed", "Cropping2D": "cropping",
+    "Multiply": "product", "Cast": "change of type", "Flip": "channels reversed", "Cropping2D": "cropping",
 }  # fmt: skip
 
 ACTIVATIONS = {

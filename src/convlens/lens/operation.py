@@ -5,6 +5,7 @@ user's network may have such names already: given by hand, or by the process tha
 """
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import keras
@@ -13,14 +14,22 @@ import keras
 class LensOperation(keras.layers.Layer):
     """A function of tensors as a layer; Keras numbers the names of these, so that each is the only one."""
 
-    def __init__(self, function: Callable[..., Any]) -> None:
+    def __init__(self, function: Callable[..., Any], name: str | None = None) -> None:
         """Take what `call` shall do."""
-        super().__init__(autocast=False)
+        super().__init__(name=name, autocast=False)
         self._function = function
 
     def call(self, tensor: Any) -> Any:
         """What the function gives."""
         return self._function(tensor)
+
+
+class Cast(LensOperation):
+    """Values as numbers of another type."""
+
+    def __init__(self, dtype: str, name: str) -> None:
+        """Take the type, and a name that nothing in the graph has."""
+        super().__init__(partial(keras.ops.cast, dtype=dtype), name)
 
 
 def operate(function: Callable[..., Any], tensor: Any) -> Any:

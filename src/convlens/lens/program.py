@@ -11,6 +11,7 @@ from convlens.lens.blocks import SILENT, normalisation
 from convlens.lens.fields import layer_windows
 from convlens.lens.forward import Scorer, multiplications
 from convlens.lens.kernels import is_relu
+from convlens.lens.sources import is_widening
 from convlens.lens.walk import Call
 
 MAX_DENSE_VALUES = 100_000
@@ -95,7 +96,7 @@ class _Writer:
 
     def _add(self, call: Call) -> None:
         inputs = tuple(self.places[id(tensor)] for tensor in call.inputs)
-        if call.kind in SILENT | {"Cast"}:
+        if call.kind in SILENT or is_widening(call):
             self.places[id(call.output)] = inputs[0]
             return
         if call.kind == "Dense":

@@ -55,10 +55,15 @@ def trace_source(tensor: Any, makers: Mapping[int, Call], steps: Mapping[int, st
     return _follow(call, known)
 
 
+def is_widening(call: Call) -> bool:
+    """Whether a layer only gives its values as real numbers; as whole numbers they would be cut off."""
+    return call.kind == "Cast" and "float" in str(call.output.dtype)
+
+
 def _follow(call: Call, known: Sequence[Source]) -> Source | str:
     source = known[0]
     padded = any(part.top or part.left for part in known)
-    if call.kind in SILENT | {"Cast"}:
+    if call.kind in SILENT or is_widening(call):
         return source
     if call.kind == "ZeroPadding2D" and not padded:
         (top, _), (left, _) = call.layer.padding

@@ -8,13 +8,12 @@ models need not have: then a copy of the layer stands in the graph.
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from functools import partial
 from typing import Any
 
 import keras
 
 from convlens.errors import ConvLensError
-from convlens.lens.operation import operate
+from convlens.lens.operation import Cast
 
 START = "photo"
 CONVOLUTIONS = ("Conv2D", "DepthwiseConv2D", "SeparableConv2D")
@@ -82,7 +81,7 @@ def walk_model(model: keras.Model) -> Graph:
     Raises:
         ConvLensError: the model has several inputs or answers, is not built, or is no graph (a subclassed model).
     """
-    _require_one(model)
+    require_photos(model)
     shape, dtype = model.inputs[0].shape, model.inputs[0].dtype
     start = keras.Input(batch_shape=(None, *shape[1:]), dtype=dtype, name=START)
     notes = _Notes()
@@ -90,7 +89,12 @@ def walk_model(model: keras.Model) -> Graph:
     return Graph(start, tuple(notes.calls), answer)
 
 
-def _require_one(model: keras.Model) -> None:
+def require_photos(model: keras.Model) -> None:
+    """Make sure that a model is a graph with one input, photos of one size, and one answer.
+
+    Raises:
+        ConvLensError: it is not.
+    """
     inputs, outputs = getattr(model, "inputs", None) or [], getattr(model, "outputs", None) or []
     if not inputs or not _is_graph(model):
         raise ConvLensError(
@@ -116,8 +120,9 @@ def _is_graph(layer: Any) -> bool:
 
 def _enter(model: keras.Model, tensors: Any, *, prefix: str, notes: _Notes) -> Any:
     """Call every layer of a model on `tensors`, noting each call; gives the model's output tensors."""
-    flat = [_cast(tensor, known.dtype) for tensor, known in zip(keras.tree.flatten(tensors), model.inputs, strict=True)]
     visit = _visitor(prefix, notes)
+    given = zip(keras.tree.flatten(tensors), model.inputs, strict=True)
+    flat = [_cast(tensor, known.dtype, visit=visit, notes=notes) for tensor, known in given]
     if isinstance(model, keras.Sequential):
         tensor = flat[0]
         for layer in model.layers:
@@ -174,9 +179,9 @@ def _own(layer: Any, notes: _Notes) -> Any:
     return notes.copies[id(layer)]
 
 
-def _cast(tensor: Any, dtype: str) -> Any:
-    """What a model does with an input of another type before its first layer."""
-    return tensor if tensor.dtype == dtype else operate(partial(keras.ops.cast, dtype=dtype), tensor)
+def _cast(tensor: Any, dtype: str, *, visit: Callable[..., Any], notes: _Notes) -> Any:
+    """What a model does with an input of another type before its first layer, as a call of its own."""
+    return tensor if tensor.dtype == dtype else visit(Cast(dtype, f"cast_to_{dtype}_{len(notes.calls)}"), tensor)
 
 
 def _has_fused_activation(layer: Any) -> bool:

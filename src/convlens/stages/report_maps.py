@@ -9,12 +9,13 @@ import keras
 import numpy as np
 import pandas as pd
 
+from convlens.lens.adoption import name_logits
 from convlens.lens.atlas import Atlas, Sample, measure_atlas
 from convlens.lens.forward import Scorer
 from convlens.lens.lens import Lens
 from convlens.lens.program import find_program
 from convlens.lens.saliency import choose_cam
-from convlens.network.inference import apply_temperature, predict_logits
+from convlens.network.inference import LOGITS, apply_temperature, predict_logits
 from convlens.report.feature_maps import FeatureMapInputs, count_filters, render_feature_maps
 from convlens.report.feature_maps_arithmetic import encode_arithmetic, encode_kernels
 from convlens.report.feature_maps_encode import compact_json, encode_blocks
@@ -105,13 +106,14 @@ def make_maps(lens: Lens, choices: Sequence[Choice], material: Material, **wante
         ConvLensError: the opened model does not answer as the model does.
     """
     settings = Wanted(**wanted)
+    scorer = Scorer(lens, settings.temperature)
     answer = partial(
         _answer,
-        lens.model,
+        name_logits(scorer, LOGITS),
         views={"mirror": settings.mirror, "center_crop": settings.center_crop},
         temperature=settings.temperature,
     )
-    found = gather_page(Scorer(lens, settings.temperature), choices, material, settings, answer)
+    found = gather_page(scorer, choices, material, settings, answer)
     atlas, shown = found.atlas, found.shown
     tables = {"filters.csv": filter_table(atlas), "regions.csv": region_table(atlas),
               "region_filters.csv": region_filter_table(atlas), "trust.csv": trust_table(atlas)}  # fmt: skip

@@ -1,0 +1,35 @@
+"""The feature-map page in one tab of the browser."""
+
+from pathlib import Path
+from typing import Any
+
+
+class Visit:
+    """The page in one tab of the browser, with everything it asked for and complained about."""
+
+    def __init__(self, browser: Any, path: Path, **options: Any) -> None:
+        self.path = path
+        self.page = browser.new_page(viewport={"width": 1280, "height": 900}, **options)
+        self.page.set_default_timeout(10_000)
+        self.complaints: list[str] = []
+        self.requests: list[str] = []
+        self.page.on("console", lambda message: self.complaints.append(message.text))
+        self.page.on("pageerror", lambda error: self.complaints.append(str(error)))
+        self.page.on("request", lambda request: self.requests.append(request.url))
+
+    def open(self, state: str = "") -> Any:
+        """Load the page at a state of its address."""
+        tab = dict(part.split("=") for part in state.split("&") if part).get("tab", "answer")
+        self.page.goto("about:blank")
+        self.page.goto(f"{self.path.as_uri()}#{state}")
+        self.page.wait_for_selector(f"html[data-ready={tab}]", state="attached")
+        return self.page
+
+    def turn(self, tab: str) -> None:
+        """Press a tab and wait for its view."""
+        self.page.click(f"#tab-{tab}")
+        self.page.wait_for_selector(f"html[data-ready={tab}]", state="attached")
+
+
+def text_of(page: Any, selector: str) -> str:
+    return " ".join(str(page.locator(selector).first.inner_text()).split())
