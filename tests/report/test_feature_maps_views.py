@@ -47,12 +47,13 @@ def test_every_view_opens_without_a_complaint_or_a_request(visit: Visit) -> None
     assert (visit.complaints, outside) == ([], [])
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_every_view_is_accessible(browser: Any, path: Path, scheme: str) -> None:
+@pytest.mark.parametrize(("scheme", "width"), [("light", 1280), ("light", 320), ("dark", 1280)])
+def test_every_view_is_accessible(browser: Any, path: Path, scheme: str, width: int) -> None:
     if not AXE.is_file():
         pytest.skip("axe-core is not installed; `npm ci --prefix tools/page` does it.")
     visit = Visit(browser, path, color_scheme=scheme, reduced_motion="reduce")
     page = visit.open()
+    page.set_viewport_size({"width": width, "height": 900})
     page.add_script_tag(path=AXE)
     found = []
     rules = {"runOnly": ["color-contrast"]} if scheme == "dark" else {}  # the rest is the same in the dark

@@ -105,6 +105,7 @@ export class TrustView {
       for (const text of [`${pixels} px`, percent(shift.same[i]), pointsSize(shift.change[i])]) row.append(make("td", "", text));
     });
     const scroll = make("div", "scroll plain");
+    Object.assign(scroll, { tabIndex: 0, role: "group", ariaLabel: "Answers of moved photos" });
     scroll.append(table);
     return this.card("Move the photo a little", "The answer should not depend on where in the frame the animal is. A network that always says the same would score 100\u00a0%, so read this beside its accuracy.", scroll);
   }
