@@ -37,7 +37,7 @@ python=$("${PYTHON:-python3}" -c 'import os, sys; print(os.path.realpath(sys.exe
 
 lay_out_path() { # links to the few programs there are
     mkdir -p "$folder/bin" "$folder/home" "$folder/tmp"
-    for tool in [ awk base64 basename bash cat chmod cksum cp cut date df diff dirname du echo env expand expr false \
+    for tool in [ awk base64 basename bash cat chmod chown cksum cp cut date df diff dirname du echo env expand expr false \
         find getconf git grep gzip head hostname id kill ln ls make md5sum mkdir mktemp mv nproc printf ps pwd readlink \
         realpath rm rmdir sed seq sh sha256sum sleep sort stat tail tar tee test timeout touch tr true uname uniq wc \
         which xargs; do
