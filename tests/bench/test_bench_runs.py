@@ -8,11 +8,12 @@ from bench_params import small_params
 from photo_files import ROOT, write_classes
 
 from convlens.bench import commands
-from convlens.bench.contestants import CONTESTANTS, TITLES, measure_peaks
+from convlens.bench.contestants import CONTESTANTS, measure_peaks
 from convlens.bench.data import bench_data, check_targets
 from convlens.bench.data_contestants import WAYS
 from convlens.bench.tables import format_data, format_train
 from convlens.bench.train import DEFAULT_NAMES, bench_train
+from convlens.bench.training_task import TITLES
 from convlens.cli import main
 
 PEAKS = {"float32": 2e11, "bfloat16": 4e11}

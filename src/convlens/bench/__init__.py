@@ -1,1 +1,1 @@
-"""Measurements against what one would write instead: `convlens bench train` and `convlens bench data`."""
+"""Measurements: ConvLens beside what one would write instead, and how good a recipe is (`convlens bench`)."""

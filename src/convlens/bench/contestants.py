@@ -1,36 +1,11 @@
 """The contestants by name. Light to import: what a contestant needs is loaded in its own process."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
-from pathlib import Path
 
 from convlens.bench.curves import Training
-from convlens.bench.photo_lists import BenchPhotos
+from convlens.bench.training_task import TrainingTask
 from convlens.environment import hold_stderr
 from convlens.params import Params
-
-LECTURE_SIZE = 150
-
-
-@dataclass(frozen=True)
-class TrainingTask:
-    """What every contestant of `bench train` gets.
-
-    Attributes:
-        photos: the files and their split.
-        links: folder with `train` and `held_out`, class folders of links to the same files.
-        workspace: folder for what a contestant writes.
-        params: all of params.yaml.
-        seconds: of training, the budget.
-        lecture_size: side of the photos in pixels for the lecture's network.
-    """
-
-    photos: BenchPhotos
-    links: Path
-    workspace: Path
-    params: Params
-    seconds: float
-    lecture_size: int = LECTURE_SIZE
 
 
 def measure_peaks(params: Params) -> dict[str, float]:
@@ -80,10 +55,4 @@ CONTESTANTS: dict[str, Callable[[TrainingTask], Training]] = {
     "keras-cached": train_keras_cached,
     "classic": train_classic,
     "residual": train_residual,
-}
-TITLES = {
-    "keras": "Keras, lecture code",
-    "keras-cached": "Keras with cache()",
-    "classic": "ConvLens classic",
-    "residual": "ConvLens residual",
 }

@@ -7,12 +7,12 @@ from pathlib import Path
 import numpy as np
 
 from convlens.bench.clock import Clock, is_spent
-from convlens.bench.contestants import TITLES, TrainingTask
 from convlens.bench.curves import Point, Training
 from convlens.bench.flops import TRAINING, count_flops
 from convlens.bench.photo_lists import Listed
 from convlens.bench.processes import peak_memory
 from convlens.bench.reading import open_array, write_array
+from convlens.bench.training_task import TITLES, TrainingTask
 from convlens.network.architectures import build_body
 from convlens.network.batches import count_steps
 from convlens.network.checkpoints import Checkpoint

@@ -7,10 +7,10 @@ import tensorflow as tf
 from keras import layers
 
 from convlens.bench.clock import Clock, is_spent
-from convlens.bench.contestants import TITLES, TrainingTask
 from convlens.bench.curves import Point, Training
 from convlens.bench.flops import TRAINING, count_flops
 from convlens.bench.processes import peak_memory
+from convlens.bench.training_task import TITLES, TrainingTask
 from convlens.network.runtime import prepare_runtime
 from convlens.progress import say
 

@@ -6,12 +6,13 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from convlens.bench.contestants import CONTESTANTS, LECTURE_SIZE, TITLES, TrainingTask, measure_peaks
+from convlens.bench.contestants import CONTESTANTS, measure_peaks
 from convlens.bench.curves import Training, time_to_accuracy
 from convlens.bench.machine import describe_machine
 from convlens.bench.photo_lists import BenchPhotos
 from convlens.bench.processes import in_new_process
 from convlens.bench.sources import gather_photos, link_photos
+from convlens.bench.training_task import LECTURE_SIZE, TITLES, TrainingTask
 from convlens.metrics.intervals import wilson_interval
 from convlens.params import Params
 from convlens.progress import say
