@@ -3,7 +3,6 @@
 import json
 import shutil
 import subprocess
-from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import cache
 from io import BytesIO
@@ -21,7 +20,6 @@ from convlens.report.feature_maps_over_time import OverTime, ShownLayer, answer_
 from convlens.report.feature_maps_over_time_pictures import draw_epochs
 
 NODE = shutil.which("node")
-CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome", "chrome"))), None)
 AXE = Path(__file__).parents[2] / "tools/page/node_modules/axe-core/axe.min.js"
 FORMED = {"conv_1": np.array([0, 1, 3]), "conv_2": np.array([2, 2])}  # filter 2 of conv_1 is dead in the end
 
@@ -149,17 +147,6 @@ def test_the_page_reads_back_what_was_measured(tmp_path: Path) -> None:
     )
     assert words.endswith("1 dead, filters fire on 50 % of photos on average.")
     assert read["filters"] == ["formed by epoch 4", "formed by epoch 1"]
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed.")
-    if CHROMIUM is None:
-        pytest.skip("No Chromium or Chrome here; the page is opened with it.")
-    with sync_api.sync_playwright() as playwright:
-        started = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox", "--disable-gpu"])
-        yield started
-        started.close()
 
 
 def test_the_slider_moves_by_keys_and_the_view_is_accessible(browser: Any, tmp_path: Path) -> None:

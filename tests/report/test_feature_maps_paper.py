@@ -1,7 +1,5 @@
 """The feature-map page on paper, and what its numbers say they are of."""
 
-import shutil
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -9,18 +7,7 @@ import pytest
 from map_pages import page_inputs, page_text
 from page_visits import Visit, text_of
 
-CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome", "chrome"))), None)
 EVERY = 8  # filters shown of a layer: all of them
-sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed; it drives the browser.")
-pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="No Chromium or Chrome here; the page is opened with it.")
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    with sync_api.sync_playwright() as playwright:
-        started = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox", "--disable-gpu"])
-        yield started
-        started.close()
 
 
 @pytest.fixture(scope="module")

@@ -1,7 +1,5 @@
 """The page under real keys and a real pointer, in Chromium: every view, its accessibility, and the sandbox."""
 
-import shutil
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -9,20 +7,9 @@ import pytest
 from map_pages import page_inputs, page_text
 from page_visits import Visit, text_of
 
-CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome", "chrome"))), None)
 AXE = Path(__file__).parents[2] / "tools/page/node_modules/axe-core/axe.min.js"
 TABS = ("answer", "filters", "filter", "cell", "place", "regions", "bench", "trust", "layers")
 EVERY = 8  # filters shown of a layer: all of them, so that the page can run the network
-sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed; it drives the browser.")
-pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="No Chromium or Chrome here; the page is opened with it.")
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    with sync_api.sync_playwright() as playwright:
-        started = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox", "--disable-gpu"])
-        yield started
-        started.close()
 
 
 @pytest.fixture(scope="module")

@@ -1,7 +1,5 @@
 """The page of two networks, from painted values: what it says, and what a browser, axe and paper make of it."""
 
-import shutil
-from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
@@ -14,7 +12,6 @@ from page_reader import Page
 from convlens.report.filters_compare import render_filters
 from convlens.report.filters_compare_values import ChangedAnswer, ComparedFilters, FilterTile, LayerTiles
 
-CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome", "chrome"))), None)
 AXE = Path(__file__).parents[2] / "tools/page/node_modules/axe-core/axe.min.js"
 NUM_PHOTOS = 30
 
@@ -94,17 +91,6 @@ def test_networks_without_convolutions_and_without_answers_say_so() -> None:
     assert "One of the two networks has no convolution." in words
     assert "Answers not compared" in words
     assert "Side by side" not in words
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed; it drives the browser.")
-    if CHROMIUM is None:
-        pytest.skip("No Chromium or Chrome here; the page is opened with it.")
-    with api.sync_playwright() as playwright:
-        started = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox", "--disable-gpu"])
-        yield started
-        started.close()
 
 
 @pytest.mark.parametrize(("scheme", "width"), [("light", 1280), ("dark", 500)])
