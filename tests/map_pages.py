@@ -13,6 +13,7 @@ from convlens.report.feature_maps import FeatureMapInputs, render_feature_maps
 from convlens.stages.report_maps import Gathered, Material, Wanted, gather_page
 from convlens.stages.report_photos import Choice
 
+EVERY = 8  # filters shown of a layer: all of them, so that the page can run the network
 ANSWERS = ([0.8, 0.2], [0.9, 0.1])
 BOXES = {"left_ear": (2.0, 2.0, 9.0, 8.0), "tongue": (10.0, 14.0, 16.0, 20.0)}
 

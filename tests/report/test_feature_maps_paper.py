@@ -3,23 +3,8 @@
 from pathlib import Path
 from typing import Any
 
-import pytest
-from map_pages import page_inputs, page_text
+from map_pages import EVERY, page_inputs
 from page_visits import Visit, text_of
-
-EVERY = 8  # filters shown of a layer: all of them
-
-
-@pytest.fixture(scope="module")
-def path(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    written = tmp_path_factory.mktemp("page") / "feature_maps.html"
-    written.write_text(page_text(max_filters=EVERY), encoding="utf-8")
-    return written
-
-
-@pytest.fixture(scope="module")
-def visit(browser: Any, path: Path) -> Visit:
-    return Visit(browser, path)
 
 
 def test_paper_says_what_is_shown_and_has_no_buttons(browser: Any, path: Path) -> None:

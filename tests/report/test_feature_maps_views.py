@@ -4,24 +4,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from map_pages import page_inputs, page_text
+from map_pages import EVERY, page_inputs
 from page_visits import Visit, text_of
 
 AXE = Path(__file__).parents[2] / "tools/page/node_modules/axe-core/axe.min.js"
 TABS = ("answer", "filters", "filter", "cell", "place", "regions", "bench", "trust", "layers")
-EVERY = 8  # filters shown of a layer: all of them, so that the page can run the network
-
-
-@pytest.fixture(scope="module")
-def path(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    written = tmp_path_factory.mktemp("page") / "feature_maps.html"
-    written.write_text(page_text(max_filters=EVERY), encoding="utf-8")
-    return written
-
-
-@pytest.fixture(scope="module")
-def visit(browser: Any, path: Path) -> Visit:
-    return Visit(browser, path)
 
 
 def test_every_view_opens_without_a_complaint_or_a_request(visit: Visit) -> None:
