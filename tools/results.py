@@ -159,8 +159,13 @@ def read_result(folder: Path, *, photos: str, parameters: str, commit: str) -> R
         epochs=model["epochs"],
         seconds=round(seconds, 1),
         commit=commit,
-        machine=f"{machine.num_cores} cores ({machine.system}{''.join(f', {name}' for name in machine.features[-1:])})",
+        machine=tell_machine(f"{machine.num_cores} cores", machine.values),
     )
+
+
+def tell_machine(cores: str, machine: Mapping[str, Any]) -> str:
+    """The class of a machine, from the values that the benches describe it by: `2 cores (Linux x86_64, avx2)`."""
+    return f"{cores} ({', '.join([machine['system'], *machine['features'][-1:]])})"
 
 
 def read_json(path: Path) -> Mapping[str, Any]:
@@ -249,7 +254,6 @@ def read_folds(values: Mapping[str, Any], *, photos: str, parameters: str, commi
     which = f"{values['count']} folds" if len(done) == values["count"] else f"{len(done)} of {values['count']} folds"
     cores, jobs = machine["num_cores"], values["jobs"]
     shared = f"{cores} cores" if jobs == 1 else f"{max(1, cores // jobs)} of {cores} cores"
-    features = "".join(f", {name}" for name in machine["features"][-1:])
     return Row(
         photos=photos,
         digest=values["photos"]["digest"][:12],
@@ -260,7 +264,7 @@ def read_folds(values: Mapping[str, Any], *, photos: str, parameters: str, commi
         epochs=epochs.pop() if len(epochs) == 1 else None,
         seconds=round(sum(fold["seconds"] for fold in done) / len(done), 1),
         commit=commit,
-        machine=f"{shared} ({machine['system']}{features})",
+        machine=tell_machine(shared, machine),
     )
 
 

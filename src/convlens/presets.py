@@ -31,13 +31,15 @@ class Preset:
         name: of its file, without `.yaml`.
         purpose: the first line of its comment.
         values: the part of params.yaml that it holds.
-        merged: all parameters with the preset laid over them, checked.
+        merged: all parameters with the preset laid over them.
+        params: the same, checked.
     """
 
     name: str
     purpose: str
     values: Mapping[str, Any]
     merged: Mapping[str, Any]
+    params: Params
 
 
 def list_presets(folder: Path = FOLDER) -> dict[str, str]:
@@ -61,8 +63,8 @@ def load_preset(name: str, *, folder: Path = FOLDER, params: Path = PARAMS) -> P
     if not isinstance(values, dict) or not values:
         raise ConvLensError(f"Expected groups of parameters in {path}, as in {params}. Received: {values!r}.")
     merged = merge(read_yaml(params), values)
-    parse_group(Params, merged, where=f"{params} with {path}")
-    return Preset(name, names[name], values, merged)
+    checked = parse_group(Params, merged, where=f"{params} with {path}")
+    return Preset(name, names[name], values, merged, checked)
 
 
 def merge(values: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:

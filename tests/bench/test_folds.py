@@ -19,6 +19,7 @@ from convlens.cli import main
 from convlens.errors import ConvLensError
 from convlens.metrics.intervals import wilson_interval
 from convlens.metrics.temperature import fit_temperature
+from convlens.network.checkpoints import Checkpoint
 from convlens.params import Params
 from convlens.report.wording import show_share
 
@@ -72,6 +73,28 @@ def test_what_is_done_is_not_done_again(folder, tmp_path, monkeypatch) -> None:
     assert result["folds"][1]["num_right"] == first["folds"][0]["num_right"]
     bench_folds(folder, two_epochs(seed=1), count=2, numbers=[1], workspace=tmp_path / "kept", call=call_here)
     assert trained == [0, 1]  # other parameters, other folds
+
+
+def test_a_training_that_was_cut_off_goes_on_and_tells_the_time_of_both_parts(folder, tmp_path, monkeypatch) -> None:
+    def cut_off(report: Any, number: int) -> None:
+        if report.values["epoch"] == 2:
+            raise KeyboardInterrupt
+
+    given = {"count": 2, "numbers": [0], "workspace": tmp_path / "kept", "call": call_here}
+    whole = bench_folds(folder, two_epochs(), **{**given, "workspace": tmp_path / "whole"})
+    with monkeypatch.context() as patch:
+        patch.setattr(fold_training, "_tell", cut_off)
+        with pytest.raises(KeyboardInterrupt):
+            bench_folds(folder, two_epochs(), **given)
+    (state,) = (tmp_path / "kept").rglob("checkpoint")
+    first = Checkpoint(state).load().seconds
+    for result in (bench_folds(folder, two_epochs(), **given), bench_folds(folder, two_epochs(), **given)):
+        (fold,) = result["folds"]
+        assert (fold["epochs"], fold["cpu_seconds"]) == (2, None)
+        assert fold["seconds"] > first > 0
+        assert fold["log_loss_untempered"] == whole["folds"][0]["log_loss_untempered"]
+        assert format_folds(result).splitlines()[4].split()[-3] == "–"
+    assert not state.exists()
 
 
 def files(folder: Path) -> list[Path]:

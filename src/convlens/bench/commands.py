@@ -110,7 +110,9 @@ def duplicates(counts: Sequence[int], json_file: Path | None, markdown: bool) ->
     "--only", "numbers", type=click.IntRange(min=1), multiple=True, help="Of the parts, just this one; from 1."
 )
 @click.option("--jobs", type=click.IntRange(min=1), default=1, show_default=True, help="Trainings side by side.")
-@click.option("--params", "file", type=click.Path(path_type=Path), default="params.yaml", show_default=True)
+@click.option(
+    "--params", "file", type=click.Path(path_type=Path), default="params.yaml", show_default=True, help="The recipe."
+)
 @click.option("--preset", help="Parameters of this preset.")
 @click.option(
     "--workspace",
@@ -134,11 +136,14 @@ def folds(
     """How good the recipe is on all photos: each is answered by a network that did not learn from it."""
     from convlens.bench.fold_results import format_folds
     from convlens.bench.folds import bench_folds
+    from convlens.params import load_params
+    from convlens.presets import load_preset
 
     _check_target(json_file)
     if max(numbers, default=0) > count:
         raise ConvLensError(f"Expected --only from 1 to {count}, the number of folds. Received: {max(numbers)}.")
-    chosen, params = [number - 1 for number in numbers], _read_params(file, preset)
+    params = load_params(file) if preset is None else load_preset(preset, params=file).params
+    chosen = [number - 1 for number in numbers]
     result = bench_folds(photos, params, count=count, numbers=chosen, jobs=jobs, workspace=workspace)
     _write(json_file, result)
     click.echo(format_folds(result, markdown=markdown))
@@ -187,17 +192,6 @@ def serve(
     click.echo(format_serving(result))
     if result["num_lost"] or result["num_wrong"]:
         sys.exit(1)
-
-
-def _read_params(file: Path, preset: str | None) -> Any:
-    from convlens.params import Params, load_params, parse_group
-    from convlens.presets import load_preset
-
-    if preset is None:
-        return load_params(file)
-    return parse_group(
-        Params, dict(load_preset(preset, params=file).merged), where=f"{file} with presets/{preset}.yaml"
-    )
 
 
 def _check_target(path: Path | None) -> None:

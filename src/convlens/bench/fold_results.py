@@ -99,6 +99,6 @@ def _row(fold: dict[str, Any]) -> list[str]:
         f"{loss:.3f}",
         f"{fold['epochs']}",
         f"{fold['seconds']:,.0f} s",
-        f"{fold['cpu_seconds']:,.0f} s",
+        "–" if fold["cpu_seconds"] is None else f"{fold['cpu_seconds']:,.0f} s",
         f"{fold['memory_megabytes']:,.0f} MB",
     ]

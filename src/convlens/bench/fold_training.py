@@ -3,6 +3,7 @@
 import io
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,9 +13,10 @@ from convlens.arrays import encode_arrays
 from convlens.bench.processes import measure, peak_memory
 from convlens.environment import hold_stderr
 from convlens.params import Params
+from convlens.progress import say
+from convlens.stages.outputs import write_bytes
 
 ANSWERS = "answers.npz"
-FACTS = ("epochs", "seconds", "cpu_seconds", "memory_megabytes", "num_learnt")
 
 
 @dataclass(frozen=True)
@@ -51,11 +53,12 @@ class FoldResult:
 
     Attributes:
         logits: of the photos of this fold, float64 (n, num_classes), the mean over the views.
-        facts: epochs; seconds and cpu_seconds of the training; memory_megabytes, its peak; num_learnt, photos.
+        facts: epochs; seconds and cpu_seconds of the training, the latter None if it was cut off and gone on with;
+            memory_megabytes, its peak; num_learnt, photos.
     """
 
     logits: np.ndarray
-    facts: Mapping[str, float]
+    facts: Mapping[str, float | None]
 
 
 def train_fold(task: FoldTask) -> FoldResult:
@@ -65,21 +68,18 @@ def train_fold(task: FoldTask) -> FoldResult:
         return _read(answers)
     from convlens.network.checkpoints import Checkpoint
 
-    task.home.mkdir(parents=True, exist_ok=True)
     checkpoint = Checkpoint(task.home / "checkpoint")
     result = _train(task, checkpoint)
-    unfinished = answers.with_suffix(".part")
-    unfinished.write_bytes(
-        encode_arrays({"logits": result.logits, **{name: np.array(result.facts[name]) for name in FACTS}})
-    )
-    unfinished.replace(answers)
+    kept = {name: np.array(np.nan if value is None else value) for name, value in result.facts.items()}
+    write_bytes(answers, encode_arrays({"logits": result.logits, **kept}))
     checkpoint.remove()
     return result
 
 
 def _read(path: Path) -> FoldResult:
     with np.load(io.BytesIO(path.read_bytes())) as arrays:
-        return FoldResult(arrays["logits"], {name: arrays[name].item() for name in FACTS})
+        logits, facts = arrays["logits"], {name: arrays[name].item() for name in arrays.files if name != "logits"}
+    return FoldResult(logits, {name: None if value != value else value for name, value in facts.items()})
 
 
 def _train(task: FoldTask, checkpoint: Any) -> FoldResult:
@@ -96,40 +96,32 @@ def _train(task: FoldTask, checkpoint: Any) -> FoldResult:
     rows = [np.flatnonzero((task.assigned == task.number) == asked) for asked in (False, True)]
     learnt, asked = (Photos(Part(images, some), task.labels[some]) for some in rows)
     recipe = Recipe(params.model, params.augment, params.train, task.num_classes)
-    runtime, trained, told = prepare_runtime(params.train), list[FitResult](), _Teller(task.number)
+    runtime, trained, tell = prepare_runtime(params.train), list[FitResult](), partial(_tell, number=task.number)
+    before = checkpoint.load()
 
     def train() -> None:
-        trained.append(
-            fit(recipe, learnt, validation=asked, runtime=runtime, checkpoint=checkpoint, on_epoch=told.tell)
-        )
+        trained.append(fit(recipe, learnt, validation=asked, runtime=runtime, checkpoint=checkpoint, on_epoch=tell))
 
     usage = measure(train)
     size = params.preprocess.image_size
     network = finish_model(trained[0].body, params.model, num_classes=task.num_classes, image_size=size)
-    (task.home / FILE).write_bytes(encode_model(network, task.home))
+    write_bytes(task.home / FILE, encode_model(network, task.home))
     facts = {
         "epochs": len(trained[0].history),
-        "seconds": usage.seconds,
-        "cpu_seconds": usage.cpu_seconds,
+        "seconds": usage.seconds + (before.seconds if before else 0.0),
+        "cpu_seconds": None if before else usage.cpu_seconds,
         "memory_megabytes": peak_memory(),
         "num_learnt": len(rows[0]),
     }
     return FoldResult(predict_logits(network, asked.images, **params.model.views), facts)
 
 
-class _Teller:
-    """A line after every tenth epoch, and after the last."""
-
-    def __init__(self, number: int) -> None:
-        self._name = f"fold {number + 1}"
-
-    def tell(self, report: Any) -> None:
-        from convlens.progress import say
-
-        epoch = int(report.values["epoch"])
-        if epoch % 10 == 0 or epoch == report.num_epochs:
-            minutes, seconds = divmod(round(report.seconds_left), 60)
-            say(
-                f"bench: {self._name}, epoch {epoch}/{report.num_epochs}, "
-                f"{report.values['validation_accuracy']:.1%} of its photos right, {minutes}:{seconds:02d} left"
-            )
+def _tell(report: Any, number: int) -> None:
+    """Print a line after every tenth epoch, and after the last."""
+    epoch = int(report.values["epoch"])
+    if epoch % 10 == 0 or epoch == report.num_epochs:
+        minutes, seconds = divmod(round(report.seconds_left), 60)
+        say(
+            f"bench: fold {number + 1}, epoch {epoch}/{report.num_epochs}, "
+            f"{report.values['validation_accuracy']:.1%} of its photos right, {minutes}:{seconds:02d} left"
+        )
