@@ -13,8 +13,7 @@ from dvc.repo import Repo
 from photo_files import PARAMS
 from ruamel.yaml import YAML
 
-from convlens.comparison.places import Output
-from convlens.comparison.snapshot import Snapshot
+from convlens.compare.runs import Output, Snapshot
 from convlens.params import CompareParams, EvaluateParams, read_yaml
 
 EVALUATE = EvaluateParams(num_resamples=500, confidence=0.95, seed=0, threshold=0.5, max_error=0.01)

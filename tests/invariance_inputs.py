@@ -6,9 +6,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from convlens.metrics.robustness import Results, Sample, measure_contestants
 from convlens.params import InvarianceParams, load_params
-from convlens.stages.invariance_networks import COUNTEREXAMPLE, MODEL, Contestant
-from convlens.stages.invariance_tables import Results, Sample, measure_contestants
+from convlens.training.baseline import COUNTEREXAMPLE, MODEL, Contestant
 
 PARAMS = load_params().invariance
 

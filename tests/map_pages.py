@@ -6,12 +6,12 @@ from functools import cache
 import numpy as np
 from lens_models import CLASSES, SIZE, photos, residual
 
-from convlens.lens.atlas import Sample
 from convlens.lens.forward import Scorer
 from convlens.lens.lens import Lens, Look, open_lens
-from convlens.report.feature_maps import FeatureMapInputs, render_feature_maps
-from convlens.stages.report_maps import Gathered, Material, Wanted, gather_page
-from convlens.stages.report_photos import Choice
+from convlens.lens.statistics import Sample
+from convlens.pages.feature_maps.maps import Gathered, Material, Wanted, gather_page
+from convlens.pages.feature_maps.page import FeatureMapInputs, render_feature_maps
+from convlens.pages.photos import Choice
 
 EVERY = 8  # filters shown of a layer: all of them, so that the page can run the network
 ANSWERS = ([0.8, 0.2], [0.9, 0.1])

@@ -7,8 +7,7 @@ import numpy as np
 from PIL import Image
 from small_training import KEY, PARAMS, write_card, write_network
 
-from convlens.metrics.drift import neighbour_distances
-from convlens.metrics.profile import Profile, encode_profile, round_features
+from convlens.metrics.drift import Profile, encode_profile, neighbour_distances, round_features
 from convlens.params import load_params
 
 SETTINGS = load_params(PARAMS).evaluate.model_dump(mode="json") | {"num_resamples": 100}

@@ -10,9 +10,9 @@ import numpy as np
 import pandas as pd
 from PIL import Image
 
+from convlens.metrics.evaluation import Answers, Evaluation, measure_answers, round_array
+from convlens.pages.report import ReportInputs, photos_needed
 from convlens.params import load_params
-from convlens.report.overview import ReportInputs, photos_needed
-from convlens.stages.evaluate_tables import Answers, Evaluation, measure_answers, round_array
 
 PARAMS = load_params(Path(__file__).parents[1] / "params.yaml")
 SPLITS = ("train", "train", "train", "validation", "test", "test")

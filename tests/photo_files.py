@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from convlens.data.facts import Doubts
 from convlens.params import Group, PreprocessParams, ValidateParams
-from convlens.photos.facts import Doubts
 
 ROOT = Path(__file__).parents[1]
 PARAMS = ROOT / "params.yaml"
@@ -63,12 +63,12 @@ def make_group(name: str, **changes: Any) -> Any:
 
 
 def import_expectations() -> Any:
-    """`convlens.photos.expectations`; Great Expectations warns about its own imports."""
+    """`convlens.data.expectations`; Great Expectations warns about its own imports."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        import convlens.photos.expectations
+        import convlens.data.expectations
 
-        return convlens.photos.expectations
+        return convlens.data.expectations
 
 
 def make_doubts(**changes: Any) -> Doubts:

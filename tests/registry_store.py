@@ -9,8 +9,7 @@ from mlflow import MlflowClient
 from mlflow.entities.model_registry import ModelVersion
 from small_training import use_own_store
 
-from convlens.tracking.contest import ANSWERS_TAG, PREDICTIONS, SPLITS, digest_answers
-from convlens.tracking.decision import CRITERIA_TAG
+from convlens.tracking.champion_comparison import ANSWERS_TAG, CRITERIA_TAG, PREDICTIONS, SPLITS, digest_answers
 from convlens.tracking.gate import Criterion, to_plain
 from convlens.tracking.store import Store
 

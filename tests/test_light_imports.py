@@ -52,10 +52,10 @@ def module_names() -> list[str]:
     ("modules", "absent"),
     [
         (("convlens", "convlens.params", "convlens.progress", "convlens.environment"), (*HEAVY, *TABLES)),
-        (("convlens.stage", "convlens.cli"), (*HEAVY, *TABLES)),
-        (("convlens.photos.loader", "convlens.photos.facts", "convlens.photos.decoding"), (*HEAVY, *TABLES)),
-        (("convlens.photos.painted_files", "convlens.photos.workers"), (*HEAVY, *TABLES)),
-        (("convlens.stages.ingest", "convlens.stages.preprocess", "convlens.photos.prepared"), HEAVY),
+        (("convlens.pipeline", "convlens.cli.main"), (*HEAVY, *TABLES)),
+        (("convlens.data.loader", "convlens.data.facts", "convlens.data.prepared"), (*HEAVY, *TABLES)),
+        (("convlens.data.synthetic.recipe", "convlens.data.workers"), (*HEAVY, *TABLES)),
+        (("convlens.stages.ingest", "convlens.stages.preprocess", "convlens.data.prepared"), HEAVY),
     ],
     ids=["foundation", "entry points", "workers", "painter", "photos"],
 )  # fmt: skip
@@ -68,7 +68,7 @@ def test_light_modules_stay_light(modules: tuple[str, ...], absent: tuple[str, .
 
 def test_importing_everything_leaves_no_trace(tmp_path: Path) -> None:
     names = module_names()
-    assert "convlens.photos.loader" in names
-    own = [name for name in names if name != "convlens.packaged_model"]  # MLflow runs it, it is no module to import
+    assert "convlens.data.loader" in names
+    own = [name for name in names if name != "convlens.tracking.packaged_model"]  # MLflow runs it
     import_fresh(tmp_path, *own)
     assert list(tmp_path.iterdir()) == []

@@ -40,14 +40,14 @@ from convlens.environment import prepare_environment
 prepare_environment()
 import pandas as pd
 import dvc.analytics, mlflow.telemetry.utils
-from convlens.cli import main
+from convlens.cli.main import main
 from convlens.params import load_params
 from convlens.stages.register import register
 rows = [{"path": f"{label}/{at}.jpg", "label": label, "sha256": f"{label}{at}", "format": "JPEG", "width": 60,
          "height": 50, "decodes": True, "usable": True, "cause": "", "brightness": 0.5, "sharpness": 500.0}
         for label in ("cats", "dogs") for at in range(5)]
 params = load_params(Path("params.yaml"))
-from convlens.photos.expectations import check_photos
+from convlens.data.expectations import check_photos
 check_photos(pd.DataFrame(rows), params.validate_, docs=Path("docs"))
 register(**{name: Path(path) for name, path in json.loads(sys.argv[1]).items()}, register=params.register_)
 with contextlib.suppress(SystemExit), contextlib.redirect_stdout(io.StringIO()):

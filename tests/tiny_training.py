@@ -8,12 +8,11 @@ import keras
 import numpy as np
 import pytest
 
-from convlens.network import fit as fitting
-from convlens.network.checkpoints import Checkpoint
-from convlens.network.epochs import Photos, Recipe
-from convlens.network.fit import FitResult
-from convlens.network.runtime import Runtime
 from convlens.params import AugmentParams, ModelParams, TrainParams, load_params
+from convlens.training import fit as fitting
+from convlens.training.checkpoints import Checkpoint
+from convlens.training.fit import FitResult, Photos, Recipe
+from convlens.training.runtime import Runtime
 
 SIDE = 32
 

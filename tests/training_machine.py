@@ -12,8 +12,8 @@ def train_as_machine(folder: Path) -> dict[str, Any]:
     from tiny_training import tiny_recipe, told, train_tiny
 
     from convlens.errors import ConvLensError
-    from convlens.network.devices import Meeting
-    from convlens.network.runtime import prepare_runtime
+    from convlens.training.devices import Meeting
+    from convlens.training.runtime import prepare_runtime
 
     index = json.loads(os.environ["TF_CONFIG"])["task"]["index"]
     recipe = tiny_recipe(max_minutes=60)
@@ -45,8 +45,8 @@ def train_mirrored(folder: Path) -> dict[str, Any]:
     tf.config.set_logical_device_configuration(processor, [tf.config.LogicalDeviceConfiguration()] * 2)
     from tiny_training import tiny_recipe, told, train_tiny
 
-    from convlens.network.devices import Meeting
-    from convlens.network.runtime import prepare_runtime
+    from convlens.training.devices import Meeting
+    from convlens.training.runtime import prepare_runtime
 
     single, mirrored = (tiny_recipe(strategy=name) for name in ("single", "mirrored"))
     one, two = (prepare_runtime(recipe.train, Meeting("")) for recipe in (single, mirrored))
@@ -63,8 +63,8 @@ def dropout_masks(devices: Any) -> dict[str, list[list[float]]]:
     import keras
     import tensorflow as tf
 
-    from convlens.network.replicated import ReplicatedSteps
     from convlens.params import load_params
+    from convlens.training.steps import ReplicatedSteps
 
     with devices.scope():
         body = keras.Sequential([keras.Input((64,)), keras.layers.Dropout(0.5)])

@@ -194,7 +194,7 @@ class ModelParams(Group):
 
     @property
     def views(self) -> dict[str, Any]:
-        """What answers are the mean over, as `convlens.network.inference.make_views` takes it."""
+        """What answers are the mean over, as `convlens.models.inference.make_views` takes it."""
         return {"mirror": self.mirror, "center_crop": self.center_crop}
 
     residual: ResidualParams

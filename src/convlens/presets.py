@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from convlens.comparison.parameters import ParameterRow, list_differences
+from convlens.compare.runs import ParameterRow, list_differences
 from convlens.errors import ConvLensError
 from convlens.params import Params, load_params, parse_group, read_yaml
 
@@ -94,7 +94,7 @@ def write_preset(preset: Preset, path: Path = PARAMS) -> tuple[ParameterRow, ...
     Returns:
         What changed: each parameter with its value before and after.
     """
-    from convlens.stages.outputs import write_text
+    from convlens.files import write_text
 
     changes = list_differences([read_yaml(path), preset.merged])
     if changes:

@@ -5,6 +5,7 @@ import pickle
 
 import pytest
 from bench_params import small_params
+from convlens.cli.main.main import main
 from photo_files import ROOT, write_classes
 
 from convlens.bench import commands
@@ -14,7 +15,6 @@ from convlens.bench.data_contestants import WAYS
 from convlens.bench.tables import format_data, format_train
 from convlens.bench.train import DEFAULT_NAMES, bench_train
 from convlens.bench.training_task import TITLES
-from convlens.cli import main
 
 PEAKS = {"float32": 2e11, "bfloat16": 4e11}
 NUM_TRAIN, NUM_HELD_OUT = 22, 10

@@ -6,7 +6,7 @@ from convlens.bench.convlens_training import LECTURE_NETWORK
 from convlens.bench.flops import count_flops
 from convlens.bench.keras_training import build_lecture_network
 from convlens.bench.peak import measure_peaks
-from convlens.network.architectures import build_body
+from convlens.models.architectures import build_body
 from convlens.params import load_params
 
 

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 from bench_params import small_params
+from convlens.cli.main.main import main
 from photo_files import ROOT, write_classes
 from scipy.special import log_softmax
 
@@ -15,13 +16,12 @@ from convlens.bench import fold_training
 from convlens.bench.fold_results import format_folds, judge_folds
 from convlens.bench.fold_training import FoldResult, FoldTask
 from convlens.bench.folds import bench_folds
-from convlens.cli import main
 from convlens.errors import ConvLensError
+from convlens.metrics.calibration import fit_temperature
 from convlens.metrics.intervals import wilson_interval
-from convlens.metrics.temperature import fit_temperature
-from convlens.network.checkpoints import Checkpoint
 from convlens.params import Params
-from convlens.report.wording import show_share
+from convlens.training.checkpoints import Checkpoint
+from convlens.wording import show_share
 
 FACTS = {"epochs": 2, "seconds": 1.0, "cpu_seconds": 2.0, "memory_megabytes": 3.0, "num_learnt": 4}
 

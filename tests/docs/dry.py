@@ -15,8 +15,8 @@ from dvc.utils.cli_parse import to_path_overrides
 from dvc.utils.hydra import apply_overrides, get_hydra_sweeps
 
 from convlens.params import load_params
+from convlens.pipeline import STAGES
 from convlens.presets import load_preset, to_arguments
-from convlens.stage import STAGES
 
 ASSIGNMENT = re.compile(r"^[A-Z][A-Z0-9_]*=")
 SEPARATORS = re.compile(r"^(\||\|\||&&|&|;)$")
@@ -55,7 +55,7 @@ def check_command(words: list[str], folder: Path) -> None:
     """
     program, arguments = words[0].removeprefix(".venv/bin/"), words[1:]
     if program == "convlens":
-        from convlens.cli import commands
+        from convlens.cli.main.main import commands
 
         check_click(commands, arguments)
     elif program == "mlflow":

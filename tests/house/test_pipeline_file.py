@@ -7,7 +7,7 @@ import pytest
 from house.imports import ROOT, SOURCE, needed_files
 from ruamel.yaml import YAML
 
-from convlens.stage import STAGES, group_names, load_stage, path_names
+from convlens.pipeline import STAGES, group_names, load_stage, path_names
 
 PIPELINE = YAML(typ="safe").load((ROOT / "dvc.yaml").read_text(encoding="utf-8"))
 PACKAGE = SOURCE / "convlens"
@@ -25,7 +25,7 @@ def entries(stage: str, *kinds: str) -> list[str]:
 
 def arguments(stage: str) -> dict[str, str]:
     words = shlex.split(PIPELINE["stages"][stage]["cmd"])
-    assert words[:5] == ["PYTHONPATH=src", "python", "-m", "convlens.stage", stage]
+    assert words[:5] == ["PYTHONPATH=src", "python", "-m", "convlens.pipeline", stage]
     return dict(zip(words[5::2], words[6::2], strict=True))
 
 

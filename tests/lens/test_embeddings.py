@@ -4,8 +4,8 @@ import pytest
 from lens_models import SIZE, photos, residual
 
 from convlens.errors import ConvLensError
-from convlens.lens.embeddings import embed_photos, open_features
-from convlens.network.architectures import build_model
+from convlens.lens.forward import embed_photos, open_features
+from convlens.models.architectures import build_model
 from convlens.params import load_params
 
 

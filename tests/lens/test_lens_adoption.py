@@ -8,12 +8,10 @@ import pytest
 from lens_models import SIZE, photos, spread_weights
 
 from convlens.errors import ConvLensError
-from convlens.lens.adoption import name_logits, read_keras_file
-from convlens.lens.forward import Scorer
-from convlens.lens.kernels import Recipe, find_recipes
+from convlens.lens.arithmetic import Recipe, find_program, find_recipes
+from convlens.lens.forward import Scorer, name_logits, read_keras_file
 from convlens.lens.lens import open_lens
-from convlens.lens.program import find_program
-from convlens.network.inference import LOGITS, predict_logits
+from convlens.models.inference import LOGITS, predict_logits
 
 
 def lecture(activation: str | None = "sigmoid", *, shape: tuple[int, int, int] = (SIZE, SIZE, 3)) -> keras.Model:

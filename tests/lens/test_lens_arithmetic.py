@@ -2,7 +2,7 @@ import keras
 import numpy as np
 import pytest
 
-from convlens.lens.arithmetic import dense_parameters, output_size, pad_window, size_formula
+from convlens.lens.graph import dense_parameters, output_size, pad_window, size_formula
 from convlens.lens.lens import open_lens
 
 CASES = [(n, f, s, padding) for n in (6, 7, 13, 32, 150) for f in (1, 2, 3, 5) for s in (1, 2, 3)

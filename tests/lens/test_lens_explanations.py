@@ -5,15 +5,27 @@ import numpy as np
 import pytest
 from lens_models import MODELS, photos, residual
 
-from convlens.lens.ablation import ablate_filters, plan_ablation
-from convlens.lens.forward import Scorer
-from convlens.lens.head import class_probabilities, log_odds
+from convlens.lens.attribution import (
+    ablate_filters,
+    choose_cam,
+    cover,
+    find_cam_targets,
+    grad_cam,
+    mean_colour,
+    occlude,
+    plan_ablation,
+)
+from convlens.lens.forward import Scorer, class_probabilities, log_odds
 from convlens.lens.lens import open_lens
-from convlens.lens.occlusion import cover, mean_colour, occlude
-from convlens.lens.randomisation import randomise, spearman
-from convlens.lens.saliency import choose_cam, find_cam_targets, grad_cam
-from convlens.lens.shifts import equivariance, shift_answers, shift_right
-from convlens.lens.trust import SHARES, deletion_insertion
+from convlens.lens.trust import (
+    SHARES,
+    deletion_insertion,
+    equivariance,
+    randomise,
+    shift_answers,
+    shift_right,
+    spearman,
+)
 
 SIDE = 12
 

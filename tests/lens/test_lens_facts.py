@@ -5,16 +5,12 @@ import numpy as np
 import pytest
 from lens_models import MODELS, SIZE, photos, residual, spread_weights
 
+from convlens.lens.arithmetic import Program, Recipe, find_program, find_recipes, read_source, work_out
 from convlens.lens.estimates import auc_interval, estimate
-from convlens.lens.fields import PIXEL, ReceptiveField, Span
+from convlens.lens.filters import cell_means, correlate, crop_field, edge_strength, profile_filters, strongest_patches
 from convlens.lens.forward import Scorer
-from convlens.lens.kernels import Recipe, find_recipes
+from convlens.lens.graph import PIXEL, ReceptiveField, Span
 from convlens.lens.lens import Lens, open_lens
-from convlens.lens.patches import crop_field, strongest_patches
-from convlens.lens.profiles import cell_means, correlate, edge_strength, profile_filters
-from convlens.lens.program import Program, find_program
-from convlens.lens.sources import read_source
-from convlens.lens.worked import work_out
 
 
 def unusual() -> keras.Model:

@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from convlens.lens.fields import ReceptiveField
+from convlens.lens.graph import ReceptiveField
 from convlens.lens.lens import open_lens
 
 SIZE = 40

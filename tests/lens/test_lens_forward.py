@@ -3,7 +3,7 @@
 import numpy as np
 from lens_models import nested, photos, residual, sequential
 
-from convlens.lens.ablation import ablate_filters
+from convlens.lens.attribution import ablate_filters
 from convlens.lens.forward import CALLS_AS_IT_IS, COMPILED_FROM, Scorer, compile_model, run_batches
 from convlens.lens.lens import open_lens
 from convlens.lens.over_time import Watched, borrow_weights, follow

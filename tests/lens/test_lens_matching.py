@@ -5,9 +5,9 @@ import numpy as np
 import pytest
 from lens_models import photos, residual, sequential
 
+from convlens.lens.filters import GRID, correlate_columns, gather_responses, standardise
 from convlens.lens.lens import open_lens
 from convlens.lens.matching import assign, match_networks, pair_layers
-from convlens.lens.responses import GRID, correlate_columns, gather_responses, standardise
 
 ORDER = [3, 0, 5, 1, 4, 2]  # of the filters of conv_2, in the other network
 DEAD = 4

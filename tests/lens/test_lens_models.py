@@ -7,10 +7,8 @@ import pytest
 from lens_models import MODELS, SIZE, UNUSUAL, gated, nested, photos, residual, sequential, spread_weights
 
 from convlens.errors import ConvLensError
-from convlens.lens.kernels import Recipe, find_recipes
+from convlens.lens.arithmetic import Recipe, find_recipes, read_source, work_out
 from convlens.lens.lens import open_lens
-from convlens.lens.sources import read_source
-from convlens.lens.worked import work_out
 
 
 @pytest.mark.parametrize("build", MODELS)

@@ -4,11 +4,11 @@ import keras
 import numpy as np
 from lens_models import CLASSES, SIZE, photos, spread_weights
 
-from convlens.lens.atlas import Sample, measure_atlas
+from convlens.lens.filters import gather_responses
 from convlens.lens.forward import Scorer
+from convlens.lens.graph import operate
 from convlens.lens.lens import open_lens
-from convlens.lens.operation import operate
-from convlens.lens.responses import gather_responses
+from convlens.lens.statistics import Sample, measure_atlas
 
 NAMES = ("cast", "greater", "max", "min", "mean", "reshape", "argmax", "take", "clip", "log", "subtract")
 

@@ -5,10 +5,10 @@ import numpy as np
 import pytest
 from lens_models import CLASSES
 
-from convlens.lens.atlas import Sample, measure_atlas
+from convlens.lens.attribution import activation_ratio, clip_box, random_boxes, region_effects, summarise_regions
 from convlens.lens.forward import Scorer
 from convlens.lens.lens import open_lens
-from convlens.lens.regions import activation_ratio, clip_box, random_boxes, region_effects, summarise_regions
+from convlens.lens.statistics import Sample, measure_atlas
 
 SIDE = 24
 PARTS = ("ear", "paw", "tongue")

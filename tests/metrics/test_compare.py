@@ -4,8 +4,8 @@ from metric_answers import random_answers
 from scipy.stats import binomtest
 
 from convlens.errors import ConvLensError
-from convlens.metrics.compare import compare_predictions, mcnemar_test
-from convlens.metrics.resampling import HEADLINES
+from convlens.metrics.comparison import compare_predictions, mcnemar_test
+from convlens.metrics.intervals import HEADLINES
 
 
 @pytest.mark.parametrize(("one", "other"), [(0, 0), (0, 1), (3, 3), (1, 9), (40, 12), (0, 1200), (700, 650)])

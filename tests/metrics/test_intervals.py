@@ -5,8 +5,15 @@ import pytest
 from metric_answers import random_answers
 from scipy.stats import binomtest
 
-from convlens.metrics.intervals import Interval, bootstrap_intervals, headline_values, wilson_interval
-from convlens.metrics.resampling import HEADLINES, draw_weights, prepare_metrics
+from convlens.metrics.intervals import (
+    HEADLINES,
+    Interval,
+    bootstrap_intervals,
+    draw_weights,
+    headline_values,
+    prepare_metrics,
+    wilson_interval,
+)
 
 
 @pytest.mark.parametrize(("num_classes", "digits"), [(2, None), (2, 1), (5, None), (5, 1)])

@@ -4,8 +4,8 @@ from metric_answers import random_answers
 from sklearn.metrics import f1_score, precision_score, recall_score
 from sklearn.metrics import precision_recall_curve as sklearn_curve
 
-from convlens.metrics.operating import apply_threshold, choose_threshold, threshold_curve
-from convlens.metrics.ranking import precision_recall_curve
+from convlens.metrics.classification import precision_recall_curve
+from convlens.metrics.operating_point import apply_threshold, choose_threshold, threshold_curve
 
 
 @pytest.mark.parametrize("digits", [None, 1])

@@ -5,7 +5,7 @@ import pytest
 from outside_model import make_profile
 
 from convlens.errors import ConvLensError
-from convlens.metrics.profile import ARRAYS, decode_profile, encode_profile, round_features
+from convlens.metrics.drift import ARRAYS, decode_profile, encode_profile, round_features
 
 
 def test_a_profile_survives_its_file() -> None:

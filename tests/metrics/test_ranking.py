@@ -3,7 +3,7 @@ import pytest
 import sklearn.metrics as reference
 from metric_answers import random_answers
 
-from convlens.metrics.ranking import average_precision, curve_classes, roc_auc, roc_curve
+from convlens.metrics.classification import average_precision, curve_classes, roc_auc, roc_curve
 
 EXACT = 1e-12
 CASES = [(seed, digits) for seed in range(10) for digits in (None, 2, 1)]

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from convlens.metrics.intervals import wilson_interval
-from convlens.metrics.selective import answer_confidence, choose_least_confidence, risk_coverage, wilson_ends
+from convlens.metrics.operating_point import answer_confidence, choose_least_confidence, risk_coverage, wilson_ends
 
 
 def test_the_curve_by_hand() -> None:

@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 from scipy.optimize import minimize_scalar
 from sklearn.metrics import log_loss
 
-from convlens.metrics.temperature import LARGEST, SMALLEST, fit_temperature
+from convlens.metrics.calibration import LARGEST, SMALLEST, fit_temperature
 
 
 def simulate(seed: int, *, num_photos: int, num_classes: int = 2, temperature: float = 1.0):

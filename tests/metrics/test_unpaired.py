@@ -2,8 +2,8 @@ import numpy as np
 import pytest
 
 from convlens.errors import ConvLensError
-from convlens.metrics.resampling import HEADLINES
-from convlens.metrics.unpaired import Sample, compare_samples, newcombe_interval
+from convlens.metrics.comparison import Sample, compare_samples, newcombe_interval
+from convlens.metrics.intervals import HEADLINES
 
 
 def sample(num_photos: int, num_wrong: int, *, sure: float = 0.9) -> Sample:

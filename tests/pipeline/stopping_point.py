@@ -16,7 +16,7 @@ WAIT_SECONDS = 600
 
 def stop(stage: str, event: str, pattern: str, told: str) -> None:
     """Wait where the event's first argument matches, in the process of the stage alone."""
-    if sys.orig_argv[1:4] != ["-m", "convlens.stage", stage]:
+    if sys.orig_argv[1:4] != ["-m", "convlens.pipeline", stage]:
         return
     wanted = re.compile(pattern)
 

@@ -6,7 +6,7 @@ import re
 import pytest
 from pipeline.clone import stages_run
 
-from convlens.stage import STAGES
+from convlens.pipeline import STAGES
 
 TWO_SIZES = [{"until": 0.5, "size": 32}, {"until": 1.0, "size": 40}]
 

@@ -18,7 +18,7 @@ from mlflow import MlflowClient
 from pipeline.clone import Clone, stages_run
 from workflows.runner import stamp_environment
 
-from convlens.stage import STAGES
+from convlens.pipeline import STAGES
 
 CTRL_C, KILL = signal.SIGINT, signal.SIGKILL
 # What differs from run to run.

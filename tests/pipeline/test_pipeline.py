@@ -9,7 +9,7 @@ import pytest
 from mlflow import MlflowClient
 from ruamel.yaml import YAML
 
-from convlens.stage import STAGES
+from convlens.pipeline import STAGES
 
 DVC_OUTPUTS = {
     "data/photos.parquet",

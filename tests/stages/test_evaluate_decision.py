@@ -3,11 +3,10 @@ import pandas as pd
 import pytest
 
 from convlens.errors import ConvLensError
+from convlens.metrics.evaluation import Answers, list_features, measure_answers
+from convlens.metrics.operating_point import Decision, decide
 from convlens.params import EvaluateParams, PrecisionTarget
-from convlens.stages.evaluate_decision import Decision, decide
-from convlens.stages.evaluate_slices import list_features
-from convlens.stages.evaluate_tables import Answers, measure_answers
-from convlens.stages.register_decision import describe_difference, name_decision
+from convlens.tracking.champion_comparison import describe_difference, name_decision
 
 SETTINGS = EvaluateParams(num_resamples=200, confidence=0.95, seed=0, threshold=0.5, max_error=0.05)
 LABELS = np.arange(200) % 2

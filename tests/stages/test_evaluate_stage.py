@@ -11,7 +11,7 @@ from PIL import Image
 import convlens.stages.evaluate as stage
 from convlens.errors import ConvLensError
 from convlens.params import EvaluateParams
-from convlens.stage import path_names
+from convlens.pipeline import path_names
 from convlens.stages.evaluate import evaluate
 
 SETTINGS = EvaluateParams(num_resamples=200, confidence=0.95, seed=0, threshold=0.5, max_error=0.01)

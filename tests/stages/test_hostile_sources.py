@@ -18,9 +18,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from photo_files import encode, make_group, noise_photo
 
+from convlens.data.facts import scan_photos
 from convlens.errors import ConvLensError
 from convlens.params import DataParams
-from convlens.photos.scan import scan_photos
 from convlens.stages.ingest import ingest
 
 QUICK = settings(max_examples=40, deadline=None, derandomize=True, database=None,

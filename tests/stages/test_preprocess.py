@@ -10,16 +10,15 @@ import pandas as pd
 import pytest
 from photo_files import encode, make_group, noise_photo, write_classes, write_photo
 
+from convlens.data import workers
+from convlens.data.facts import scan_photos
+from convlens.data.loader import LoaderSettings, PhotoError, load_photo
+from convlens.data.prepared import decode_photos, open_prepared
+from convlens.data.sources import describe_photos, list_folder
+from convlens.data.split import SPLITS
 from convlens.errors import ConvLensError
+from convlens.files import write_parquet
 from convlens.params import DataParams
-from convlens.photos import workers
-from convlens.photos.decoding import decode_photos
-from convlens.photos.listing import describe_photos, list_folder
-from convlens.photos.loader import LoaderSettings, PhotoError, load_photo
-from convlens.photos.prepared import open_prepared
-from convlens.photos.scan import scan_photos
-from convlens.photos.split import SPLITS
-from convlens.stages.outputs import write_parquet
 from convlens.stages.preprocess import preprocess
 
 SOURCE = DataParams(source="pets")

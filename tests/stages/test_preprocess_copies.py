@@ -9,13 +9,13 @@ import pytest
 from photo_files import encode, make_group, write_photo
 from thumbnails import paint_picture
 
+from convlens.data.facts import scan_photos
+from convlens.data.prepared import open_prepared
+from convlens.data.sources import describe_photos, list_folder
 from convlens.errors import ConvLensError
+from convlens.files import write_parquet
 from convlens.params import DataParams
-from convlens.photos.listing import describe_photos, list_folder
-from convlens.photos.prepared import open_prepared
-from convlens.photos.scan import scan_photos
 from convlens.stages import preprocess as stage
-from convlens.stages.outputs import write_parquet
 
 LEAKS = Path("reports/leaks.json")
 

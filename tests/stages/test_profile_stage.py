@@ -6,7 +6,7 @@ import pytest
 from small_training import KEY, PARAMS, write_training
 
 from convlens.errors import ConvLensError
-from convlens.metrics.profile import decode_profile, round_features
+from convlens.metrics.drift import decode_profile, round_features
 from convlens.params import load_params
 from convlens.stages.profile import gather_statistics, profile, spread_evenly
 

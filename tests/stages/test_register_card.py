@@ -7,11 +7,10 @@ from mlflow import MlflowClient
 from outside_model import make_profile, paint
 from small_training import demand, use_own_store, write_training
 
-from convlens.metrics.profile import encode_profile
-from convlens.outside.model import open_with_profile
+from convlens.metrics.drift import encode_profile
 from convlens.stages.register import register
-from convlens.tracking.access import pull_model
-from convlens.tracking.registration import MORE, shorten_card
+from convlens.tracking.access import open_with_profile, pull_model
+from convlens.tracking.promotion import MORE, shorten_card
 
 PARAMS = demand()
 

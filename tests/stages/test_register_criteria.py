@@ -11,7 +11,7 @@ from small_training import demand, use_own_store, write_training
 from convlens.errors import ConvLensError
 from convlens.params import RegisterParams
 from convlens.stages.register import register
-from convlens.tracking import packed
+from convlens.tracking import models as packed
 from convlens.tracking.promotion import roll_back
 
 OTHER_KEY = "cd" * 32

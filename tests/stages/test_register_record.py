@@ -10,9 +10,8 @@ from mlflow.entities import Run
 from PIL import Image
 from small_training import stage_paths, use_own_store, write_training
 
-from convlens.photos.prepared import open_prepared
-from convlens.stages.register_record import Results, gather_record
-from convlens.tracking.record import MAX_NOTE_LENGTH, Record, complete_run
+from convlens.data.prepared import open_prepared
+from convlens.tracking.record import MAX_NOTE_LENGTH, Record, Results, complete_run, gather_record
 from convlens.tracking.store import open_store
 
 FOLDS = "fold,epoch,train_loss\n1,1,0.7\n1,2,0.6\n2,1,0.8\n2,2,0.4\n"

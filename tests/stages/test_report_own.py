@@ -7,9 +7,10 @@ import pytest
 from outside_model import make_profile, write_model
 
 from convlens.errors import ConvLensError
-from convlens.network.model_files import load_trained_model
-from convlens.stages.report_own import SHIFTS, OwnPhotos, answer_own, find_unsure_limit, read_profile, shift_copies
-from convlens.stages.report_photos import Choice, Unreadable
+from convlens.models.files import load_trained_model
+from convlens.pages.photos import Choice, Unreadable
+from convlens.pages.user_photos import SHIFTS_REPORT_OWN as SHIFTS
+from convlens.pages.user_photos import OwnPhotos, answer_own, find_unsure_limit, read_profile, shift_copies
 
 SIDE = 16
 RELIABILITY = pd.DataFrame({

@@ -5,13 +5,12 @@ import numpy as np
 import pytest
 from lens_models import CLASSES, photos, residual, spread_weights
 
-from convlens.lens.atlas import Atlas, Sample, measure_atlas
 from convlens.lens.forward import Scorer
 from convlens.lens.lens import open_lens
-from convlens.report.feature_maps_encode import choose_filters
-from convlens.stages.report_maps import Material, make_maps, measure_nothing
-from convlens.stages.report_photos import Choice
-from convlens.stages.report_plan import lay_out, num_map_bytes
+from convlens.lens.statistics import Atlas, Sample, measure_atlas
+from convlens.pages.feature_maps.encode import choose_filters
+from convlens.pages.feature_maps.maps import Material, lay_out, make_maps, measure_nothing, num_map_bytes
+from convlens.pages.photos import Choice
 
 
 def _choices(count: int) -> list[Choice]:
@@ -42,7 +41,7 @@ def test_fewer_filters_are_shown_where_photos_would_take_too_much(monkeypatch: p
     scorer, choices = Scorer(open_lens(residual())), _choices(4)
     whole = lay_out(scorer, Atlas(measure_nothing()), choices, max_filters=256)
     room = int(0.8 * num_map_bytes(scorer, whole.plan, choices[0]))
-    monkeypatch.setattr("convlens.stages.report_plan.MAX_MAP_BYTES", room)
+    monkeypatch.setattr("convlens.pages.feature_maps.maps.MAX_MAP_BYTES", room)
     layout = lay_out(scorer, Atlas(measure_nothing()), choices, max_filters=256)
     assert max(num_map_bytes(scorer, layout.plan, choice) for choice in choices) <= room
     counts = [len(shown) for shown in layout.plan.chosen.values()]

@@ -12,18 +12,16 @@ import pytest
 from prepared_photos import write_prepared
 from scipy.stats import t as student
 
+from convlens.data.prepared import Prepared, open_prepared
+from convlens.data.synthetic.recipe import KINDS, PaintedPhoto, PaintingRecipe, list_photos, paint_photo
 from convlens.lens.lens import open_lens
-from convlens.network.checkpoints import Checkpoint
-from convlens.network.epochs import Photos, Recipe
-from convlens.network.fit import fit
-from convlens.network.model_files import finish_model
-from convlens.network.runtime import Runtime
+from convlens.models.files import finish_model
+from convlens.pages.feature_maps.maps import MapResults, gather_material, make_maps
+from convlens.pages.photos import find_regions
 from convlens.params import ModelParams, load_params
-from convlens.photos.painting import KINDS, PaintedPhoto, PaintingRecipe, list_photos, paint_photo
-from convlens.photos.prepared import Prepared, open_prepared
-from convlens.stages.report_maps import MapResults, make_maps
-from convlens.stages.report_material import gather_material
-from convlens.stages.report_regions import find_regions
+from convlens.training.checkpoints import Checkpoint
+from convlens.training.fit import Photos, Recipe, fit
+from convlens.training.runtime import Runtime
 
 SEED = 0
 SIDE = 48

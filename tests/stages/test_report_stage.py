@@ -11,14 +11,14 @@ from lens_models import SIZE, residual
 from PIL import Image
 
 from convlens.errors import ConvLensError
-from convlens.network.model_files import encode_model
-from convlens.network.snapshots import NAME, encode_weights
+from convlens.models.files import encode_model
 from convlens.params import Params, load_params
-from convlens.stage import path_names
+from convlens.pipeline import path_names
 from convlens.stages.evaluate import evaluate
 from convlens.stages.preprocess import preprocess
 from convlens.stages.profile import profile
 from convlens.stages.report import report
+from convlens.training.checkpoints import NAME, encode_weights
 
 COUNT = 24
 
@@ -260,7 +260,7 @@ def test_report_is_the_same_bytes_again_and_says_what_is_left_out(
 def test_page_stays_small_whatever_the_user_brings(
     home: Path, params: Params, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("convlens.stages.report_maps.MAX_PAGE_BYTES", 20_000)
+    monkeypatch.setattr("convlens.pages.feature_maps.maps.MAX_PAGE_BYTES", 20_000)
     _run(home, tmp_path, params)
     assert "to keep this page below 15 MB: " in (tmp_path / "feature_maps.html").read_text()
 

@@ -8,13 +8,13 @@ import pytest
 from mlflow import MlflowClient
 from small_training import use_own_store, write_training
 
+from convlens.data.prepared import open_prepared
 from convlens.errors import ConvLensError
-from convlens.network.model_files import load_trained_model
-from convlens.network.snapshots import load_snapshots
+from convlens.models.files import load_trained_model
 from convlens.params import load_params
-from convlens.photos.prepared import open_prepared
-from convlens.stages.keys import training_key
 from convlens.stages.train import train
+from convlens.training.checkpoints import load_snapshots
+from convlens.training.key import training_key
 
 BRIGHTNESS = tuple(step / 13 for step in range(1, 13))
 
@@ -127,7 +127,7 @@ def test_the_key_follows_what_pretrained_weights_are_and_not_where_they_lie(monk
     key = transfer_key("a.h5", "0" * 64)
     assert key == transfer_key("/elsewhere/b.h5", "0" * 64)
     keys = {key, transfer_key("a.h5", "1" * 64), transfer_key("imagenet"), transfer_key("none")}
-    monkeypatch.setattr("convlens.stages.keys.version", lambda _: "another Keras")
+    monkeypatch.setattr("convlens.training.key.version", lambda _: "another Keras")
     assert len(keys | {transfer_key("imagenet")}) == 5
 
 

@@ -10,15 +10,15 @@ import pytest
 from photo_files import encode, import_expectations, make_group, noise_photo, write_classes, write_photo
 from PIL import Image
 
+from convlens.data.sources import describe_photos, list_folder
 from convlens.errors import ConvLensError
-from convlens.photos.listing import describe_photos, list_folder
-from convlens.stages.outputs import write_parquet
+from convlens.files import write_parquet
 
 import_expectations()
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")
-    from convlens.photos.expectations import Verdict
-    from convlens.photos.quarantine import CAUSES
+    from convlens.data.expectations import Verdict
+    from convlens.data.facts import CAUSES
     from convlens.stages.validate import tabulate_verdicts, validate
 
 OUTPUTS = {

@@ -9,8 +9,10 @@ from mlflow.entities.model_registry import ModelVersion
 from registry_store import NAME, aliases, use_registry
 
 from convlens.errors import ConvLensError
-from convlens.tracking import champions
-from convlens.tracking.champions import (
+from convlens.tracking import registry as champions
+from convlens.tracking.environment import utc_now
+from convlens.tracking.registry import (
+    CHAMPION,
     GATE,
     ROLLED_BACK_TAG,
     ChampionChangedError,
@@ -18,11 +20,10 @@ from convlens.tracking.champions import (
     challenge,
     crown,
     dethrone,
+    find_alias,
     list_reigns,
     reign_rows,
 )
-from convlens.tracking.people import utc_now
-from convlens.tracking.registry import CHAMPION, find_alias
 from convlens.tracking.store import Store
 
 

@@ -13,7 +13,7 @@ import requests
 from mlflow import MlflowClient
 from registry_store import NAME, aliases, fill_registry, use_registry
 
-from convlens.tracking.champions import list_reigns
+from convlens.tracking.registry import list_reigns
 from convlens.tracking.store import Store
 
 SOURCE = Path(__file__).parents[2] / "src"
@@ -22,7 +22,7 @@ ROUNDS = 4
 PROMOTE = """
 import sys
 from mlflow import MlflowClient
-from convlens.tracking.champions import ChampionChangedError, Reason, crown
+from convlens.tracking.registry import ChampionChangedError, Reason, crown
 from convlens.tracking.registry import CHAMPION, find_alias
 from convlens.tracking.store import Store
 

@@ -6,8 +6,8 @@ import pytest
 from registry_store import NAME, use_registry
 
 from convlens.errors import ConvLensError
-from convlens.tracking import claims
-from convlens.tracking.claims import CLAIM_TAG, exclusive
+from convlens.tracking import registry as claims
+from convlens.tracking.registry import CLAIM_TAG, exclusive
 from convlens.tracking.store import Store
 
 LEFT = f"{CLAIM_TAG}left"

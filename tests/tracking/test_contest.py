@@ -10,10 +10,9 @@ import pytest
 from mlflow.exceptions import MlflowException
 from registry_store import NAME, add_answered_version, use_registry
 
-from convlens.tracking.contest import ANSWERS_TAG, PREDICTIONS, hold_contest, hold_stored_contest
+from convlens.tracking.champion_comparison import ANSWERS_TAG, PREDICTIONS, hold_contest, hold_stored_contest
 from convlens.tracking.gate import Contest, Difference
-from convlens.tracking.quiet import no_warnings
-from convlens.tracking.store import Store
+from convlens.tracking.store import Store, no_warnings
 
 SAME = Difference("same", "as compared")
 RIGHT, WRONG = True, False

@@ -4,8 +4,7 @@ import pytest
 from mlflow import MlflowClient
 from small_training import use_own_store
 
-from convlens.tracking.durations import find_durations
-from convlens.tracking.runs import add_epochs, find_or_create_run
+from convlens.tracking.runs import add_epochs, find_durations, find_or_create_run
 from convlens.tracking.store import open_store
 
 

@@ -1,5 +1,5 @@
-from convlens.tracking.gate import Criterion
-from convlens.tracking.gate_table import (
+from convlens.tracking.gate import (
+    Criterion,
     markdown_table,
     show_number,
     tell_criterion,

@@ -17,11 +17,9 @@ from mlflow.exceptions import MlflowException
 from mlflow.models import Model
 from small_training import CLASSES, KEY, LOCK, SIDE, use_own_store, write_card, write_network, write_photo
 
-from convlens.classifier import open_classifier
 from convlens.errors import ConvLensError
-from convlens.tracking.models import ModelFiles, ensure_models
-from convlens.tracking.package import shipped_modules, stage_code
-from convlens.tracking.photo_input import SERVER_VARIABLE
+from convlens.models.classifier import SERVER_VARIABLE, open_classifier
+from convlens.tracking.models import ModelFiles, ensure_models, shipped_modules, stage_code
 from convlens.tracking.runs import find_or_create_run
 from convlens.tracking.store import Store, fluent_store, open_store
 

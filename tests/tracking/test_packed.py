@@ -12,9 +12,9 @@ import pandas as pd
 import pytest
 from mlflow.exceptions import MlflowException
 
-from convlens.tracking.packed import SERVING_VARIABLES, ask_served
-from convlens.tracking.photo_input import is_served
-from convlens.tracking.quiet import no_warnings
+from convlens.models.classifier import is_served
+from convlens.tracking.models import SERVING_VARIABLES, ask_served
+from convlens.tracking.store import no_warnings
 
 
 def tell_lengths(model_input: pd.DataFrame) -> pd.DataFrame:

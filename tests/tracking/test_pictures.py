@@ -5,7 +5,7 @@ from mlflow import MlflowClient
 from PIL import Image
 from small_training import use_own_store
 
-from convlens.tracking.pictures import Picture, stage_pictures
+from convlens.tracking.record import Picture, stage_pictures
 
 
 @pytest.fixture

@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 
 from convlens.errors import ConvLensError
-from convlens.tracking.requirements import NEEDED, pinned_requirements
+from convlens.tracking.environment import NEEDED, pinned_requirements
 
 PROJECT_LOCK = Path(__file__).parents[2] / "requirements.txt"
 LOCK = """\

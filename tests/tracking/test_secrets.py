@@ -8,10 +8,9 @@ from mlflow import MlflowClient
 from small_training import KEY, demand, use_own_store, write_training
 
 from convlens.stages.register import register
+from convlens.tracking.environment import flatten_params, hide_passwords, hide_secrets
 from convlens.tracking.live import open_live_run
 from convlens.tracking.runs import KEY_TAG
-from convlens.tracking.secrets import hide_passwords, hide_secrets
-from convlens.tracking.values import flatten_params
 
 WHO = ("git", "-c", "user.name=a", "-c", "user.email=a@b.c")
 PLANTED = {

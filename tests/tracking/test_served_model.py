@@ -23,9 +23,9 @@ from small_training import CLASSES, LOCK, SIDE, use_own_store, write_card, write
 from convlens.bench.commands import bench
 from convlens.bench.serving import bench_serving
 from convlens.errors import ConvLensError
+from convlens.models.classifier import SERVER_VARIABLE
 from convlens.tracking.models import ModelFiles, _save_photo_model
-from convlens.tracking.photo_input import SERVER_VARIABLE
-from convlens.tracking.quiet import no_warnings
+from convlens.tracking.store import no_warnings
 
 
 @pytest.fixture(scope="module")

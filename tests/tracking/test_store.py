@@ -11,8 +11,16 @@ from small_training import use_own_store
 
 from convlens.errors import ConvLensError
 from convlens.tracking import store
-from convlens.tracking.failures import describe_failure, hide_passwords, store_must_answer
-from convlens.tracking.store import brief_requests, database_path, ensure_experiment, open_store, tracking_uri
+from convlens.tracking.store import (
+    brief_requests,
+    database_path,
+    describe_failure,
+    ensure_experiment,
+    hide_passwords,
+    open_store,
+    store_must_answer,
+    tracking_uri,
+)
 
 SOURCE = Path(__file__).parents[2] / "src"
 FIRST_USE = """

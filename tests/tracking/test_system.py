@@ -3,7 +3,7 @@ from collections import defaultdict
 import pytest
 from mlflow.system_metrics.metrics.base_metrics_monitor import BaseMetricsMonitor
 
-from convlens.tracking.system import INTERVAL, SWITCH, SystemSampler, next_step
+from convlens.tracking.environment import INTERVAL, SWITCH, SystemSampler, next_step
 
 
 class Steady(BaseMetricsMonitor):

@@ -4,9 +4,16 @@ from pathlib import Path
 
 import pytest
 
-from convlens.tracking import git
-from convlens.tracking.git import CHANGES_TAG, describe_changes, digest_changes, git_tags
-from convlens.tracking.values import epoch_metrics, evaluation_metrics, flatten_params
+from convlens.tracking import environment as git
+from convlens.tracking.environment import (
+    CHANGES_TAG,
+    describe_changes,
+    digest_changes,
+    epoch_metrics,
+    evaluation_metrics,
+    flatten_params,
+    git_tags,
+)
 
 
 def test_params_are_flat_texts() -> None:

@@ -87,7 +87,7 @@ def _use_stand_ins(folder: Path) -> None:
     script = folder / "tools/ci/compare.sh"
     script.write_text(script.read_text().replace(" --filters", ""))  # there are no networks to look at
     pipeline = folder / "dvc.yaml"
-    text = pipeline.read_text().replace("PYTHONPATH=src python -m convlens.stage", "python src/stand_in_stages.py")
+    text = pipeline.read_text().replace("PYTHONPATH=src python -m convlens.pipeline", "python src/stand_in_stages.py")
     pipeline.write_text(text)
 
 

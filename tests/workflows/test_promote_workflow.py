@@ -2,11 +2,10 @@
 
 import click
 import pytest
+from convlens.cli.main.main import commands
 from workflows.conftest import WORKFLOWS
 from workflows.github import Event, GitHub
 from workflows.runner import run_workflow
-
-from convlens.cli import commands
 
 STAND_IN = """\
 #!/bin/sh

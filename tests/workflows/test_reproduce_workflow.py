@@ -200,7 +200,7 @@ def test_only_the_default_branch_is_recorded_on_the_server(event, recorded):
         ("README.md", False),
         ("docs/feature_maps.png", False),
         ("params.yaml", True),
-        ("src/convlens/network/fit.py", True),
+        ("src/convlens/training/fit.py", True),
         ("data/cards/painted.yaml", True),
         ("requirements.txt", True),
     ],

@@ -202,6 +202,6 @@ def _check_target(path: Path | None) -> None:
 
 def _write(path: Path | None, result: dict[str, Any]) -> None:
     if path is not None:
-        from convlens.stages.outputs import write_json
+        from convlens.files import write_json
 
         write_json(path, result)

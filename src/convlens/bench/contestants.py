@@ -12,7 +12,7 @@ def measure_peaks(params: Params) -> dict[str, float]:
     """The machine's peak by precision, with the threads that training may use."""
     with hold_stderr():
         from convlens.bench import peak
-        from convlens.network.runtime import prepare_runtime
+        from convlens.training.runtime import prepare_runtime
 
     prepare_runtime(params.train)
     return peak.measure_peaks()

@@ -13,15 +13,14 @@ from convlens.bench.photo_lists import Listed
 from convlens.bench.processes import peak_memory
 from convlens.bench.reading import open_array, write_array
 from convlens.bench.training_task import TITLES, TrainingTask
-from convlens.network.architectures import build_body
-from convlens.network.batches import count_steps
-from convlens.network.checkpoints import Checkpoint
-from convlens.network.epochs import Photos, Recipe
-from convlens.network.fit import EpochReport, fit
-from convlens.network.runtime import prepare_runtime
+from convlens.data.loader import LoaderSettings
+from convlens.data.prepared import count_steps
+from convlens.models.architectures import build_body
 from convlens.params import NO_AUGMENTATION, PLAIN_TRAINING, ClassicParams
-from convlens.photos.loader import LoaderSettings
 from convlens.progress import say
+from convlens.training.checkpoints import Checkpoint
+from convlens.training.fit import EpochReport, Photos, Recipe, fit
+from convlens.training.runtime import prepare_runtime
 
 LECTURE_NETWORK = ClassicParams(
     num_blocks=3, filters=16, kernel_size=3, stride=1, padding="valid", pooling="max", dense_units=512, dropout=0.0

@@ -10,8 +10,8 @@ from convlens.bench.machine import describe_machine
 from convlens.bench.processes import Usage, in_new_process
 from convlens.bench.sources import LISTING, gather_photos, link_photos
 from convlens.bench.train import describe_photos
+from convlens.data.workers import count_workers
 from convlens.params import Params
-from convlens.photos.workers import count_workers
 from convlens.progress import say
 
 PARALLEL = ("scan", "decode")

@@ -9,9 +9,9 @@ from typing import Any
 from convlens.bench.photo_lists import BenchPhotos, Listed
 from convlens.bench.processes import Usage, measure
 from convlens.bench.reading import open_array, write_array
+from convlens.data.loader import LoaderSettings
 from convlens.environment import hold_stderr
 from convlens.params import Params
-from convlens.photos.loader import LoaderSettings
 
 BATCH_SIZE = 32
 READING_EPOCHS = 10  # one epoch of reading is over too soon to be timed
@@ -82,7 +82,7 @@ def scan(task: ReadingTask) -> Usage:
     """What `validate` does: decode every photo and measure it, in several processes."""
     import pandas as pd
 
-    from convlens.photos.scan import scan_photos
+    from convlens.data.facts import scan_photos
 
     wanted, table = set(task.listed.paths), pd.read_parquet(task.listing)
     chosen = table[[os.path.abspath(path) in wanted for path in table["path"]]]
@@ -104,7 +104,7 @@ def read(task: ReadingTask) -> Usage:
     """What `train` does: batches from prepared photos in random order; ten epochs."""
     import numpy as np
 
-    from convlens.network.batches import iterate_batches, order_photos
+    from convlens.data.prepared import iterate_batches, order_photos
 
     images, labels = open_array(task.array), np.array(task.listed.labels, np.int64)
 

@@ -9,9 +9,8 @@ import numpy as np
 from convlens.bench.machine import describe_machine
 from convlens.bench.processes import in_new_process, measure
 from convlens.bench.tables import format_table
+from convlens.data.duplicates import THUMBNAIL_SIDE, Groups, join_alike
 from convlens.params import PreprocessParams
-from convlens.photos.duplicates import Groups, join_alike
-from convlens.photos.hashing import THUMBNAIL_SIDE
 
 COPIES = 50  # one photo of so many is a crop of the one before it
 MAX_CROP = 0.1

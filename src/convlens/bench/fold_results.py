@@ -9,9 +9,9 @@ from scipy.special import log_softmax
 from convlens.bench.fold_training import FoldResult, FoldTask
 from convlens.bench.machine import Machine
 from convlens.bench.tables import format_table
+from convlens.metrics.calibration import fit_temperature
 from convlens.metrics.intervals import wilson_interval
-from convlens.metrics.temperature import fit_temperature
-from convlens.report.wording import show_share
+from convlens.wording import show_share
 
 NOTE = (
     "Each photo is answered by the network that did not learn from it; Wilson's 95 % interval.\n"

@@ -9,12 +9,11 @@ from typing import Any
 
 import numpy as np
 
-from convlens.arrays import encode_arrays
 from convlens.bench.processes import measure, peak_memory
 from convlens.environment import hold_stderr
+from convlens.files import encode_arrays, write_bytes
 from convlens.params import Params
 from convlens.progress import say
-from convlens.stages.outputs import write_bytes
 
 ANSWERS = "answers.npz"
 
@@ -66,7 +65,7 @@ def train_fold(task: FoldTask) -> FoldResult:
     answers = task.home / ANSWERS
     if answers.is_file():
         return _read(answers)
-    from convlens.network.checkpoints import Checkpoint
+    from convlens.training.checkpoints import Checkpoint
 
     checkpoint = Checkpoint(task.home / "checkpoint")
     result = _train(task, checkpoint)
@@ -85,12 +84,11 @@ def _read(path: Path) -> FoldResult:
 def _train(task: FoldTask, checkpoint: Any) -> FoldResult:
     with hold_stderr():
         from convlens.bench.reading import open_array
-        from convlens.network.epochs import Photos, Recipe
-        from convlens.network.fit import FitResult, fit
-        from convlens.network.inference import predict_logits
-        from convlens.network.model_files import FILE, encode_model, finish_model
-        from convlens.network.runtime import prepare_runtime
-        from convlens.stages.mistakes_folds import Part
+        from convlens.models.files import FILE, encode_model, finish_model
+        from convlens.models.inference import predict_logits
+        from convlens.training.cross_validation import Part
+        from convlens.training.fit import FitResult, Photos, Recipe, fit
+        from convlens.training.runtime import prepare_runtime
 
     params, images = task.params, open_array(task.array)
     rows = [np.flatnonzero((task.assigned == task.number) == asked) for asked in (False, True)]

@@ -24,12 +24,12 @@ from convlens.bench.machine import describe_machine
 from convlens.bench.processes import in_new_process
 from convlens.bench.reading import write_array
 from convlens.bench.sources import check_photos
+from convlens.data.duplicates import group_duplicates
+from convlens.data.loader import LoaderSettings
+from convlens.data.split import deal_folds
+from convlens.data.workers import count_workers
 from convlens.errors import ConvLensError
 from convlens.params import Params
-from convlens.photos.duplicates import group_duplicates
-from convlens.photos.folds import deal_folds
-from convlens.photos.loader import LoaderSettings
-from convlens.photos.workers import count_workers
 from convlens.progress import say
 
 
@@ -137,7 +137,7 @@ def _describe(table: pd.DataFrame) -> str:
 
 def _digest(table: pd.DataFrame, params: Params, count: int) -> str:
     """What the trainings depend on: photos, parameters, code and the number of folds."""
-    from convlens.stages.keys import digest_code
+    from convlens.training.key import digest_code
 
     groups = params.model_dump(mode="json", include={"preprocess", "model", "augment", "train"})
     facts = [table[["sha256", "label"]].to_csv(index=False), groups, digest_code(), count]

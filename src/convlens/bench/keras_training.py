@@ -11,8 +11,8 @@ from convlens.bench.curves import Point, Training
 from convlens.bench.flops import TRAINING, count_flops
 from convlens.bench.processes import peak_memory
 from convlens.bench.training_task import TITLES, TrainingTask
-from convlens.network.runtime import prepare_runtime
 from convlens.progress import say
+from convlens.training.runtime import prepare_runtime
 
 BATCH_SIZE = 32  # also the default of `image_dataset_from_directory`
 MAX_EPOCHS = 10_000

@@ -6,8 +6,8 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
+from convlens.data.workers import count_workers
 from convlens.environment import CPU_INFO, cpu_flags
-from convlens.photos.workers import count_workers
 
 FEATURES = ("avx2", "avx512f", "avx512_bf16", "amx_bf16", "asimd", "sve", "bf16")
 PACKAGES = ("convlens", "tensorflow", "tensorflow-cpu", "keras", "pillow", "numpy")

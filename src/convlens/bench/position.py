@@ -17,12 +17,12 @@ import numpy as np
 from convlens.bench.machine import describe_machine
 from convlens.bench.processes import in_new_process
 from convlens.bench.tables import format_table
+from convlens.data.synthetic.recipe import KINDS, PaintingRecipe, list_photos, paint_photo
+from convlens.data.workers import map_in_processes
 from convlens.metrics.intervals import wilson_interval
 from convlens.params import NO_AUGMENTATION, PLAIN_TRAINING, ModelParams, Params, TrainingSize
-from convlens.photos.painting import KINDS, PaintingRecipe, list_photos, paint_photo
-from convlens.photos.workers import map_in_processes
 from convlens.progress import say
-from convlens.report.wording import show_share
+from convlens.wording import show_share
 
 TITLES = {"residual": "convolutional (residual)", "dense": "fully connected (dense)"}
 CANVAS, HEAD = 64, 32  # sides in pixels
@@ -107,12 +107,11 @@ def put(heads: np.ndarray, left: int) -> np.ndarray:
 
 def train_and_ask(task: PositionTask) -> dict[str, Any]:
     """Train one network on the left, ask it about the left and the right; runs in a process of its own."""
-    from convlens.network.checkpoints import Checkpoint
-    from convlens.network.epochs import Photos, Recipe
-    from convlens.network.fit import fit
-    from convlens.network.inference import predict_probabilities
-    from convlens.network.model_files import finish_model
-    from convlens.network.runtime import prepare_runtime
+    from convlens.models.files import finish_model
+    from convlens.models.inference import predict_probabilities
+    from convlens.training.checkpoints import Checkpoint
+    from convlens.training.fit import Photos, Recipe, fit
+    from convlens.training.runtime import prepare_runtime
 
     train = task.params.train.changed(**PLAIN, **TRAINING[task.name])
     recipe = Recipe(_choose_network(task), NO_AUGMENTATION, train, 2)

@@ -11,8 +11,8 @@ from multiprocessing import get_context
 from pathlib import Path
 from typing import TypeVar
 
+from convlens.data.workers import end_with_parent
 from convlens.errors import ConvLensError
-from convlens.photos.workers import end_with_parent
 
 Task = TypeVar("Task")
 Result = TypeVar("Result")

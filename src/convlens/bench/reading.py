@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.lib.format import write_array_header_1_0
 
-from convlens.photos.decoding import decode_photos
-from convlens.photos.loader import LoaderSettings
+from convlens.data.loader import LoaderSettings
+from convlens.data.prepared import decode_photos
 
 if TYPE_CHECKING:
-    from convlens.photos.prepared import ShardedImages
+    from convlens.data.prepared import ShardedImages
 
 
 def write_array(path: Path, paths: Sequence[str], settings: LoaderSettings, *, num_workers: int) -> None:
@@ -25,6 +25,6 @@ def write_array(path: Path, paths: Sequence[str], settings: LoaderSettings, *, n
 
 def open_array(path: Path) -> "ShardedImages":
     """The photos of such a file, read when asked for."""
-    from convlens.photos.prepared import ShardedImages
+    from convlens.data.prepared import ShardedImages
 
     return ShardedImages([np.load(path, mmap_mode="r")])

@@ -7,9 +7,9 @@ import numpy as np
 import pandas as pd
 
 from convlens.bench.photo_lists import BenchPhotos, Listed
+from convlens.data.facts import scan_photos
 from convlens.errors import ConvLensError
 from convlens.params import DataParams, Params
-from convlens.photos.scan import scan_photos
 from convlens.progress import say
 from convlens.stages.ingest import ingest
 

@@ -5,7 +5,7 @@ from typing import Any
 
 from convlens.bench import data_contestants
 from convlens.bench.machine import Machine
-from convlens.report.wording import show_count, show_share
+from convlens.wording import show_count, show_share
 
 NEVER = "not reached"
 TRAIN_NOTES = (

@@ -1,1 +1,1 @@
-"""What the network sees: activations, filters, receptive fields and the arithmetic of layers; uses TensorFlow."""
+"""A network opened up: activations, attribution, filters, trust checks."""

@@ -1,17 +1,120 @@
-"""Running a network over many photos with bounded memory, and resuming it in the middle."""
+"""Run an opened network forward, and from the middle on."""
 
+import zipfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from pathlib import Path
+from typing import Any, Protocol
 
 import keras
 import numpy as np
 import tensorflow as tf
 
-from convlens.lens.head import Head, class_probabilities, find_head, log_odds
+from convlens.errors import ConvLensError
+from convlens.lens.graph import Call, Graph, operate, require_photos
 from convlens.lens.lens import Lens
-from convlens.lens.walk import Call
+
+# --- The head of a network: its logits, and what they say about a class as log-odds and as a probability ---
+#
+# Explanations speak about log-odds, because a probability near 0 or 1 hardly moves whatever happens to the photo.
+
+FINAL = {"Sigmoid": "sigmoid", "Softmax": "softmax"}
+SMALLEST = 1e-7
+
+
+@dataclass(frozen=True)
+class Head:
+    """Where a network's logits are.
+
+    Attributes:
+        logits: tensor (N, units); one unit is the log-odds of the second of two classes.
+        source: tensor of the graph that the logits follow from; may be the logits themselves.
+        layer: a dense layer that was called again for them, else None.
+    """
+
+    logits: Any
+    source: Any
+    layer: Any = None
+
+    @property
+    def num_units(self) -> int:
+        """Logits per photo."""
+        return int(self.logits.shape[-1])
+
+    @property
+    def num_classes(self) -> int:
+        """Classes: two for one unit."""
+        return max(2, self.num_units)
+
+
+def find_head(graph: Graph) -> Head:
+    """The logits of a graph: the values before its last sigmoid or softmax.
+
+    A dense layer with a fused activation is called again without it. What a dense layer without one gives are logits
+    (`from_logits=True` of Keras's losses). Where the answer comes from something else, its values are taken as
+    probabilities.
+    """
+    last = next(call for call in reversed(graph.calls) if call.output is graph.answer)
+    if _final_activation(last):
+        if last.kind != "Dense":
+            return Head(last.inputs[0], last.inputs[0])
+        layer = _linear(last)
+        return Head(layer(last.inputs[0]), last.inputs[0], layer)
+    if last.kind == "Dense" and last.layer.activation is keras.activations.linear:
+        return Head(graph.answer, graph.answer)
+    return Head(operate(_undo, graph.answer), graph.answer)
+
+
+def log_odds(logits: Any, targets: np.ndarray) -> Any:
+    """Log-odds of one class per photo: its logit, less the logarithm of the sum over the others.
+
+    Args:
+        logits: (n, units), array or tensor.
+        targets: int (n,), index of the class; of one unit, 1 is the class it speaks for.
+
+    Returns:
+        Tensor (n,).
+    """
+    ops = keras.ops
+    if logits.shape[-1] == 1:
+        return logits[:, 0] * np.where(np.asarray(targets) == 1, 1, -1).astype("float32")
+    chosen = np.eye(logits.shape[-1], dtype="float32")[np.asarray(targets)]
+    others = ops.logsumexp(logits - chosen * 1e9, axis=-1)
+    return ops.sum(logits * chosen, axis=-1) - others
+
+
+def class_probabilities(logits: np.ndarray, *, temperature: float = 1.0) -> np.ndarray:
+    """Probabilities of every class, float64 (n, classes), calibrated by a temperature."""
+    values = np.asarray(logits, dtype=np.float64) / temperature
+    if values.shape[-1] == 1:
+        values = np.concatenate([np.zeros_like(values), values], axis=-1)
+    powers = np.exp(values - values.max(axis=-1, keepdims=True))
+    return np.asarray(powers / powers.sum(axis=-1, keepdims=True))
+
+
+def _undo(answer: Any) -> Any:
+    """Logits of probabilities (n, units)."""
+    chances = keras.ops.clip(answer, SMALLEST, 1 - SMALLEST)
+    return keras.ops.log(chances) - (keras.ops.log(1 - chances) if answer.shape[-1] == 1 else 0.0)
+
+
+def _final_activation(call: Call) -> str:
+    """`sigmoid` or `softmax`, or nothing."""
+    if call.kind in FINAL:
+        return FINAL[call.kind]
+    name = getattr(getattr(call.layer, "activation", None), "__name__", "")
+    return name if call.kind in ("Activation", "Dense") and name in FINAL.values() else ""
+
+
+def _linear(call: Call) -> keras.Layer:
+    layer = type(call.layer).from_config({**call.layer.get_config(), "activation": None})
+    layer.build(call.inputs[0].shape)
+    layer.set_weights(call.layer.get_weights())
+    return layer
+
+
+# --- Running a network over many photos with bounded memory, and resuming it in the middle ---
 
 MAX_VALUES = 24_000_000  # float32 values held at once: about 100 MB
 MAX_BATCH = 32
@@ -206,3 +309,127 @@ def slices(photos: Any, size: int, dtype: str) -> Iterator[np.ndarray]:
     """Batches of photos in the type that a network takes."""
     for start in range(0, len(photos), size):
         yield np.asarray(photos[start : start + size]).astype(dtype)
+
+
+# --- What a network makes of a photo before it answers: the values its last layer decides by ---
+
+LAST_LAYER = "logits"  # of every architecture
+PHOTOS_PER_BATCH = 64
+
+
+class Images(Protocol):
+    """uint8 photos (num_photos, height, width, 3) that may lie on disk."""
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, rows: np.ndarray) -> np.ndarray: ...
+
+
+def open_features(model: keras.Model) -> Callable[[np.ndarray], np.ndarray]:
+    """A function from uint8 photos (N, S, S, 3) to their features, float32 (N, D).
+
+    Features are what goes into the layer that decides; in `residual` and `transfer` these are the averages of the last
+    maps over all places.
+
+    Raises:
+        ConvLensError: the model has no such layer.
+    """
+    try:
+        values = model.get_layer(LAST_LAYER).input
+    except ValueError as error:
+        raise ConvLensError(
+            f"Expected a network of ConvLens, with a layer '{LAST_LAYER}'. Received: '{model.name}' without one."
+        ) from error
+    network = keras.Model(model.inputs[0], values, name="features")
+
+    def look(photos: np.ndarray) -> np.ndarray:
+        features = np.asarray(network(photos, training=False), dtype=np.float32)
+        return features.reshape(len(photos), -1)
+
+    return look
+
+
+def embed_photos(look: Callable[[np.ndarray], np.ndarray], images: Images, rows: np.ndarray) -> np.ndarray:
+    """Features of some rows of the images, float32 (len(rows), D), a batch at a time."""
+    batches = [rows[start : start + PHOTOS_PER_BATCH] for start in range(0, len(rows), PHOTOS_PER_BATCH)]
+    return np.concatenate([look(images[batch]) for batch in batches])
+
+
+# --- Keras models that ConvLens did not train: read from a file, and asked as its own are ---
+
+
+def read_keras_file(path: Path, *, divide_by: float = 1.0) -> keras.Model:
+    """A model from a file of Keras, `.keras` or `.h5`, without running code that the file brings along.
+
+    Args:
+        path: of the file.
+        divide_by: what the model's photos were divided by outside of it, such as 255; here it becomes a layer of it.
+
+    Raises:
+        ConvLensError: Keras cannot read it, or it does not take square photos in colour.
+    """
+    try:
+        model = keras.saving.load_model(path, compile=False, safe_mode=True)
+    except (OSError, ValueError, TypeError, KeyError, ImportError, zipfile.BadZipFile) as error:
+        reason = str(error).strip().splitlines() or [type(error).__name__]
+        raise ConvLensError(f"Expected a model that Keras can read. Received: {path}. {reason[0]}") from error
+    require_photos(model)
+    height, width, channels = model.inputs[0].shape[1:]
+    if (height, channels) != (width, 3):
+        raise ConvLensError(
+            f"Expected a model of square photos in three colours. Received: '{model.name}', which takes "
+            f"{height}×{width} pixels with {channels} channels."
+        )
+    return model if divide_by == 1 else _divide(model, divide_by)
+
+
+def name_logits(scorer: Scorer, name: str) -> keras.Model:
+    """A model that has its logits as a layer of a given name: the scorer's own, or one around it."""
+    model = scorer.lens.model
+    if any(layer.name == name for layer in model.layers):
+        return model
+    start = _photos(model)
+    return keras.Model(start, keras.layers.Activation("linear", name=name)(scorer.model(start)), name=model.name)
+
+
+def _divide(model: keras.Model, divisor: float) -> keras.Model:
+    if "int" in model.inputs[0].dtype:
+        raise ConvLensError(
+            f"Expected a model of real numbers, if photos are to be divided by {divisor:g}. Received: '{model.name}', "
+            f"which takes {model.inputs[0].dtype} and so divides by itself."
+        )
+    start = _photos(model, dtype="uint8")
+    divide = keras.layers.Rescaling(1 / divisor, name=f"divide_by_{divisor:g}")
+    return keras.Model(start, model(divide(start)), name=model.name)
+
+
+def _photos(model: keras.Model, dtype: str | None = None) -> Any:
+    given = model.inputs[0]
+    return keras.Input(given.shape[1:], dtype=dtype or given.dtype)
+
+
+# --- A Keras model from a file, with the card that ConvLens would have written about it ---
+
+
+def open_keras_file(
+    path: Path, classes: Sequence[str] | None, *, divide_by: float = 1.0
+) -> tuple[keras.Model, Mapping[str, Any]]:
+    """A model and what must be known to show it photos: resized as Keras does it, without other views or calibration.
+
+    Args:
+        path: a file of Keras.
+        classes: names in the order of the answers; None numbers them.
+        divide_by: what the model's photos were divided by outside of it.
+
+    Raises:
+        ConvLensError: it is not there, cannot be read, or has another number of classes.
+    """
+    if not path.is_file():
+        raise ConvLensError(f"Expected a Keras model in a file. Received: {path}, which is not there.")
+    model = read_keras_file(path, divide_by=divide_by)
+    num = max(2, int(model.outputs[0].shape[-1]))
+    names = [name.strip() for name in classes or [f"class {i}" for i in range(num)]]
+    if len(set(names)) != num or "" in names:
+        raise ConvLensError(f"Expected {num} different names of classes for {path}. Received: {', '.join(names)}.")
+    return model, {"classes": names, "image_size": int(model.inputs[0].shape[1]), "keep_aspect": False,
+                   "resampling": "bilinear"}  # fmt: skip

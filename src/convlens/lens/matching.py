@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.optimize import linear_sum_assignment
 
-from convlens.lens.responses import Responses, standardise
+from convlens.lens.filters import Responses, standardise
 
 THRESHOLD = 0.5  # below this correlation two filters are no partners
 

@@ -14,13 +14,12 @@ import keras
 import numpy as np
 
 from convlens.errors import ConvLensError
-from convlens.lens.blocks import Block
+from convlens.lens.arithmetic import Recipe, find_recipes
+from convlens.lens.attribution import cam_blocks
+from convlens.lens.filters import Responses, correlate_columns, gather_responses
 from convlens.lens.forward import Scorer, batch_size, run_batches
-from convlens.lens.kernels import Recipe, find_recipes
-from convlens.lens.lens import Lens, open_lens
-from convlens.lens.operation import operate
-from convlens.lens.responses import Responses, correlate_columns, gather_responses
-from convlens.lens.saliency import cam_blocks
+from convlens.lens.graph import operate
+from convlens.lens.lens import Block, Lens, open_lens
 
 FORMED = 0.9  # from this correlation on a filter counts as what it is in the end
 MAX_LAYERS = 12

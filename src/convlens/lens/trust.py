@@ -1,20 +1,25 @@
-"""Can the picture of an explanation be believed? Deletion and insertion against controls.
+"""Trust: checks of the explanations themselves."""
 
-Petsiuk, Das and Saenko, "RISE: Randomized input sampling for explanation of black-box models", BMVC 2018
-(arXiv:1806.07421): take away the pixels an explanation calls important, and the answer must fall fast; bring them back
-first, and it must rise fast. A number alone says little, so the same is done with chance and with edges.
-"""
-
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
+import keras
 import numpy as np
+from scipy.stats import rankdata
 
+from convlens.lens.attribution import CamTarget, cam_blocks, grad_cam, mean_colour
 from convlens.lens.estimates import Estimates, estimate
-from convlens.lens.forward import Scorer
-from convlens.lens.occlusion import mean_colour
-from convlens.lens.profiles import LUMINANCE, edge_strength
+from convlens.lens.filters import LUMINANCE, edge_strength
+from convlens.lens.forward import Scorer, batch_size, run_batches
+from convlens.lens.lens import Block
+
+# --- Can the picture of an explanation be believed? Deletion and insertion against controls ---
+#
+# Petsiuk, Das and Saenko, "RISE: Randomized input sampling for explanation of black-box models", BMVC 2018
+# (arXiv:1806.07421): take away the pixels an explanation calls important, and the answer must fall fast; bring them
+# back first, and it must rise fast. A number alone says little, so the same is done with chance and with edges.
 
 SHARES = tuple(round(0.1 * i, 1) for i in range(11))
 ORDERS = ("saliency", "random", "edges")
@@ -126,3 +131,175 @@ def _blurred(photo: np.ndarray) -> np.ndarray:
     shape = (BLUR_CELLS, BLUR_CELLS)
     channels: list[Any] = [_grow(_shrink(photo[..., c].astype(np.float64), shape), photo.shape[:2]) for c in range(3)]
     return np.round(np.stack(channels, axis=-1)).astype(photo.dtype)
+
+
+# --- The randomisation check: an explanation that stays when the network forgets all it learned explains nothing ---
+#
+# Adebayo et al., "Sanity checks for saliency maps", NeurIPS 2018 (arXiv:1810.03292): weights are randomised layer by
+# layer from the answer down, and the explanation is compared with the original one by rank.
+
+THRESHOLD = 0.5
+MAX_STEPS = 12
+
+
+@dataclass(frozen=True)
+class Randomisation:
+    """What became of an explanation.
+
+    Attributes:
+        layers: the layers in the order of shuffling; each step shuffles one more.
+        correlations: Spearman's, float64 (steps, photos), with the explanation of the trained network.
+        final: mean and interval behind the last step.
+    """
+
+    layers: tuple[str, ...]
+    correlations: np.ndarray
+    final: tuple[float, float, float]
+
+    @property
+    def threshold(self) -> float:
+        """What the correlation must stay below."""
+        return THRESHOLD
+
+    @property
+    def steps(self) -> list[tuple[float, float, float]]:
+        """Mean and interval behind every step."""
+        found = estimate(self.correlations.T)
+        return [found[number] for number in range(len(self.layers))]
+
+    @property
+    def passes(self) -> bool:
+        """Whether what is left of the explanation is below the threshold, surely."""
+        return max(abs(end) for end in self.final) < THRESHOLD
+
+
+def randomise(scorer: Scorer, photos: np.ndarray, classes: np.ndarray, *, target: CamTarget) -> Randomisation:
+    """Shuffle the weights of one layer after the other, and follow the Grad-CAM of `target`.
+
+    Shuffling keeps every layer's own distribution of weights. The network has its weights back afterwards, also after
+    an error. Networks of many layers are measured at twelve of the steps.
+    """
+    original = _explain(scorer, photos, classes, target)
+    layers = _layers(scorer)
+    shown = sorted(set(np.linspace(0, len(layers) - 1, min(MAX_STEPS, len(layers))).round().astype(int).tolist()))
+    rows: list[np.ndarray] = []
+    with _kept(layers):
+        for number, (_, layer) in enumerate(layers):
+            _shuffle(layer, np.random.default_rng([number]))
+            if number in shown:
+                rows.append(spearman(original, _explain(scorer, photos, classes, target)))
+    correlations = np.stack(rows)
+    final = estimate(correlations[-1][:, np.newaxis])[0]
+    return Randomisation(tuple(layers[number][0] for number in shown), correlations, final)
+
+
+def _explain(scorer: Scorer, photos: np.ndarray, classes: np.ndarray, target: CamTarget) -> np.ndarray:
+    return grad_cam(scorer, photos, classes, [target])[target.name]
+
+
+def spearman(first: np.ndarray, second: np.ndarray) -> np.ndarray:
+    """Rank correlation of maps (n, …) photo by photo; 0 where one of them is constant."""
+    ranks = [rankdata(maps.reshape(len(maps), -1), axis=1) for maps in (first, second)]
+    x, y = (values - values.mean(axis=1, keepdims=True) for values in ranks)
+    norms = np.sqrt((x**2).sum(axis=1) * (y**2).sum(axis=1))
+    return np.where(norms > 0, (x * y).sum(axis=1) / np.maximum(norms, 1e-12), 0.0)
+
+
+def _layers(scorer: Scorer) -> list[tuple[str, object]]:
+    """Layers with a kernel, each once, from the answer down."""
+    calls = [(call.name, call.layer) for call in scorer.lens.graph.calls if _kernels(call.layer)]
+    if scorer.head.layer is not None:
+        calls[-1] = (calls[-1][0], scorer.head.layer)
+    return list({id(layer): (name, layer) for name, layer in reversed(calls)}.values())
+
+
+def _kernels(layer: object) -> list[object]:
+    return [weight for weight in getattr(layer, "weights", []) if len(weight.shape) > 1]
+
+
+def _shuffle(layer: object, rng: np.random.Generator) -> None:
+    for weight in _kernels(layer):
+        weight.assign(rng.permutation(np.asarray(weight).ravel()).reshape(weight.shape))  # type: ignore[attr-defined]
+
+
+@contextmanager
+def _kept(layers: list[tuple[str, object]]) -> Iterator[None]:
+    """Give the layers their weights back at the end."""
+    weights = [(weight, np.array(weight)) for _, layer in layers for weight in _kernels(layer)]
+    try:
+        yield
+    finally:
+        for weight, values in weights:
+            weight.assign(values)  # type: ignore[attr-defined]
+
+
+# --- What a small shift of the photo does to the answer and to the maps ---
+#
+# A convolution moves with its photo; strides, pooling and borders break that (Zhang, "Making convolutional networks
+# shift-invariant again", ICML 2019, arXiv:1904.11486).
+
+SHIFTS = (1, 2, 4, 8, 16)
+
+
+@dataclass(frozen=True)
+class ShiftedAnswers:
+    """Photos moved to the right: `pixels`, share with the same answer, mean change of its probability."""
+
+    pixels: tuple[int, ...]
+    same: tuple[float, ...]
+    change: tuple[float, ...]
+
+
+@dataclass(frozen=True)
+class Equivariance:
+    """Maps of a photo moved by one cell's stride, against its maps moved by one cell; mean relative error."""
+
+    block: str
+    pixels: int
+    error: tuple[float, float, float]
+
+
+def shift_right(photos: np.ndarray, pixels: int) -> np.ndarray:
+    """Photos (n, rows, columns, 3) moved to the right; the left border is repeated."""
+    return np.concatenate([np.repeat(photos[:, :, :1], pixels, axis=2), photos[:, :, : photos.shape[2] - pixels]], 2)
+
+
+def shift_answers(scorer: Scorer, photos: np.ndarray) -> ShiftedAnswers:
+    """Ask again after every shift that is less than a quarter of the photo."""
+    logits = scorer.logits(photos)
+    answers = scorer.answers(logits)
+    before = scorer.scores(logits, answers)[1]
+    shifts = tuple(pixels for pixels in SHIFTS if pixels * 4 < photos.shape[2])
+    moved = [scorer.logits(shift_right(photos, pixels)) for pixels in shifts]
+    same = tuple(float((scorer.answers(found) == answers).mean()) for found in moved)
+    change = tuple(float(np.abs(scorer.scores(found, answers)[1] - before).mean()) for found in moved)
+    return ShiftedAnswers(shifts, same, change)
+
+
+def equivariance(scorer: Scorer, photos: np.ndarray) -> list[Equivariance]:
+    """How far each convolution's maps are from moving with the photo.
+
+    Networks that resize their photos have no exact shift, and give none; nor do maps of one column.
+    """
+    blocks = [block for block in cam_blocks(scorer.lens.blocks) if _can_shift(scorer, block, photos)]
+    return [_compare(scorer, block, photos) for block in blocks]
+
+
+def _can_shift(scorer: Scorer, block: Block, photos: np.ndarray) -> bool:
+    field = block.response.receptive_field
+    whole = photos.shape[1:3] == scorer.lens.picture_shape
+    return whole and field is not None and block.response.shape[1] > 1 and field.columns.stride < photos.shape[2]
+
+
+def _compare(scorer: Scorer, block: Block, photos: np.ndarray) -> Equivariance:
+    field = block.response.receptive_field
+    pixels = field.columns.stride if field else 1
+    model = keras.Model(scorer.lens.graph.input, block.response.tensor)
+    pair = [photos, shift_right(photos, pixels)]
+    size = batch_size(scorer.lens)
+    first, second = (run_batches(model, images, size=size, dtype=scorer.dtype)[0] for images in pair)
+    still, moved = first[:, :, :-1].reshape(len(photos), -1), second[:, :, 1:].reshape(len(photos), -1)
+    norms = np.linalg.norm(still, axis=1)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        errors = np.where(norms > 0, np.linalg.norm(moved - still, axis=1) / norms, np.nan)
+    return Equivariance(block.name, pixels, estimate(errors[:, np.newaxis])[0])

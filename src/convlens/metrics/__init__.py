@@ -1,1 +1,1 @@
-"""Numbers from predictions: classification, calibration, intervals, comparison; NumPy only."""
+"""Numbers from predictions."""

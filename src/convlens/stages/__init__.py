@@ -1,1 +1,1 @@
-"""One module and one function per DVC stage; the only code that writes files."""
+"""One file and one function for each stage of dvc.yaml."""

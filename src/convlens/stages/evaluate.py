@@ -5,20 +5,26 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from convlens.data.prepared import Prepared, open_prepared
 from convlens.errors import ConvLensError
-from convlens.network.inference import answer_settings, apply_temperature, predict_logits, view_settings
-from convlens.network.model_files import load_card, load_trained_model
+from convlens.files import round_array, write_bytes, write_csv, write_json
+from convlens.metrics.evaluation import (
+    Answers,
+    Evaluation,
+    Labelled,
+    count_table,
+    list_features,
+    list_predictions,
+    list_thresholds,
+    measure_answers,
+)
+from convlens.metrics.operating_point import Decision, decide
+from convlens.models.files import load_card, load_trained_model
+from convlens.models.inference import answer_settings, apply_temperature, predict_logits, view_settings
 from convlens.params import EvaluateParams
-from convlens.photos.prepared import Prepared, open_prepared
+from convlens.plots.evaluation import draw_evaluation
 from convlens.progress import say
-from convlens.report.wording import interval_of, show_count, show_interval, show_share
-from convlens.stages.evaluate_curves import Labelled, list_thresholds
-from convlens.stages.evaluate_decision import Decision, decide
-from convlens.stages.evaluate_figures import draw_evaluation
-from convlens.stages.evaluate_slices import list_features
-from convlens.stages.evaluate_tables import Answers, Evaluation, count_table, list_predictions, measure_answers
-from convlens.stages.outputs import write_bytes, write_csv, write_json
-from convlens.stages.rounding import round_array
+from convlens.wording import interval_of, show_count, show_interval, show_share
 
 TEST, VALIDATION = "test", "validation"
 BEFORE, AFTER = "before", "after"

@@ -6,27 +6,29 @@ from pathlib import Path
 
 import pandas as pd
 
-from convlens.environment import repository_root
-from convlens.errors import ConvLensError, printable
-from convlens.params import DataParams
-from convlens.photos.archives import is_archive, unpack_archive
-from convlens.photos.cards import PaintedCard, UrlCard, read_card
-from convlens.photos.download import download_archive
-from convlens.photos.labels_csv import LABELS_FILE, read_labels
-from convlens.photos.listing import (
+from convlens.data.download import download_archive, is_archive, unpack_archive
+from convlens.data.sources import (
+    LABELS_FILE,
     REGION_COLUMNS,
     REGIONS_FILE,
+    PaintedCard,
+    UrlCard,
     describe_photos,
+    find_address,
     label_folders,
     list_folder,
+    list_store,
+    read_card,
+    read_labels,
     read_regions,
 )
-from convlens.photos.painted_files import paint_file
-from convlens.photos.painting import PaintingRecipe, list_photos
-from convlens.photos.store_listing import find_address, list_store
-from convlens.photos.workers import map_in_processes
+from convlens.data.synthetic.recipe import PaintingRecipe, list_photos, paint_file
+from convlens.data.workers import map_in_processes
+from convlens.environment import repository_root
+from convlens.errors import ConvLensError, printable
+from convlens.files import new_folder, write_bytes, write_csv, write_parquet, write_text
+from convlens.params import DataParams
 from convlens.progress import say, track
-from convlens.stages.outputs import new_folder, write_bytes, write_csv, write_parquet, write_text
 
 
 def ingest(*, source: Path, photos: Path, raw: Path, data: DataParams) -> None:

@@ -11,16 +11,15 @@ import numpy as np
 import pandas as pd
 from numpy.lib.format import write_array_header_1_0
 
+from convlens.data.cache import cache_folder
+from convlens.data.duplicates import describe_groups, group_duplicates, is_large
+from convlens.data.loader import LoaderSettings
+from convlens.data.prepared import decode_photos, open_pixels
+from convlens.data.split import LEFT_OUT, SPLITS, split_photos
 from convlens.errors import ConvLensError
+from convlens.files import new_folder, read_parquet, write_csv, write_json
 from convlens.params import DataParams, PreprocessParams
-from convlens.photos.cache import cache_folder
-from convlens.photos.decoding import decode_photos, open_pixels
-from convlens.photos.duplicates import group_duplicates
-from convlens.photos.leaks import describe_groups, is_large
-from convlens.photos.loader import LoaderSettings
-from convlens.photos.split import LEFT_OUT, SPLITS, split_photos
 from convlens.progress import say, track
-from convlens.stages.outputs import new_folder, read_parquet, write_csv, write_json
 
 SPLIT_COLUMNS = ["path", "label", "split", "row", "width", "height", "sha256"]
 

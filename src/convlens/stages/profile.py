@@ -7,15 +7,14 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from convlens.data.prepared import Prepared, open_prepared
 from convlens.errors import ConvLensError
-from convlens.lens.embeddings import embed_photos, open_features
-from convlens.metrics.drift import neighbour_distances
-from convlens.metrics.profile import Profile, encode_profile, round_features
-from convlens.network.model_files import load_card, load_trained_model
+from convlens.files import read_parquet, write_bytes
+from convlens.lens.forward import embed_photos, open_features
+from convlens.metrics.drift import Profile, encode_profile, neighbour_distances, round_features
+from convlens.models.files import load_card, load_trained_model
 from convlens.params import EvaluateParams
-from convlens.photos.prepared import Prepared, open_prepared
 from convlens.progress import say
-from convlens.stages.outputs import read_parquet, write_bytes
 
 MAX_FEATURES = 512  # photos of either kind whose features are kept
 MAX_STATISTICS = 4096  # training photos whose brightness and the like are kept

@@ -6,19 +6,17 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from convlens.data.prepared import Prepared, open_prepared
+from convlens.files import write_json
 from convlens.params import RegisterParams, load_params
-from convlens.photos.prepared import Prepared, open_prepared
 from convlens.progress import say
-from convlens.stages.outputs import write_json
-from convlens.stages.register_criteria import gather_candidate
-from convlens.stages.register_decision import name_decision, read_decision
-from convlens.stages.register_record import Results, gather_record, read_json
-from convlens.tracking.failures import hide_passwords
-from convlens.tracking.gate import all_passed
-from convlens.tracking.gate_table import tell_outcome, text_table
+from convlens.tracking.champion_comparison import gather_candidate, name_decision, read_decision
+from convlens.tracking.environment import pinned_requirements
+from convlens.tracking.gate import all_passed, tell_outcome, text_table
 from convlens.tracking.models import ModelFiles
-from convlens.tracking.registration import Registration, register_training
-from convlens.tracking.requirements import pinned_requirements
+from convlens.tracking.promotion import Registration, register_training
+from convlens.tracking.record import Results, gather_record, read_json
+from convlens.tracking.store import hide_passwords
 
 TEST = "test"
 

@@ -8,10 +8,27 @@ from typing import Any
 
 import pandas as pd
 
+from convlens.data.prepared import Prepared, open_prepared
+from convlens.files import new_folder, read_parquet, write_bytes, write_csv, write_json, write_text
 from convlens.lens.lens import open_lens
-from convlens.network.inference import answer_settings, predict_probabilities
-from convlens.network.model_files import load_card, load_trained_model
-from convlens.network.snapshots import load_snapshots
+from convlens.models.files import load_card, load_trained_model
+from convlens.models.inference import answer_settings, predict_probabilities
+from convlens.pages.feature_maps.maps import MapResults, add_regions, gather_material, make_maps
+from convlens.pages.feature_maps.over_time import Past
+from convlens.pages.model_card import gather_card, render_model_card, render_summary
+from convlens.pages.photos import (
+    Choice,
+    Unreadable,
+    choose_test_photos,
+    find_own_regions,
+    find_regions,
+    make_thumbnails,
+    read_facts,
+    read_own,
+    read_table,
+)
+from convlens.pages.report import ReportInputs, photos_needed, render_report
+from convlens.pages.user_photos import OwnPhotos, answer_own, read_profile
 from convlens.params import (
     AugmentParams,
     EvaluateParams,
@@ -22,20 +39,8 @@ from convlens.params import (
     TrainParams,
     ValidateParams,
 )
-from convlens.photos.prepared import Prepared, open_prepared
 from convlens.progress import say
-from convlens.report.model_card import render_model_card
-from convlens.report.overview import ReportInputs, photos_needed, render_report
-from convlens.report.summary import render_summary
-from convlens.stages.outputs import new_folder, read_parquet, write_bytes, write_csv, write_json, write_text
-from convlens.stages.report_card import gather_card
-from convlens.stages.report_inputs import make_thumbnails, read_facts, read_table
-from convlens.stages.report_maps import MapResults, make_maps
-from convlens.stages.report_material import add_regions, gather_material
-from convlens.stages.report_over_time import Past
-from convlens.stages.report_own import OwnPhotos, answer_own, read_profile
-from convlens.stages.report_photos import Choice, Unreadable, choose_test_photos, read_own
-from convlens.stages.report_regions import find_own_regions, find_regions
+from convlens.training.checkpoints import load_snapshots
 
 
 def report(

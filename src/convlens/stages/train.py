@@ -7,26 +7,24 @@ from typing import Any, cast
 import keras
 import pandas as pd
 
+from convlens.data.prepared import Prepared, open_prepared
 from convlens.environment import repository_root
 from convlens.errors import ConvLensError
-from convlens.metrics.temperature import Temperature, fit_temperature
-from convlens.network.checkpoints import Checkpoint
-from convlens.network.devices import Meeting
-from convlens.network.epochs import NotFiniteError, Photos, Recipe
-from convlens.network.fit import EpochReport, FitResult, fit
-from convlens.network.inference import predict_logits
-from convlens.network.model_files import FILE, encode_model, finish_model
-from convlens.network.runtime import Runtime, prepare_runtime
-from convlens.network.snapshots import NAME, Snapshots
+from convlens.files import new_folder, write_bytes, write_csv, write_json
+from convlens.metrics.calibration import Temperature, fit_temperature
+from convlens.models.files import FILE, encode_model, finish_model
+from convlens.models.inference import predict_logits
 from convlens.params import AugmentParams, ModelParams, TrainParams, load_params
-from convlens.photos.prepared import Prepared, open_prepared
+from convlens.plots.style import to_png
+from convlens.plots.training import plot_speed, plot_training_curves
 from convlens.progress import say
-from convlens.report.figures_style import to_png
-from convlens.report.figures_training import plot_speed, plot_training_curves
-from convlens.stages.keys import training_key
-from convlens.stages.outputs import new_folder, write_bytes, write_csv, write_json
+from convlens.tracking.environment import flatten_params
 from convlens.tracking.live import LiveRun, open_live_run
-from convlens.tracking.values import flatten_params
+from convlens.training.checkpoints import NAME, Checkpoint, Snapshots
+from convlens.training.devices import Meeting
+from convlens.training.fit import EpochReport, FitResult, NotFiniteError, Photos, Recipe, fit
+from convlens.training.key import training_key
+from convlens.training.runtime import Runtime, prepare_runtime
 
 
 def train(

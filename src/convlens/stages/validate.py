@@ -6,14 +6,13 @@ from pathlib import Path
 
 import pandas as pd
 
+from convlens.data.cache import cache_folder
+from convlens.data.expectations import Verdict, check_photos
+from convlens.data.facts import CAUSES, list_quarantine, scan_with_pictures
 from convlens.errors import ConvLensError, printable
+from convlens.files import csv_bytes, json_bytes, new_folder, parquet_bytes, read_parquet, write_together
 from convlens.params import ValidateParams
-from convlens.photos.cache import cache_folder
-from convlens.photos.expectations import Verdict, check_photos
-from convlens.photos.quarantine import CAUSES, list_quarantine
-from convlens.photos.scan import scan_with_pictures
 from convlens.progress import say
-from convlens.stages.outputs import csv_bytes, json_bytes, new_folder, parquet_bytes, read_parquet, write_together
 
 MAX_FILES_TOLD = 3
 

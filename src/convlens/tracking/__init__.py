@@ -1,1 +1,1 @@
-"""MLflow lives here, and nowhere else: runs, packaging, registry, gate."""
+"""MLflow, and nowhere else: runs, models, registry, gate."""

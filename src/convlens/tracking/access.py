@@ -1,22 +1,36 @@
-"""For those who use models: find a version, load it, bring it home. Reads the store, never creates one."""
+"""Open models by name, alias, folder or file, and pull them."""
 
 import contextlib
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import mlflow
+import pandas as pd
 from mlflow import MlflowClient
 from mlflow.entities.model_registry import ModelVersion
 from mlflow.exceptions import MlflowException
 
 from convlens.errors import ConvLensError
-from convlens.tracking.failures import describe_failure, hide_passwords, store_must_answer
-from convlens.tracking.quiet import no_warnings, quiet_mlflow
+from convlens.metrics.drift import Profile, decode_profile
 from convlens.tracking.registry import ABSENT, CHAMPION, find_alias
-from convlens.tracking.store import Store, brief_requests, database_path, fluent_store, tracking_uri
+from convlens.tracking.store import (
+    Store,
+    brief_requests,
+    database_path,
+    describe_failure,
+    fluent_store,
+    hide_passwords,
+    no_warnings,
+    quiet_mlflow,
+    store_must_answer,
+    tracking_uri,
+)
+
+# --- For those who use models: find a version, load it, bring it home. Reads the store, never creates one ---
 
 SCHEME = "models:/"
 REGISTER_FIRST = "Train and register one first: `make repro` (or `dvc repro`)."
@@ -133,3 +147,103 @@ def _download(uri: str, folder: Path) -> None:
         part.replace(folder)
     finally:
         shutil.rmtree(part, ignore_errors=True)
+
+
+# --- Asks a packaged model, of whatever version of ConvLens packed it ---
+
+
+def ask_packaged(model: Any, photos: Sequence[Any], params: Mapping[str, Any]) -> pd.DataFrame:
+    """Answers of a model that `load_model` gave.
+
+    Args:
+        model: as MLflow opened it.
+        photos: paths, bytes, base64 texts or arrays.
+        params: `threshold` and `top_k`, those that were given.
+
+    Raises:
+        ConvLensError: the model does not take these parameters, or not these values.
+    """
+    schema = model.metadata.get_params_schema()
+    known = {spec.name for spec in schema.params} if schema else set()
+    unknown = ", ".join(sorted(set(params) - known))
+    if unknown:  # MLflow would go on without them
+        raise ConvLensError(f"Expected a model that takes {unknown}. Received: one packed without. Register it anew.")
+    try:
+        with no_warnings():
+            answers: pd.DataFrame = model.predict(list(photos), params=dict(params) or None)
+    except MlflowException as error:
+        raise ConvLensError(error.message) from error
+    return answers
+
+
+# --- Opens a model by its address, with everything that was packed with it ---
+
+PROFILE = "profile.npz"
+CARD, NETWORK, DECISION = "card.json", "model.keras", "decision.json"
+
+
+@dataclass(frozen=True)
+class OpenedModel:
+    """A model and its profile.
+
+    Attributes:
+        address: as the user gave it.
+        classifier: has `card`, `classes` and `predict_arrays`, whatever version of ConvLens packed it.
+        folder: with model.keras; None for a model that does not say.
+        profile: what its training photos are like; None if it was packed without.
+        note: why there is no profile, as a sentence; empty if there is.
+    """
+
+    address: str
+    classifier: Any
+    folder: Path | None
+    profile: Profile | None
+    note: str
+
+
+def open_model(model: str) -> Any:
+    """Something whose `predict` takes paths and gives a data frame.
+
+    Raises:
+        ConvLensError: there is no such model.
+    """
+    folder = Path(model)
+    if (folder / NETWORK).is_file():
+        from convlens.models.classifier import open_classifier
+
+        decision = folder.absolute().parent / DECISION  # as the pipeline leaves it
+        return open_classifier(card=folder / CARD, network=folder / NETWORK, decision=decision)
+    if not model.startswith(("models:/", "runs:/")) and not (folder / "MLmodel").is_file():
+        raise ConvLensError(
+            "Expected a model: models:/NAME@ALIAS, models:/NAME/VERSION, a pulled folder, or data/model. "
+            f"Received: '{model}', which is none of these."
+        )
+
+    return load_model(model)
+
+
+def open_with_profile(model: str) -> OpenedModel:
+    """A model and what its training photos are like.
+
+    Raises:
+        ConvLensError: there is no such model, or its profile cannot be read.
+    """
+    opened = open_model(model)
+    folder: Path | None = Path(model)
+    places = [Path(model) / PROFILE, Path(model).absolute().parent / PROFILE]  # packed, or as the pipeline leaves it
+    if hasattr(opened, "unwrap_python_model"):
+        packed = opened.unwrap_python_model()
+        opened, folder = packed.classifier, getattr(packed, "folder", None)
+        places = [] if folder is None else [folder / PROFILE]
+    profile, note = _find_profile(places, str(opened.card.get("key", "")))
+    return OpenedModel(model, opened, folder, profile, note)
+
+
+def _find_profile(places: list[Path], key: str) -> tuple[Profile | None, str]:
+    found = next((place for place in places if place.is_file()), None)
+    if found is None:
+        return None, "The model has no profile of its training photos: `dvc repro` makes and registers one."
+    profile = decode_profile(found.read_bytes(), str(found))
+    if profile.key != key:
+        return None, f"{found} is of another training than the model: run `dvc repro`."
+    return profile, ""

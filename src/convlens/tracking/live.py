@@ -16,9 +16,15 @@ from typing import Self
 from mlflow.entities import Metric, Run
 
 from convlens.progress import say
-from convlens.tracking.environment import machine_tags
-from convlens.tracking.failures import STORE_FAILURES, describe_failure
-from convlens.tracking.git import CHANGES_FILE, describe_changes, git_tags
+from convlens.tracking.environment import (
+    CHANGES_FILE,
+    SystemSampler,
+    describe_changes,
+    epoch_metrics,
+    git_tags,
+    machine_tags,
+    next_step,
+)
 from convlens.tracking.runs import (
     LIVE,
     RECORDED_TAG,
@@ -29,9 +35,7 @@ from convlens.tracking.runs import (
     milliseconds,
     recorded_steps,
 )
-from convlens.tracking.store import Store, brief_requests, open_store
-from convlens.tracking.system import SystemSampler, next_step
-from convlens.tracking.values import epoch_metrics
+from convlens.tracking.store import STORE_FAILURES, Store, brief_requests, describe_failure, open_store
 
 REQUEST_SECONDS = 3  # each request is tried once; after the first that fails there is none any more
 FINISH_SECONDS = 5.0

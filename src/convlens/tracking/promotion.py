@@ -1,33 +1,176 @@
-"""What people do with champions by hand: promote a version, go back to the one before, and read who was champion."""
+"""Promote versions, roll back, and register new ones."""
 
-from collections.abc import Callable, Mapping
+import contextlib
+import json
+import re
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from mlflow.entities.model_registry import ModelVersion
 from mlflow.exceptions import MlflowException
 
 from convlens.errors import ConvLensError
-from convlens.params import ChampionParams
+from convlens.params import ChampionParams, EvaluateParams
 from convlens.tracking.access import need_alias, open_existing
-from convlens.tracking.champions import (
+from convlens.tracking.champion_comparison import (
+    Candidate,
+    Comparer,
+    Verdict,
+    decide,
+    describe_difference,
+    hold_stored_contest,
+    note_verdict,
+    read_verdict,
+)
+from convlens.tracking.environment import show_moment
+from convlens.tracking.gate import (
+    CONTESTS,
+    ROLLED_BACK,
+    Criterion,
+    all_passed,
+    judge_contest,
+    judge_past,
+    markdown_table,
+    tell_outcome,
+    text_table,
+    to_plain,
+)
+from convlens.tracking.models import ModelFiles, ensure_models
+from convlens.tracking.record import Record, complete_run
+from convlens.tracking.registry import (
+    ABSENT,
+    CHALLENGER,
+    CHAMPION,
     FORCED,
+    HOW,
     PROMOTED,
     ROLLED_BACK_TAG,
     Reason,
     Reign,
     crown,
     dethrone,
+    ensure_version,
+    find_alias,
     list_reigns,
+    list_versions,
     reign_rows,
 )
-from convlens.tracking.contest import Comparer, hold_stored_contest
-from convlens.tracking.decision import Verdict, note_verdict, read_verdict
-from convlens.tracking.gate import CONTESTS, ROLLED_BACK, Criterion, all_passed, judge_contest, judge_past
-from convlens.tracking.gate_table import tell_outcome
-from convlens.tracking.quiet import quiet_mlflow
-from convlens.tracking.registry import ABSENT, CHALLENGER, CHAMPION, find_alias, list_versions
-from convlens.tracking.store import Store, fluent_store
+from convlens.tracking.store import (
+    Store,
+    brief_requests,
+    fluent_store,
+    lock_store,
+    open_store,
+    quiet_mlflow,
+    store_must_answer,
+    tracking_uri,
+)
+
+# --- From a training's results to a registered version and its verdict; the one entry for the stage `register` ---
+
+ADVICE = "The training is safe; `dvc repro` completes the record when the store is back."
+FIRST_SECONDS, LATER_SECONDS = 3, 30
+QUEUE_SECONDS = 600.0
+MAX_DESCRIPTION = 5000  # characters that MLflow's table of versions holds
+MORE = "\n\nThe rest of the card is `model_card.md`, among the artifacts of the run.\n"
+VERDICT_FILE = "registration.json"
+
+
+@dataclass(frozen=True)
+class Registration:
+    """What came of it.
+
+    Attributes:
+        uri: address of the store.
+        run_name: of the run.
+        run_id: of the run.
+        version: of the registered model.
+        aliases: of that version, afterwards.
+        criteria: of the gate, with verdicts.
+        verdict: all of it as plain values, without what differs from store to store.
+    """
+
+    uri: str
+    run_name: str
+    run_id: str
+    version: str
+    aliases: tuple[str, ...]
+    criteria: tuple[Criterion, ...]
+    verdict: dict[str, Any]
+
+
+def register_training(
+    experiment: str,
+    record: Record,
+    files: ModelFiles,
+    candidate: Candidate,
+) -> Registration:
+    """Complete the run, its models and its version, and decide about the alias. May be repeated at any time.
+
+    Raises:
+        ConvLensError: the store does not answer within seconds, or refuses.
+    """
+    with store_must_answer(tracking_uri(), ADVICE):
+        with brief_requests(seconds=FIRST_SECONDS, retries=1):
+            store = open_store()
+        # Parts of MLflow take the store from the environment only, and would make one in the working directory.
+        with _one_at_a_time(store), brief_requests(seconds=LATER_SECONDS, retries=3), fluent_store(store):
+            run = complete_run(store, experiment, record)
+            model = ensure_models(store, run, files)
+            version = ensure_version(store, candidate.name, run, model, _describe(record, candidate))
+            criteria = decide(store, version, candidate)
+            verdict = _tell_verdict(record, candidate, criteria)
+            text = json.dumps(verdict, indent=2, ensure_ascii=False) + "\n"
+            store.client.log_text(run.info.run_id, text, VERDICT_FILE)
+            version = store.client.get_model_version(candidate.name, version.version)
+    return Registration(
+        uri=store.uri,
+        run_name=run.info.run_name,
+        run_id=run.info.run_id,
+        version=str(version.version),
+        aliases=tuple(version.aliases),
+        criteria=tuple(criteria),
+        verdict=verdict,
+    )
+
+
+def _tell_verdict(record: Record, candidate: Candidate, criteria: list[Criterion]) -> dict[str, Any]:
+    """What goes into registration.json: no versions, no runs, no times, so that DVC can lock it."""
+    verdict = {"key": record.key, "model": candidate.name, "passed": all_passed(criteria)}
+    return {**verdict, "criteria": to_plain(criteria)}
+
+
+def _one_at_a_time(store: Store) -> contextlib.AbstractContextManager[None]:
+    """Two workers of DVC's queue may register at once; each must see the champion that the other leaves."""
+    return lock_store(store.uri, "register", seconds=QUEUE_SECONDS)
+
+
+def _describe(record: Record, candidate: Candidate) -> str:
+    """The model card, as many of its sections as MLflow stores; without a card one line."""
+    if candidate.card:
+        return shorten_card(candidate.card)
+    architecture = record.params.get("model.architecture", "network")
+    accuracy, num_photos = candidate.test["correct"].mean(), len(candidate.test)
+    return f"{architecture} on {record.data.name}: test accuracy {accuracy:.1%} of {num_photos:,} photos"
+
+
+def shorten_card(card: str, length: int = MAX_DESCRIPTION) -> str:
+    """As many whole sections from the start of a Markdown text as fit, and where the rest is."""
+    if len(card) <= length:
+        return card
+    sections = re.split(r"(?m)^(?=## )", card)
+    kept = sections[0][: length - len(MORE)]
+    for section in sections[1:]:
+        if len(kept) + len(section) + len(MORE) > length:
+            break
+        kept += section
+    return kept.rstrip() + MORE
+
+
+# --- promotion ---
+# What people do with champions by hand: promote a version, go back to the one before, and read who was champion.
 
 DEFAULT_RULE = ChampionParams(verdict="no_worse", max_loss=0.0)
 UNTOLD = "no reason given"
@@ -170,3 +313,59 @@ def _refuse(name: str, number: str, criteria: list[Criterion]) -> str:
     if not criteria:
         return f"{name} version {number} was never judged, so it is not promoted; `dvc repro` judges it. {way}"
     return f"{name} version {number} is not promoted: {tell_outcome(criteria)} {way}"
+
+
+# --- What the commands about champions print ---
+
+HEAD = ("version", "champion from", "until", "by", "how", "why")
+
+
+def text_promotion(done: Promotion) -> str:
+    """The gate's table and the outcome, for a terminal."""
+    table = [*text_table(done.criteria), ""] if done.criteria else []
+    return "\n".join([*table, done.outcome])
+
+
+def markdown_promotion(done: Promotion) -> str:
+    """The same in Markdown, headed by the version."""
+    title = f"### {done.name} version {done.version}: {'champion' if done.is_champion else 'not promoted'}"
+    parts = [title, done.outcome, markdown_table(done.criteria) if done.criteria else ""]
+    return "\n\n".join(part for part in parts if part)
+
+
+def text_history(rows: Sequence[dict[str, Any]], name: str) -> str:
+    """A line per change of champion."""
+    if not rows:
+        return f"No version of '{name}' has been champion yet."
+    cells = [HEAD, *(_cells(row, is_present=row is rows[0]) for row in rows)]
+    widths = [max(len(line[i]) for line in cells) for i in range(len(HEAD))]
+    return "\n".join(
+        "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip() for line in cells
+    )
+
+
+def _cells(row: dict[str, Any], *, is_present: bool) -> tuple[str, ...]:
+    until = "now" if is_present else _moment(row["until"])
+    return (row["version"], _moment(row["since"]), until, row["by"] or "–", HOW.get(row["how"], row["how"]), row["why"])
+
+
+def _moment(text: str | None) -> str:
+    return show_moment(text) if text else "–"
+
+
+# --- The paired comparison with the champion, made as the run of a version was told to ---
+
+DEFAULTS = {"num_resamples": "2000", "confidence": "0.95", "seed": "0"}
+
+
+def comparer_of(params: Mapping[str, str]) -> Comparer:
+    """Compares right answers with the settings among a run's parameters, `evaluate.seed` and its like."""
+    told = {name: params.get(f"evaluate.{name}", value) for name, value in DEFAULTS.items()}
+    settings = EvaluateParams(
+        num_resamples=int(told["num_resamples"]),
+        confidence=float(told["confidence"]),
+        seed=int(told["seed"]),
+        threshold=0.5,  # answers are given, none are made here
+        max_error=1.0,
+    )
+    return partial(describe_difference, settings)

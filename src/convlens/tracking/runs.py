@@ -1,18 +1,30 @@
-"""One MLflow run per training: found by the key of the training's inputs, created if missing, never doubled.
-
-Everything here adds what is missing and leaves alone what is there, so it may be repeated at any time.
-"""
+"""Runs: find, create and complete them."""
 
 import getpass
 import os
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TypeVar
 
+from mlflow import MlflowClient
 from mlflow.entities import Metric, Param, Run, RunTag
 
-from convlens.tracking.store import Store, ensure_experiment, lock_store
-from convlens.tracking.values import epoch_metrics
+from convlens.tracking.environment import epoch_metrics
+from convlens.tracking.store import (
+    STORE_FAILURES,
+    Store,
+    brief_requests,
+    database_path,
+    ensure_experiment,
+    lock_store,
+    no_warnings,
+    quiet_mlflow,
+    tracking_uri,
+)
+
+# --- One MLflow run per training: found by the key of the training's inputs, created if missing, never doubled ---
+#
+# Everything here adds what is missing and leaves alone what is there, so it may be repeated at any time.
 
 KEY_TAG = "convlens.key"
 DECISION_TAG = "convlens.decision"
@@ -136,3 +148,36 @@ def milliseconds() -> int:
 def _chunks(items: Sequence[T]) -> Iterator[list[T]]:
     for start in range(0, len(items), NUM_PER_BATCH):
         yield list(items[start : start + NUM_PER_BATCH])
+
+
+# --- How long trainings took, as their runs tell. Reads the store, never creates one ---
+
+SECONDS = "curves/seconds"
+
+
+def find_durations(keys: Iterable[str]) -> dict[str, float]:
+    """Seconds that trainings took in all their epochs, by the keys of the trainings.
+
+    A training without a run is left out. So are all if there is no store or it does not answer: a time is worth no
+    failure.
+    """
+    uri = tracking_uri()
+    database = database_path(uri)
+    if database is not None and not database.is_file():
+        return {}
+    quiet_mlflow()
+    try:
+        with no_warnings(), brief_requests(seconds=5, retries=0):
+            client = MlflowClient(tracking_uri=uri, registry_uri=uri)
+            found = {key: _sum_epochs(client, key) for key in keys}
+    except STORE_FAILURES:
+        return {}
+    return {key: seconds for key, seconds in found.items() if seconds}
+
+
+def _sum_epochs(client: MlflowClient, key: str) -> float:
+    """0 if there is no run of this key, or its epochs have no times."""
+    experiments = [experiment.experiment_id for experiment in client.search_experiments()]
+    runs = client.search_runs(experiments, f"tags.`{KEY_TAG}` = '{key}'", max_results=1)
+    history = client.get_metric_history(runs[0].info.run_id, SECONDS) if runs else []
+    return float(sum({metric.step: metric.value for metric in history}.values()))

@@ -1,18 +1,80 @@
-"""Where runs are kept: `MLFLOW_TRACKING_URI`, else a database at the repository's root with the artifacts beside it."""
+"""The tracking store: where it is, and what is done when it fails."""
 
 import contextlib
+import logging
 import os
+import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from filelock import FileLock
+from filelock import FileLock, Timeout
 from mlflow import MlflowClient
 from mlflow.entities import Experiment
+from mlflow.exceptions import MlflowException
+from requests import RequestException
+from sqlalchemy.exc import SQLAlchemyError
 
 from convlens.environment import repository_root
 from convlens.errors import ConvLensError
-from convlens.tracking.quiet import quiet_mlflow
+from convlens.tracking.environment import hide_passwords, hide_secrets
+
+# --- quiet ---
+# MLflow's talk, kept from our users: migrations of a new database, remarks about signatures it cannot know better.
+
+CHATTY = ("mlflow", "alembic")
+
+
+def quiet_mlflow() -> None:
+    """Let only errors of MLflow and of its migrations through: no bar per file, no address when a run ends."""
+    os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
+    os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")
+    for name in CHATTY:
+        logging.getLogger(name).setLevel(logging.ERROR)
+
+
+@contextlib.contextmanager
+def no_warnings() -> Iterator[None]:
+    """Run MLflow's functions without the Python warnings they raise about themselves."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        yield
+
+
+# --- What goes wrong between us and the store, told in one line without secrets ---
+
+__all__ = ["STORE_FAILURES", "describe_failure", "hide_passwords", "store_must_answer"]
+STORE_FAILURES = (MlflowException, RequestException, SQLAlchemyError, OSError, Timeout)
+MAX_SHOWN = 200
+
+
+def describe_failure(error: BaseException) -> str:
+    """The first line of an error's message, short, without secrets."""
+    text = hide_secrets(str(error).strip().partition("\n")[0]) or type(error).__name__
+    return text if len(text) <= MAX_SHOWN else text[: MAX_SHOWN - 1] + "…"
+
+
+@contextlib.contextmanager
+def store_must_answer(uri: str, advice: str) -> Iterator[None]:
+    """Turn the many errors of a store into the one that users read.
+
+    Args:
+        uri: address of the store.
+        advice: what to do about it.
+
+    Raises:
+        ConvLensError: whatever the store raised in the block.
+    """
+    try:
+        yield
+    except STORE_FAILURES as error:
+        raise ConvLensError(
+            f"Expected the MLflow store {hide_passwords(uri)} to answer. Received: {describe_failure(error)} {advice}"
+        ) from error
+
+
+# --- store ---
+# Where runs are kept: `MLFLOW_TRACKING_URI`, else a database at the repository's root with the artifacts beside it.
 
 DATABASE_NAME = "mlflow.db"
 ARTIFACTS_NAME = "mlartifacts"

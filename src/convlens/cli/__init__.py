@@ -1,0 +1,1 @@
+"""The `convlens` command: arguments, calls, and what is printed."""

@@ -1,0 +1,1 @@
+"""Two runs: what differs, and the verdict."""

@@ -1,0 +1,305 @@
+"""What differs between two runs."""
+
+import io
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+import pandas as pd
+from PIL import Image
+
+from convlens.compare.runs import ParameterRow, Snapshot, list_differences
+from convlens.compare.verdict import PREFIX, NoVerdict, Pair, Verdict, judge, pair_answers
+from convlens.data.prepared import ShardedImages
+from convlens.data.sources import PREFIX as PREFIX_GROUPS
+from convlens.metrics.comparison import McNemar, Word, mcnemar_test
+from convlens.metrics.drift import correct_by_holm
+from convlens.metrics.evaluation import list_features
+from convlens.metrics.slices import MIN_PHOTOS, Feature
+from convlens.params import CompareParams, EvaluateParams
+
+if TYPE_CHECKING:
+    from convlens.compare.filters import FiltersCompared
+
+# --- Photos whose answer is another one than before, and how often classes are taken for each other ---
+
+Kind = Literal["gained", "lost", "other"]
+THUMBNAIL_SIDE = 160
+THUMBNAIL_QUALITY = 85
+
+
+@dataclass(frozen=True)
+class ChangedAnswer:
+    """A test photo that the two runs answer differently.
+
+    Attributes:
+        kind: `gained`: only the run is right; `lost`: only the base was; `other`: both are wrong.
+        path: as the run names it.
+        base_path: as the base names it.
+        label: its class.
+        base_answer: class and its probability.
+        head_answer: class and its probability.
+        change: of the probability of its class, run minus base.
+    """
+
+    kind: Kind
+    path: str
+    base_path: str
+    label: str
+    base_answer: tuple[str, float]
+    head_answer: tuple[str, float]
+    change: float
+
+
+def list_changed(pair: Pair) -> tuple[ChangedAnswer, ...]:
+    """All of them, the largest change of the truth's probability first."""
+    rows = np.arange(len(pair.table))
+    truth = [pair.probabilities(side)[rows, pair.labels] for side in ("base", "head")]
+    table = pair.table.assign(change=truth[1] - truth[0])
+    differs = table[table["predicted_base"] != table["predicted_head"]]
+    order = differs.assign(size=differs["change"].abs()).sort_values(["size", "path_head"], ascending=[False, True])
+    return tuple(_describe(row) for row in order.to_dict("records"))
+
+
+def _describe(row: dict) -> ChangedAnswer:
+    label = row["label"]
+    kind: Kind = "gained" if row["predicted_head"] == label else "lost" if row["predicted_base"] == label else "other"
+    answers = [(row[f"predicted_{side}"], float(row[f"{PREFIX}{row[f'predicted_{side}']}_{side}"]))
+               for side in ("base", "head")]  # fmt: skip
+    return ChangedAnswer(kind, row["path_head"], row["path_base"], label, answers[0], answers[1], float(row["change"]))
+
+
+def count_kinds(changed: Sequence[ChangedAnswer]) -> dict[Kind, int]:
+    """How many there are of each kind."""
+    kinds: tuple[Kind, ...] = ("lost", "gained", "other")
+    return {kind: sum(answer.kind == kind for answer in changed) for kind in kinds}
+
+
+def count_answers(run: Snapshot, classes: Sequence[str]) -> np.ndarray | None:
+    """The confusion matrix of a run's own test photos, int (K, K): rows are the truth; None without answers."""
+    if run.predictions is None:
+        return None
+    table = pd.crosstab(run.predictions["label"], run.predictions["predicted"])
+    counts: np.ndarray = table.reindex(index=list(classes), columns=list(classes), fill_value=0).to_numpy()
+    return counts
+
+
+def make_thumbnails(changed: Sequence[ChangedAnswer], base: Snapshot, head: Snapshot) -> dict[str, bytes]:
+    """JPEG bytes of the photos as the network gets them, by the run's path; what is not on this disk is left out."""
+    sources = [_open(head), _open(base)]
+    found = {}
+    for answer in changed:
+        paths = answer.path, answer.base_path
+        pixels = next((images[rows[path]] for (images, rows), path in zip(sources, paths, strict=True)
+                       if path in rows), None)  # fmt: skip
+        if pixels is not None:
+            found[answer.path] = _jpeg(pixels)
+    return found
+
+
+def _open(run: Snapshot) -> tuple[ShardedImages, dict[str, int]]:
+    """The arrays of the test photos, and the row of each path that they hold."""
+    images = ShardedImages([np.load(path, mmap_mode="r") for path in run.files.test_shards])
+    if run.photos is None or "row" not in run.photos.columns:
+        return images, {}
+    test = run.photos[run.photos["split"] == "test"]
+    rows = dict(zip(test["path"], test["row"].astype(int), strict=True))
+    return images, {path: row for path, row in rows.items() if row < len(images)}
+
+
+def _jpeg(pixels: np.ndarray) -> bytes:
+    picture = Image.fromarray(pixels)
+    picture.thumbnail((THUMBNAIL_SIDE, THUMBNAIL_SIDE))
+    buffer = io.BytesIO()
+    picture.save(buffer, "JPEG", quality=THUMBNAIL_QUALITY)
+    return buffer.getvalue()
+
+
+# --- Classes and kinds of photos that are answered better or worse than before, photo by photo ---
+#
+# There are many groups, so some change by chance: the p-values of McNemar's exact test are corrected by Holm's method
+# over all groups, and what is told is right with the chosen confidence, all of it together.
+
+CLASS = "class"
+FACTS = ("path", "width", "height", "aspect", "brightness", "sharpness", "format")
+
+
+@dataclass(frozen=True)
+class GroupChange:
+    """How a group of test photos is answered by the base and by the run.
+
+    Attributes:
+        feature: what the photos are sorted by; `class` for their own class.
+        name: of the group.
+        num_photos: in it.
+        base_accuracy: share that the base answers right.
+        head_accuracy: share that the run answers right.
+        test: photos that only one of the two answers right.
+        p_value: of the test, corrected for the number of groups.
+        word: what changed beyond chance.
+    """
+
+    feature: str
+    name: str
+    num_photos: int
+    base_accuracy: float
+    head_accuracy: float
+    test: McNemar
+    p_value: float
+    word: Word
+
+
+def measure_groups(pair: Pair, base: Snapshot, head: Snapshot, *, confidence: float) -> tuple[GroupChange, ...]:
+    """Every class, and every kind of photos, of at least ten photos; kinds only if the facts are on this disk."""
+    features = {CLASS: Feature(pair.labels, tuple(pair.classes)), **_find_features(pair, base, head)}
+    rights = pair.right("base"), pair.right("head")
+    groups = [
+        (title, name, feature.codes == code)
+        for title, feature in features.items()
+        if len(set(feature.codes[feature.codes >= 0].tolist())) > 1  # a kind that all photos are of tells nothing
+        for code, name in enumerate(feature.names)
+        if (feature.codes == code).sum() >= MIN_PHOTOS
+    ]
+    tests = [mcnemar_test(rights[0][inside], rights[1][inside]) for _, _, inside in groups]
+    chances = correct_by_holm([test.p_value for test in tests])
+    return tuple(
+        _describe_groups(group, rights, test, chance, confidence)
+        for group, test, chance in zip(groups, tests, chances, strict=True)
+    )
+
+
+def _describe_groups(
+    group: tuple[str, str, np.ndarray],
+    rights: tuple[np.ndarray, np.ndarray],
+    test: McNemar,
+    chance: float,
+    confidence: float,
+) -> GroupChange:
+    title, name, inside = group
+    up: Word = "better" if test.only_second > test.only_first else "worse"
+    return GroupChange(
+        title,
+        name,
+        int(inside.sum()),
+        float(rights[0][inside].mean()),
+        float(rights[1][inside].mean()),
+        test,
+        float(chance),
+        up if chance < 1 - confidence else "same",
+    )
+
+
+def _find_features(pair: Pair, base: Snapshot, head: Snapshot) -> dict[str, Feature]:
+    """By the facts of the first run that has them here: they are about the same photos."""
+    for run, side in ((head, "head"), (base, "base")):
+        if run.files.manifest is not None:
+            facts = _read(run.files.manifest, FACTS)
+            own = pd.DataFrame({"path": []}) if run.files.listing is None else _read(run.files.listing, ("path",))
+            if set(FACTS) <= set(facts.columns):
+                return list_features(list(pair.table[f"path_{side}"]), facts, own)
+    return {}
+
+
+def _read(path: Path, wanted: tuple[str, ...]) -> pd.DataFrame:
+    """Some columns of a large table, and the data's own."""
+    from pyarrow import parquet
+
+    names = [name for name in parquet.read_schema(path).names if name in wanted or name.startswith(PREFIX_GROUPS)]
+    return pd.read_parquet(path, columns=names)
+
+
+# --- Several runs side by side: which parameters differ, and whether each run beats the first ---
+
+
+@dataclass(frozen=True)
+class Detail:
+    """What only a pair of runs is asked for.
+
+    Attributes:
+        pair: answers to the test photos that both have; None if they cannot be paired.
+        changed: photos that the two answer differently.
+        groups: classes and kinds of photos.
+    """
+
+    pair: Pair | None = None
+    changed: tuple[ChangedAnswer, ...] = ()
+    groups: tuple[GroupChange, ...] = ()
+
+
+@dataclass(frozen=True)
+class RunsCompared:
+    """Runs side by side; the first is the base.
+
+    Attributes:
+        runs: the base, then the others, R.
+        parameters: what differs between them.
+        verdicts: one per run after the base, R - 1.
+        confidence: coverage of the intervals.
+        max_regression: largest loss of accuracy tolerated.
+        detail: of two runs; empty for more.
+        filters: which filters of two runs are the same; None if nobody asked, or they could not be compared.
+        filters_note: why they could not.
+    """
+
+    runs: tuple[Snapshot, ...]
+    parameters: tuple[ParameterRow, ...]
+    verdicts: tuple[Verdict | NoVerdict, ...]
+    confidence: float
+    max_regression: float
+    detail: Detail = Detail()
+    filters: "FiltersCompared | None" = None
+    filters_note: str = ""
+
+    @property
+    def has_regression(self) -> bool:
+        """Whether any run is a regression from the base."""
+        return any(isinstance(verdict, Verdict) and verdict.regression for verdict in self.verdicts)
+
+
+@dataclass(frozen=True)
+class FirstResults:
+    """Runs without a base to compare them with, as in the first pull request of a repository.
+
+    Attributes:
+        base: name of the revision that has no results.
+        reason: what it lacks.
+        runs: the others.
+    """
+
+    base: str
+    reason: str
+    runs: tuple[Snapshot, ...]
+
+    @property
+    def has_regression(self) -> bool:
+        """Never: there is nothing to fall back from."""
+        return False
+
+
+def compare_runs(runs: Sequence[Snapshot], *, evaluate: EvaluateParams, compare: CompareParams) -> RunsCompared:
+    """Compare every run with the first one.
+
+    Args:
+        runs: two or more.
+        evaluate: says how the intervals are made.
+        compare: says which loss is a regression.
+    """
+    base, *others = runs
+    verdicts = [judge(base, run, evaluate=evaluate, compare=compare) for run in others]
+    return RunsCompared(
+        tuple(runs),
+        list_differences([run.params for run in runs]),
+        tuple(verdicts),
+        evaluate.confidence,
+        compare.max_regression,
+        _look_closer(base, others[0], evaluate.confidence) if len(others) == 1 else Detail(),
+    )
+
+
+def _look_closer(base: Snapshot, head: Snapshot, confidence: float) -> Detail:
+    pair = pair_answers(base, head)
+    if pair is None:
+        return Detail()
+    return Detail(pair, list_changed(pair), measure_groups(pair, base, head, confidence=confidence))

@@ -1,0 +1,307 @@
+"""The verdict on two runs: better, worse, or no difference that these photos can show."""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from scipy.stats import fisher_exact
+
+from convlens.compare.runs import Snapshot
+from convlens.metrics.comparison import McNemar, Word, compare_predictions, newcombe_interval
+from convlens.metrics.intervals import HEADLINES, Interval
+from convlens.params import CompareParams, EvaluateParams
+from convlens.tracking.environment import flatten_params
+from convlens.wording import interval_of
+
+# --- Two runs by their totals alone, where the answers to the single photos cannot be had ---
+#
+# Both have answered the same photos, which these intervals take for two samples: they are wider than paired ones, so
+# a difference that shows here is one, and one that does not may still be.
+
+SPLIT = ("seed", "validation_fraction", "test_fraction", "near_duplicates", "duplicate_distance", "match_mirrored")
+
+
+@dataclass(frozen=True)
+class Unpaired:
+    """Run against base, by their totals.
+
+    Attributes:
+        word: as in `convlens.metrics.comparison`, by the interval of accuracy and Fisher's exact test.
+        p_value: of that test.
+        differences: run minus base for every headline metric; None where one has no interval.
+    """
+
+    word: Word
+    p_value: float
+    differences: dict[str, Interval]
+
+
+def can_compare_unpaired(base: Snapshot, head: Snapshot) -> bool:
+    """Whether both have the same test photos, as far as dvc.lock and the parameters tell."""
+    if "num_photos" not in base.metrics or base.metrics["num_photos"] != head.metrics.get("num_photos"):
+        return False
+    return _same(base, head, "prepared") or (
+        _same(base, head, "manifest") and _split_params(base) == _split_params(head)
+    )
+
+
+def _same(base: Snapshot, head: Snapshot, kind: str) -> bool:
+    outputs = [run.output(kind) for run in (base, head)]
+    digests = {output.digest for output in outputs if output is not None}
+    return None not in outputs and len(digests) == 1
+
+
+def _split_params(run: Snapshot) -> dict[str, str]:
+    found = flatten_params(run.params.get("preprocess", {}))
+    return {name: found.get(name, "") for name in SPLIT}
+
+
+def compare_unpaired(base: Mapping[str, Any], head: Mapping[str, Any], *, confidence: float) -> Unpaired:
+    """Compare the contents of two metrics.json about as many photos."""
+    differences = {name: _subtract(interval_of(base, name), interval_of(head, name)) for name in HEADLINES}
+    rights = [_spread(values) for values in (base, head)]
+    accuracy = newcombe_interval(*rights, confidence=confidence)
+    differences["accuracy"] = accuracy
+    p_value = float(fisher_exact([[int(right.sum()), int((~right).sum())] for right in rights]).pvalue)
+    return Unpaired(_choose_word(accuracy, p_value < 1 - confidence), p_value, differences)
+
+
+def _spread(metrics: Mapping[str, Any]) -> np.ndarray:
+    """As many right answers as the accuracy says, bool (N,)."""
+    num_photos = int(metrics["num_photos"])
+    return np.asarray(np.arange(num_photos) < round(metrics["accuracy"] * num_photos))
+
+
+def _subtract(first: tuple[float | None, ...], second: tuple[float | None, ...]) -> Interval:
+    """The second minus the first with an interval out of both intervals.
+
+    Source: Zou and Donner, Construction of confidence limits about effect measures: a general approach, Statistics in
+    Medicine 27 (2008); of two shares it is Newcombe's.
+    """
+    values = [value for value in (*first, *second) if value is not None]
+    if len(values) < 6:
+        return Interval(None, None, None)
+    (one, one_low, one_high), (two, two_low, two_high) = values[:3], values[3:]
+    below, above = math.hypot(two - two_low, one_high - one), math.hypot(two_high - two, one - one_low)
+    return Interval(two - one, two - one - below, two - one + above)
+
+
+def _choose_word(accuracy: Interval, significant: bool) -> Word:
+    if not significant or accuracy.low is None or accuracy.high is None:
+        return "same"
+    return "better" if accuracy.low > 0 else "worse" if accuracy.high < 0 else "same"
+
+
+# --- Whether one run answers better than another: judged on the test photos that both have, and on nothing else ---
+
+PREFIX = "probability_"
+ABSOLUTE_ROUNDING = 1e-9  # 0.9 - 0.88 is a little more than 0.02
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """One run against another on the same photos.
+
+    Attributes:
+        word: `better` or `worse` if the interval of the difference in accuracy excludes 0 and an exact test agrees
+            (McNemar's; Fisher's if unpaired); else `same`: no difference that these photos can show.
+        regression: worse, and by more than `compare.max_regression`.
+        num_shared: test photos that both have; equal photos count once.
+        num_base: test photos of the base.
+        num_head: test photos of the run.
+        base_accuracy: of the base on the shared photos.
+        head_accuracy: of the run on the shared photos.
+        differences: run minus base for every headline metric.
+        p_value: of the exact test.
+        mcnemar: who alone is right how often; None if unpaired.
+        note: why the photos could not be paired, and what to do about it; empty if they were.
+    """
+
+    word: Word
+    regression: bool
+    num_shared: int
+    num_base: int
+    num_head: int
+    base_accuracy: float
+    head_accuracy: float
+    differences: dict[str, Interval]
+    p_value: float
+    mcnemar: McNemar | None = None
+    note: str = ""
+
+    @property
+    def paired(self) -> bool:
+        """Whether the answers were compared photo by photo."""
+        return self.mcnemar is not None
+
+    @property
+    def same_split(self) -> bool:
+        """Whether the two have the same test photos."""
+        return self.num_shared == self.num_base == self.num_head
+
+
+@dataclass(frozen=True)
+class NoVerdict:
+    """Two runs that cannot be compared.
+
+    Attributes:
+        reason: why, and what to do about it, as a sentence.
+    """
+
+    reason: str
+
+
+class Pair:
+    """The answers of two runs to the test photos that both have.
+
+    Attributes:
+        table: one row per photo: photo (digest, or path if digests are not known), label, and for either `side` (base
+            and head) path_<side>, predicted_<side>, probability_<class>_<side>.
+        classes: names, in the order of the columns.
+        counts: different test photos of each.
+    """
+
+    def __init__(self, base: Snapshot, head: Snapshot) -> None:
+        by_content = base.photos is not None and head.photos is not None
+        tables = [_identify(run, by_content) for run in (base, head)]
+        self.table = tables[0].merge(tables[1], on=["photo", "label"], suffixes=("_base", "_head"))
+        self.classes = _classes(base)
+        self.counts = [len(table) for table in tables]
+
+    @cached_property
+    def labels(self) -> np.ndarray:
+        """Indices of the true classes, int64 (N,)."""
+        return self._number("label")
+
+    def predicted(self, side: str) -> np.ndarray:
+        """Answers, int64 (N,); a threshold may make them others than the most probable classes."""
+        return self._number(f"predicted_{side}")
+
+    def probabilities(self, side: str) -> np.ndarray:
+        """Float64 (N, K)."""
+        return self.table[[f"{PREFIX}{name}_{side}" for name in self.classes]].to_numpy(np.float64)
+
+    def right(self, side: str) -> np.ndarray:
+        """Which photos are answered right, bool (N,)."""
+        return np.asarray(self.predicted(side) == self.labels)
+
+    def _number(self, column: str) -> np.ndarray:
+        numbers = {name: index for index, name in enumerate(self.classes)}
+        return self.table[column].map(numbers).to_numpy(np.int64)
+
+
+def pair_answers(base: Snapshot, head: Snapshot) -> Pair | None:
+    """The answers of two runs, photo by photo; None if they cannot be paired."""
+    if base.predictions is None or head.predictions is None or _classes(base) != _classes(head):
+        return None
+    pair = Pair(base, head)
+    return pair if len(pair.table) else None
+
+
+def judge(base: Snapshot, head: Snapshot, *, evaluate: EvaluateParams, compare: CompareParams) -> Verdict | NoVerdict:
+    """Compare two runs photo by photo, as the gate of the model registry does; by their totals if need be."""
+    absent = next((run for run in (base, head) if run.predictions is None), None)
+    if absent is not None:
+        return _judge_totals(base, head, _explain_absence(absent), evaluate=evaluate, compare=compare)
+    if _classes(base) != _classes(head):
+        return NoVerdict(f"{base.name} knows the classes {_list(base)}, {head.name} knows {_list(head)}.")
+    pair = pair_answers(base, head)
+    if pair is None:
+        return NoVerdict(
+            f"{base.name} and {head.name} share no test photo. Compare runs of the same data and the same "
+            "`preprocess.seed`."
+        )
+    return _judge(pair, evaluate, compare)
+
+
+def _identify(run: Snapshot, by_content: bool) -> pd.DataFrame:
+    """Answers with what tells photos apart, and what is said of them: photo, label, path, predicted, probabilities."""
+    answers = run.predictions if run.predictions is not None else pd.DataFrame()
+    if by_content and run.photos is not None:
+        answers = answers.merge(run.photos[["path", "sha256"]], on="path").rename(columns={"sha256": "photo"})
+    else:
+        answers = answers.assign(photo=answers["path"])
+    columns = [f"{PREFIX}{name}" for name in _classes(run)]
+    return answers[["photo", "label", "path", "predicted", *columns]].drop_duplicates(["photo", "label"])
+
+
+def _judge(pair: Pair, evaluate: EvaluateParams, compare: CompareParams) -> Verdict:
+    comparison = compare_predictions(
+        pair.labels,
+        pair.probabilities("base"),
+        pair.probabilities("head"),
+        predicted=(pair.predicted("base"), pair.predicted("head")),
+        num_resamples=evaluate.num_resamples,
+        confidence=evaluate.confidence,
+        seed=evaluate.seed,
+    )
+    accuracy = comparison.accuracy
+    return Verdict(
+        word=accuracy.word,
+        regression=_is_regression(accuracy.word, accuracy.difference, compare),
+        num_shared=len(pair.table),
+        num_base=pair.counts[0],
+        num_head=pair.counts[1],
+        base_accuracy=accuracy.first,
+        head_accuracy=accuracy.second,
+        differences=comparison.differences,
+        p_value=comparison.mcnemar.p_value,
+        mcnemar=comparison.mcnemar,
+    )
+
+
+def _judge_totals(
+    base: Snapshot, head: Snapshot, reason: str, *, evaluate: EvaluateParams, compare: CompareParams
+) -> Verdict | NoVerdict:
+    if not can_compare_unpaired(base, head):
+        return NoVerdict(f"{reason} {_explain_totals(base, head)}")
+    found: Unpaired = compare_unpaired(base.metrics, head.metrics, confidence=evaluate.confidence)
+    accuracy = found.differences["accuracy"]
+    return Verdict(
+        word=found.word,
+        regression=_is_regression(found.word, accuracy, compare),
+        num_shared=int(head.metrics["num_photos"]),
+        num_base=int(base.metrics["num_photos"]),
+        num_head=int(head.metrics["num_photos"]),
+        base_accuracy=float(base.metrics["accuracy"]),
+        head_accuracy=float(head.metrics["accuracy"]),
+        differences=found.differences,
+        p_value=found.p_value,
+        note=reason,
+    )
+
+
+def _explain_totals(base: Snapshot, head: Snapshot) -> str:
+    """Why the totals alone would compare what cannot be compared."""
+    counts = [run.metrics.get("num_photos") for run in (base, head)]
+    if None not in counts and counts[0] != counts[1]:
+        return f"Their totals are about different photos, {counts[0]:,} and {counts[1]:,}."
+    return "Whether the two have the same test photos is not known either."
+
+
+def _is_regression(word: Word, accuracy: Interval, compare: CompareParams) -> bool:
+    return word == "worse" and -(accuracy.value or 0.0) > compare.max_regression + ABSOLUTE_ROUNDING
+
+
+def _classes(run: Snapshot) -> list[str]:
+    columns = [] if run.predictions is None else list(run.predictions.columns)
+    return sorted(name.removeprefix(PREFIX) for name in columns if name.startswith(PREFIX))
+
+
+def _list(run: Snapshot) -> str:
+    return ", ".join(_classes(run))
+
+
+def _explain_absence(run: Snapshot) -> str:
+    """An experiment's files are fetched another way than a commit's, and the name does not tell which it is."""
+    start = f"The answers of {run.name} to the single test photos are not in DVC's cache."
+    if not run.commit:
+        return f"{start} Bring them with `dvc pull`, or make them with `dvc repro`."
+    return (
+        f"{start} Bring them with `dvc fetch --all-commits` (an experiment: `dvc exp pull origin {run.name}`), or make "
+        f"them again: `git switch --detach {run.name}` (an experiment: `dvc exp apply {run.name}`), then `dvc repro`."
+    )

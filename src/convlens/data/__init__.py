@@ -1,0 +1,1 @@
+"""From a source to arrays: listing, decoding, checks, near-duplicates, split, and the painted data set."""

@@ -1,0 +1,23 @@
+"""The painted data set: cats and dogs drawn by code, told apart by their shape alone, every part's place known."""
+
+from convlens.data.synthetic.recipe import (
+    KINDS,
+    Box,
+    PaintedPhoto,
+    PaintingRecipe,
+    encode_photo,
+    file_name,
+    list_photos,
+    paint_photo,
+)
+
+__all__ = [
+    "KINDS",
+    "Box",
+    "PaintedPhoto",
+    "PaintingRecipe",
+    "encode_photo",
+    "file_name",
+    "list_photos",
+    "paint_photo",
+]

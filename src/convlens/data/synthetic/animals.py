@@ -1,0 +1,631 @@
+"""Cats and dogs: pose, anatomy, body, head and features."""
+
+from dataclasses import dataclass
+from convlens.data.synthetic.canvas import Points
+import numpy as np
+from convlens.data.synthetic.canvas import Dice
+from convlens.data.synthetic.canvas import rotate
+from convlens.data.synthetic.canvas import Canvas
+from convlens.data.synthetic.coats import Coat
+from convlens.data.synthetic.canvas import as_points
+from convlens.data.synthetic.canvas import ellipse
+from convlens.data.synthetic.canvas import mirror
+from convlens.data.synthetic.canvas import shrink
+from convlens.data.synthetic.canvas import smooth_halves
+from convlens.data.synthetic.canvas import smooth_path
+from convlens.data.synthetic.canvas import smooth_loop
+from convlens.data.synthetic.canvas import Colour
+from convlens.data.synthetic.canvas import mix
+from convlens.data.synthetic.canvas import shade
+from convlens.data.synthetic.coats import fur_edge
+from convlens.data.synthetic.coats import fur_inside
+from convlens.data.synthetic.coats import draw_marks
+from collections.abc import Callable
+from convlens.data.synthetic.canvas import INK
+from convlens.data.synthetic.canvas import WHITE
+from convlens.data.synthetic.canvas import almond
+
+# --- The shape of a head: the one thing that tells a cat from a dog ---
+#
+# All points are in radii of the head around its centre, x to the viewer's right and y downwards; depths stand out
+# towards the viewer. The right half is given, the left half is its mirror image.
+
+@dataclass(frozen=True)
+class Ear:
+    """The right ear: its outline, what is seen of its inside, and whether it hangs in front of the head."""
+
+    outer: Points
+    inner: Points | None
+    in_front: bool
+
+
+@dataclass(frozen=True)
+class Eye:
+    """The right eye: centre, half its width and height, slant in radians, how pointed its corners are, its pupil."""
+
+    centre: tuple[float, float]
+    radii: tuple[float, float]
+    slant: float
+    sharpness: float
+    pupil: tuple[float, float]
+
+
+@dataclass(frozen=True)
+class Muzzle:
+    """The muzzle: the loops it is made of (the first lies lowest), how far it stands out, the lines of the mouth."""
+
+    loops: tuple[Points, ...]
+    depth: float
+    mouth: tuple[Points, ...]
+    tongue_root: tuple[float, float]
+
+
+@dataclass(frozen=True)
+class Nose:
+    """The nose: its outline, its nostrils' distance from the middle, and how far it stands out."""
+
+    outline: Points
+    nostril: tuple[float, float]
+    depth: float
+
+
+@dataclass(frozen=True)
+class Whiskers:
+    """The whiskers of the right side: each a line of three points."""
+
+    hairs: tuple[Points, ...]
+
+
+@dataclass(frozen=True)
+class Anatomy:
+    """Everything that has a shape in a head; the ears are the viewer's left and right one, both given as right ones."""
+
+    skull: Points
+    ears: tuple[Ear, Ear]
+    eye: Eye
+    muzzle: Muzzle
+    nose: Nose
+    whiskers: Whiskers
+
+
+# --- Where the head is and which way it looks; drawn without knowing the class, so that neither tells it ---
+
+ROOM = 1.42  # radii kept free around the centre of a head, so that at most the tip of an ear leaves the photo
+
+
+@dataclass(frozen=True)
+class Pose:
+    """Places points of the head, given in radii around its centre, in the photo.
+
+    `x`, `y` and `radius` are shares of the photo's side; `yaw`, `pitch` and `tilt` are radians.
+    """
+
+    x: float
+    y: float
+    radius: float
+    yaw: float
+    pitch: float
+    tilt: float
+
+    def place(self, points: Points, depth: float | np.ndarray = 0.0) -> Points:
+        """Return points in shares of the photo's side; `depth` is how far they stand out towards the viewer."""
+        across = points[:, 0] * np.cos(self.yaw) + depth * np.sin(self.yaw)
+        down = points[:, 1] * np.cos(self.pitch) + depth * np.sin(self.pitch)
+        turned = rotate(np.stack([across, down], axis=1), self.tilt)
+        placed: Points = turned * self.radius + np.array([self.x, self.y])
+        return placed
+
+    def wrap(self, points: Points) -> Points:
+        """Return points that lie on the round of the head, so that a turn of the head moves the middle most."""
+        height = np.sqrt(np.clip(1 - np.sum(points**2, axis=1), 0, 1))
+        return self.place(points, 0.6 * height)
+
+
+def draw_pose(dice: Dice, *, head_size: tuple[float, float], across: tuple[float, float]) -> Pose:
+    """Draw a pose; `across` is the range of the centre's place across the free room, 0 left to 1 right."""
+    low, high = head_size[0] / 2, head_size[1] / 2
+    radius = low * (high / low) ** dice.uniform(0, 1)
+    margin = min(ROOM * radius, 0.5)
+    x = margin + (1 - 2 * margin) * dice.uniform(*across)
+    y = margin + (1 - 2 * margin) * dice.uniform(0, 1)
+    return Pose(x, y, radius, _lean(dice, 0.5), _lean(dice, 0.22), _lean(dice, 0.55))
+
+
+def _lean(dice: Dice, most: float) -> float:
+    """Draw an angle from -most to most, small ones more often."""
+    return most * (dice.uniform(-1, 1) + dice.uniform(-1, 1)) / 2
+
+
+# --- What every stroke of a head and its features needs ---
+
+Regions = dict[str, Points]
+
+
+@dataclass(frozen=True)
+class Brush:
+    """Where to paint, in which coat and pose, with which chance."""
+
+    canvas: Canvas
+    coat: Coat
+    pose: Pose
+    dice: Dice
+
+
+# --- The shape of a cat: pointed ears, a wide face, almond eyes with slit pupils, a small muzzle, long whiskers ---
+
+def draw_cat(dice: Dice) -> Anatomy:
+    """Draw the shape of one cat."""
+    stretch = dice.uniform(0.96, 1.08)
+    return Anatomy(
+        skull=_draw_skull(dice, stretch),
+        ears=_draw_ears(dice, stretch),
+        eye=_draw_eye(dice),
+        muzzle=_draw_muzzle(dice),
+        nose=_draw_nose(dice),
+        whiskers=_draw_whiskers(dice),
+    )
+
+
+def _draw_skull(dice: Dice, stretch: float) -> Points:
+    """Draw a face that is wider than high, with full cheeks."""
+    cheek = dice.uniform(0.94, 1.04) * stretch
+    upper = [(0.0, -0.8), (0.48 * stretch, -0.74), (0.86 * stretch, -0.36), (cheek, 0.14)]
+    return smooth_halves([*upper, (0.84 * cheek, 0.54), (0.46, 0.8), (0.0, 0.88)])
+
+
+def _draw_ears(dice: Dice, stretch: float) -> tuple[Ear, Ear]:
+    """Draw two upright triangles, which may point in slightly different directions."""
+    height, spread = dice.uniform(1.24, 1.6), dice.uniform(0.56, 0.9)
+    first, second = (
+        _ear(spread + dice.uniform(-0.06, 0.06), height + dice.uniform(-0.08, 0.04), stretch) for _ in range(2)
+    )
+    return first, second
+
+
+def _ear(spread: float, height: float, stretch: float) -> Ear:
+    """Return one ear with its tip at (spread, -height)."""
+    inner_base, outer_base = (0.16 * stretch, -0.74), (0.95 * stretch, -0.18)
+    left_bulge = (0.5 * (inner_base[0] + spread) - 0.05, 0.5 * (-0.74 - height) - 0.02)
+    right_bulge = (0.5 * (outer_base[0] + spread) + 0.07, 0.5 * (-0.18 - height) - 0.02)
+    left = smooth_path([inner_base, left_bulge, (spread, -height)], 5)
+    right = smooth_path([(spread, -height), right_bulge, outer_base], 5)
+    outer = as_points([*map(tuple, left), *map(tuple, right[1:]), (0.4, -0.3)])
+    return Ear(outer, shrink(outer, (0.56 * stretch, -0.62), factor=0.66), in_front=False)
+
+
+def _draw_eye(dice: Dice) -> Eye:
+    """Draw an almond with a slit pupil."""
+    size = dice.uniform(0.92, 1.1)
+    pupil = 0.04 + 0.1 * dice.uniform(0, 1) ** 2, 0.18 * size
+    centre = dice.uniform(0.4, 0.46), dice.uniform(-0.1, -0.02)
+    return Eye(centre, (0.27 * size, 0.2 * size), dice.uniform(-0.35, -0.1), dice.uniform(0.2, 0.65), pupil)
+
+
+def _draw_muzzle(dice: Dice) -> Muzzle:
+    """Draw two whisker pads over a small chin."""
+    wide = dice.uniform(0.9, 1.1)
+    pad = ellipse((0.16 * wide, 0.42), (0.23 * wide, 0.17))
+    chin = ellipse((0, 0.6), (0.16 * wide, 0.12))
+    corner = smooth_path([(0.0, 0.43), (0.1 * wide, 0.53), (0.25 * wide, 0.5), (0.31 * wide, 0.43)], 4)
+    philtrum = as_points([(0.0, 0.28), (0.0, 0.43)])
+    return Muzzle((chin, pad, mirror(pad)), 0.7, (philtrum, corner, mirror(corner)), (0.0, 0.5))
+
+
+def _draw_nose(dice: Dice) -> Nose:
+    """Draw a small triangle that stands on its tip."""
+    wide, high = dice.uniform(0.12, 0.15), dice.uniform(0.12, 0.15)
+    half = [(0.0, 0.18), (wide, 0.17), (wide * 0.8, 0.18 + high * 0.5), (0.0, 0.19 + high)]
+    return Nose(smooth_halves(half, 4), (0.05, 0.245), 0.8)
+
+
+def _draw_whiskers(dice: Dice) -> Whiskers:
+    """Draw long hairs that fan out from the pad."""
+    reach, droop = dice.uniform(0.65, 1.1), dice.uniform(-0.05, 0.15)
+    hairs = []
+    for row in range(dice.integer(3, 4)):
+        rise = -0.22 + 0.2 * row + dice.uniform(-0.04, 0.04)
+        root = (0.24 + dice.uniform(0, 0.06), 0.36 + 0.05 * row)
+        middle = root[0] + 0.5 * reach, root[1] + 0.6 * rise - 0.03
+        hairs.append(smooth_path([root, middle, (root[0] + reach, root[1] + rise + droop)], 4))
+    return Whiskers(tuple(hairs))
+
+
+# --- dog ---
+# The shape of a dog: hanging or rounded ears, round pupils, a long muzzle with a big oval nose, short whiskers.
+
+_EARS = ("hanging",) * 5 + ("folded",) * 4 + ("round",)
+
+
+def draw_dog(dice: Dice) -> Anatomy:
+    """Draw the shape of one dog."""
+    return Anatomy(
+        skull=_draw_skull_dog(dice),
+        ears=_draw_ears_dog(dice),
+        eye=_draw_eye_dog(dice),
+        muzzle=_draw_muzzle_dog(dice),
+        nose=_draw_nose_dog(dice),
+        whiskers=_draw_whiskers_dog(dice),
+    )
+
+
+def _draw_skull_dog(dice: Dice) -> Points:
+    """Draw a face that is higher than wide and narrows towards the chin."""
+    jaw, brow = dice.uniform(0.5, 0.62), dice.uniform(0.82, 0.92)
+    upper = [(0.0, -0.86), (0.48, -0.82), (brow, -0.42), (0.9, 0.04)]
+    return smooth_halves([*upper, (jaw + 0.2, 0.5), (jaw * 0.85, 0.86), (0.0, 0.98)])
+
+
+def _draw_ears_dog(dice: Dice) -> tuple[Ear, Ear]:
+    """Draw a pair of hanging, folded or round ears; the second differs a little from the first."""
+    kind, size = dice.pick(_EARS), dice.uniform(0.88, 1.1)
+    shape = {"hanging": _hanging_ear, "folded": _folded_ear, "round": _round_ear}[kind]
+    first, second = (shape(size * dice.uniform(0.96, 1.04), dice.uniform(-0.08, 0.08)) for _ in range(2))
+    return first, second
+
+
+def _hanging_ear(size: float, swing: float) -> Ear:
+    """Return an ear that hangs down beside the cheek."""
+    outside = [(0.4, -0.8), (0.82, -0.88), (1.14, -0.52), (1.26 + swing, -0.5 + 0.55 * size)]
+    tip = [(1.16 + swing, -0.5 + 0.98 * size), (0.94 + swing, -0.52 + 0.9 * size)]
+    outer = smooth_loop([*outside, *tip, (0.8, -0.5 + 0.45 * size), (0.66, -0.46)], 5)
+    return Ear(outer, None, in_front=True)
+
+
+def _folded_ear(size: float, swing: float) -> Ear:
+    """Return an ear that stands at its root and folds over, with a soft tip."""
+    fold = [(0.3, -0.8), (0.56, -1.06 * size), (0.94, -1.08 * size), (1.16 * size, -0.84)]
+    tip = [(1.2 * size + swing, -0.42), (1.02 + swing, -0.28)]
+    outer = smooth_loop([*fold, *tip, (0.82, -0.5), (0.6, -0.62)], 5)
+    return Ear(outer, None, in_front=True)
+
+
+def _round_ear(size: float, swing: float) -> Ear:
+    """Return a round ear that stands off to the side."""
+    outer = ellipse((0.84 + swing / 2, -0.68), (0.36 * size, 0.46 * size), turn=0.8 + swing)
+    return Ear(outer, shrink(outer, (0.78, -0.6), factor=0.62), in_front=False)
+
+
+def _draw_eye_dog(dice: Dice) -> Eye:
+    """Draw a round eye with a round pupil."""
+    size = dice.uniform(0.92, 1.1)
+    pupil = 0.115 * size * dice.uniform(0.9, 1.1)
+    centre = dice.uniform(0.36, 0.42), dice.uniform(-0.22, -0.12)
+    return Eye(centre, (0.2 * size, 0.195 * size), dice.uniform(-0.2, 0.25), dice.uniform(0.0, 0.25), (pupil, pupil))
+
+
+def _draw_muzzle_dog(dice: Dice) -> Muzzle:
+    """Draw a long muzzle with jowls over a chin."""
+    wide, end = dice.uniform(0.4, 0.48), dice.uniform(0.74, 0.84)
+    chin = ellipse((0, end + 0.04), (wide * 0.6, 0.15))
+    upper = [(0.0, -0.05), (0.2, 0.02), (wide * 0.8, 0.3)]
+    bridge = smooth_halves([*upper, (wide, 0.6), (wide * 0.72, end), (0.0, end - 0.06)])
+    corner = smooth_path([(0, 0.62), (0.14, 0.74), (wide * 0.7, 0.74), (wide * 0.95, 0.6)], 4)
+    philtrum = as_points([(0, 0.4), (0, 0.62)])
+    return Muzzle((chin, bridge), 0.75, (philtrum, corner, mirror(corner)), (0.0, 0.69))
+
+
+def _draw_nose_dog(dice: Dice) -> Nose:
+    """Draw a big oval nose, flatter above than below."""
+    wide, high = dice.uniform(0.2, 0.25), dice.uniform(0.14, 0.18)
+    upper = [(0.0, 0.3 - high), (wide * 0.8, 0.31 - high * 0.8), (wide, 0.31)]
+    outline = smooth_halves([*upper, (wide * 0.5, 0.31 + high * 0.8), (0.0, 0.31 + high)], 4)
+    return Nose(outline, (0.09, 0.33), 0.9)
+
+
+def _draw_whiskers_dog(dice: Dice) -> Whiskers:
+    """Draw a few short hairs on the jowl."""
+    reach = dice.uniform(0.28, 0.55)
+    hairs = []
+    for row in range(dice.integer(2, 3)):
+        root = (0.24 + dice.uniform(0, 0.06), 0.48 + 0.09 * row)
+        middle = root[0] + 0.5 * reach, root[1] - 0.02 + 0.04 * row
+        hairs.append(smooth_path([root, middle, (root[0] + reach, root[1] + 0.02 + 0.1 * row)], 4))
+    return Whiskers(tuple(hairs))
+
+
+# --- Paints a head: ears, skull, fur and markings; tells where each part went ---
+
+_SIDES = ("left", "right")
+
+
+def paint_head(canvas: Canvas, anatomy: Anatomy, *, coat: Coat, pose: Pose, dice: Dice) -> Regions:
+    """Paint ears and skull with their fur; return the points of the regions "face", "outline" and of the ears."""
+    regions: Regions = {}
+    brush = _HeadBrush(canvas=canvas, coat=coat, pose=pose, dice=dice)
+    regions |= brush.paint_ears(anatomy, in_front=False)
+    regions |= brush.paint_skull(anatomy.skull)
+    regions |= brush.paint_ears(anatomy, in_front=True)
+    rim = regions.pop("rim")
+    regions["outline"] = np.concatenate([regions["face"], rim, regions["left_ear"], regions["right_ear"]])
+    return regions
+
+
+class _HeadBrush(Brush):
+    """Paints ears and skull."""
+
+    def paint_skull(self, skull: Points) -> Regions:
+        """Paint the face with markings, light and fur; return the regions "face" and "rim" (tips of the fur)."""
+        coat, pose = self.coat, self.pose
+        outline = pose.place(skull)
+        layer = self.canvas.layer(coat.fur)
+        for mark, colour in draw_marks(coat, self.dice.branch("marks")):
+            layer.polygon(pose.wrap(mark), colour)
+        self._light(layer)
+        self.canvas.lay(layer, outline)
+        fur = 0.13 * pose.radius * (0.6 + 0.4 * coat.fluff)
+        fur_inside(self.canvas, outline, length=fur, count=self._hairs(260), dice=self.dice.branch("fur"))
+        edge = 0.13 * pose.radius * coat.fluff
+        tips = fur_edge(self.canvas, outline, length=edge, count=self._hairs(190), dice=self.dice.branch("edge"))
+        return {"face": outline, "rim": tips}
+
+    def _light(self, layer: Canvas) -> None:
+        """Make the face look round: light from above, shadow towards the chin."""
+        pose, radius = self.pose, self.pose.radius
+        side = self.dice.branch("light").uniform(-0.5, 0.5)
+        layer.glow(
+            (pose.x + side * radius, pose.y - 0.5 * radius),
+            (1.1 * radius, 0.9 * radius),
+            colour=mix(self.coat.fur, (255, 250, 235), 0.55),
+            strength=0.4,
+        )
+        layer.glow(
+            (pose.x - side * radius, pose.y + 1.25 * radius),
+            (1.5 * radius, 0.9 * radius),
+            colour=shade(self.coat.fur, 0.45),
+            strength=0.5,
+        )
+
+    def paint_ears(self, anatomy: Anatomy, *, in_front: bool) -> Regions:
+        """Paint those ears that stand behind the skull or hang in front of it; return their regions."""
+        regions = {}
+        for number, (side, ear) in enumerate(zip(_SIDES, anatomy.ears, strict=True)):
+            if ear.in_front == in_front:
+                regions[f"{side}_ear"] = self._paint_ear(ear, side, colour=self.coat.ears[number])
+        return regions
+
+    def _paint_ear(self, ear: Ear, side: str, *, colour: Colour) -> Points:
+        """Paint one ear with contour, inside and fur; return all its points."""
+        outline, dice = self._place(ear.outer, side), self.dice.branch(f"{side} ear")
+        self.canvas.polygon(outline, colour)
+        if ear.in_front:
+            contour = np.concatenate([outline, outline[:1]])
+            self.canvas.line(contour, mix(colour, self.coat.line, 0.4), width=0.03 * self.pose.radius)
+        length = 0.12 * self.pose.radius * (0.6 + 0.4 * self.coat.fluff)
+        fur_inside(self.canvas, outline, length=length, count=self._hairs(60), dice=dice)
+        tips = fur_edge(self.canvas, outline, length=0.55 * length, count=self._hairs(64), dice=dice)
+        if ear.inner is not None:
+            inner = self._place(ear.inner, side)
+            self.canvas.polygon(inner, self.coat.inner_ear)
+            fur_inside(self.canvas, inner, length=length, count=self._hairs(24), dice=dice)
+        return np.concatenate([outline, tips])
+
+    def _place(self, points: Points, side: str) -> Points:
+        """Return points of the right half in the photo, mirrored if they belong to the left."""
+        return self.pose.place(mirror(points) if side == "left" else points, -0.1)
+
+    def _hairs(self, number: int) -> int:
+        """Return how many hairs to draw: fewer on a small head, so that it does not clog."""
+        return max(8, round(number * min(1.0, self.pose.radius / 0.22)))
+
+
+# --- Paints the body below the head: sitting, with paws, tail and perhaps a collar; the same for cats and dogs ---
+
+Place = Callable[[Points], Points]
+
+
+def paint_body(canvas: Canvas, coat: Coat, *, pose: Pose, dice: Dice) -> None:
+    """Paint a sitting body under the head; in a close-up most of it is outside the photo."""
+    spot = np.array([pose.x, pose.y])
+    long, wide = dice.uniform(2.3, 2.7), dice.uniform(0.86, 1.05)
+
+    def place(points: Points) -> Points:
+        """Return points in radii below the middle of the head in the photo."""
+        placed: Points = points * pose.radius + spot
+        return placed
+
+    foot = place(np.array([[0.0, long]]))[0]
+    canvas.glow((foot[0], foot[1]), (1.7 * pose.radius, 0.34 * pose.radius), colour=INK, strength=0.55)
+    _paint_tail(canvas, coat, tail=place(_draw_tail(long, dice)), width=0.26 * pose.radius)
+    trunk = place(_trunk(long, wide))
+    _paint_trunk(canvas, coat, trunk=trunk, pose=pose, dice=dice)
+    _paint_legs(canvas, coat, legs=[place(leg) for leg in _legs(long)], dice=dice)
+    _paint_paws(canvas, coat, paws=[place(paw) for paw in _paws(long)], dice=dice)
+    if coat.collar is not None:
+        _paint_collar(canvas, coat.collar, place=place, radius=pose.radius)
+
+
+def _trunk(long: float, wide: float) -> Points:
+    """Return the outline of the trunk from the neck to the haunches."""
+    neck = [(0.0, 0.2), (0.5, 0.5), (0.58, 1.0), (0.74 * wide, 1.5)]
+    return smooth_halves([*neck, (1.06 * wide, long - 0.45), (0.86 * wide, long), (0.0, long)])
+
+
+def _legs(long: float) -> list[Points]:
+    """Return the outlines of both front legs."""
+    outside = [(0.2, 1.35), (0.44, 1.6), (0.4, long - 0.3), (0.52, long - 0.02), (0.3, long + 0.1)]
+    right = smooth_loop([*outside, (0.06, long - 0.02), (0.1, long - 0.3), (0.06, 1.7)], 5)
+    return [right, mirror(right)]
+
+
+def _paws(long: float) -> list[Points]:
+    """Return the outlines of both front paws."""
+    return [ellipse((side * 0.29, long - 0.04), (0.25, 0.17)) for side in (-1, 1)]
+
+
+def _draw_tail(long: float, dice: Dice) -> Points:
+    """Draw the middle line of a tail that comes out on one side."""
+    tip = dice.uniform(0.1, 0.7)
+    rise = [(1.62, long - 0.4), (1.56, long - 0.7 - tip), (1.3 + 0.5 * tip, long - 0.9 - tip)]
+    line = smooth_path([(0.6, long - 0.3), (1.2, long - 0.1), *rise], 8)
+    return line if dice.chance(0.5) else mirror(line)
+
+
+def _paint_tail(canvas: Canvas, coat: Coat, *, tail: Points, width: float) -> None:
+    """Paint a tail as a thick line with a round end in the second colour."""
+    canvas.line(tail, shade(coat.fur, 0.86), width=width)
+    tip = tail[-7:]
+    canvas.line(tip, shade(coat.second, 0.95), width=width)
+    canvas.polygon(ellipse((tip[-1, 0], tip[-1, 1]), (width / 2, width / 2)), shade(coat.second, 0.95))
+
+
+def _paint_trunk(canvas: Canvas, coat: Coat, *, trunk: Points, pose: Pose, dice: Dice) -> None:
+    """Paint the trunk with a light chest, the shadow of the head and fur."""
+    radius = pose.radius
+    layer = canvas.layer(shade(coat.fur, 0.94))
+    layer.glow((pose.x, pose.y + 1.6 * radius), (0.55 * radius, 0.8 * radius), colour=coat.light, strength=0.8)
+    shadow = shade(coat.fur, 0.35)
+    layer.glow((pose.x, pose.y + 0.8 * radius), (1.1 * radius, 0.7 * radius), colour=shadow, strength=0.6)
+    canvas.lay(layer, trunk)
+    fur_inside(canvas, trunk, length=0.16 * radius, count=90, dice=dice)
+    fur_edge(canvas, trunk, length=0.11 * radius * coat.fluff, count=80, dice=dice)
+
+
+def _paint_legs(canvas: Canvas, coat: Coat, *, legs: list[Points], dice: Dice) -> None:
+    """Paint the front legs, each with a line of shadow."""
+    for leg in legs:
+        canvas.blend(shade(coat.fur, 0.98), leg, strength=0.75)
+        canvas.line(leg[8:-8], mix(coat.fur, coat.line, 0.45), width=0.004)
+        fur_inside(canvas, leg, length=0.03, count=20, dice=dice)
+
+
+def _paint_paws(canvas: Canvas, coat: Coat, *, paws: list[Points], dice: Dice) -> None:
+    """Paint the paws with their toes; some animals wear socks."""
+    colour = dice.pick((coat.fur, coat.fur, mix(coat.light, WHITE, 0.5), coat.second))
+    line = mix(colour, coat.line, 0.5)
+    for paw in paws:
+        canvas.polygon(paw, colour)
+        canvas.line(np.concatenate([paw, paw[:1]]), line, width=0.004)
+        middle, half = paw.mean(axis=0), (paw.max(axis=0) - paw.min(axis=0)) / 2
+        for shift in (-0.3, 0.3):
+            toe = np.array([[shift, 0.25], [shift * 1.1, 0.85]]) * half + middle
+            canvas.line(toe, line, width=0.005)
+
+
+def _paint_collar(canvas: Canvas, colour: Colour, *, place: Place, radius: float) -> None:
+    """Paint a collar with a round tag."""
+    band = smooth_path([(-0.56, 0.98), (0.0, 1.2), (0.56, 0.98)], 6)
+    canvas.line(place(band), colour, width=0.16 * radius)
+    canvas.polygon(place(ellipse((0.0, 1.34), (0.12, 0.13), count=16)), (226, 186, 84))
+    canvas.polygon(place(ellipse((-0.03, 1.3), (0.04, 0.04), count=10)), (250, 232, 170))
+
+
+# --- Paints what is on a face: eyes, muzzle, mouth, tongue, nose and whiskers; tells where each part went ---
+
+_EYE_DEPTH = 0.55
+
+
+def paint_features(canvas: Canvas, anatomy: Anatomy, *, coat: Coat, pose: Pose, tongue: bool, dice: Dice) -> Regions:
+    """Paint all features of a face; return the points of each by its name."""
+    brush = _FeatureBrush(canvas=canvas, coat=coat, pose=pose, dice=dice)
+    regions = brush.paint_eyes(anatomy.eye) | brush.paint_muzzle(anatomy.muzzle)
+    if tongue:
+        regions |= brush.paint_tongue(anatomy.muzzle)
+    brush.paint_mouth(anatomy.muzzle)
+    return regions | brush.paint_nose(anatomy.nose) | brush.paint_whiskers(anatomy.whiskers)
+
+
+class _FeatureBrush(Brush):
+    """Paints one feature after the other."""
+
+    def paint_eyes(self, eye: Eye) -> Regions:
+        """Paint both eyes, which look the same way; now and then one is shut."""
+        dice = self.dice.branch("eyes")
+        gaze = np.array([dice.uniform(-0.05, 0.05), dice.uniform(-0.03, 0.03)])
+        shut = dice.pick(("left", "right", "both")) if dice.chance(0.08) else ""
+        return {
+            f"{side}_eye": self._paint_eye(eye, side, gaze=gaze, is_open=shut not in (side, "both"))
+            for side in ("left", "right")
+        }
+
+    def _paint_eye(self, eye: Eye, side: str, *, gaze: Points, is_open: bool) -> Points:
+        """Paint one eye and return its rim."""
+        rim = almond((eye.radii[0] * 1.17, eye.radii[1] * 1.2), turn=eye.slant, sharpness=eye.sharpness)
+        placed = self._on_eye(rim, eye, side)
+        if not is_open:
+            lid = ellipse((0, 0), eye.radii, turn=0)[:14] * np.array([1.0, 0.5])
+            self.canvas.line(self._on_eye(lid, eye, side), INK, width=0.06 * self.pose.radius)
+            return placed
+        self.canvas.polygon(placed, mix(INK, self.coat.line, 0.25))
+        iris = almond(eye.radii, turn=eye.slant, sharpness=eye.sharpness)
+        self.canvas.polygon(self._on_eye(iris, eye, side), shade(self.coat.iris, 0.72))
+        glow = iris * 0.78 + np.array([0, 0.1 * eye.radii[1]])
+        self.canvas.polygon(self._on_eye(glow, eye, side), self.coat.iris)
+        self._paint_pupil(eye, side, gaze=gaze)
+        return placed
+
+    def _paint_pupil(self, eye: Eye, side: str, *, gaze: Points) -> None:
+        """Paint the pupil and the light that shines in it, on the same side of both eyes."""
+        looking = gaze * np.array([-1.0 if side == "left" else 1.0, 1.0])
+        self.canvas.polygon(self._on_eye(ellipse((0, 0), eye.pupil) + looking, eye, side), (18, 14, 18))
+        flip = 1.0 if side == "left" else -1.0
+        for spot, size in (((0.07 * flip, -0.075), 0.052), ((-0.06 * flip, 0.07), 0.026)):
+            self.canvas.polygon(self._on_eye(ellipse(spot, (size, size), count=12), eye, side), WHITE)
+
+    def _on_eye(self, points: Points, eye: Eye, side: str) -> Points:
+        """Return points around the eye's centre in the photo."""
+        right = points + np.array(eye.centre)
+        return self.pose.place(mirror(right) if side == "left" else right, _EYE_DEPTH)
+
+    def paint_muzzle(self, muzzle: Muzzle) -> Regions:
+        """Paint the muzzle with the shadow below it and its fur."""
+        radius, colour = self.pose.radius, self.coat.muzzle
+        placed = [self.pose.place(loop, muzzle.depth) for loop in muzzle.loops]
+        middle = np.concatenate(placed).mean(axis=0)
+        shadow = self.pose.place(muzzle.loops[-1] * 1.05, muzzle.depth - 0.08)
+        self.canvas.blend(shade(self.coat.fur, 0.5), shadow, strength=0.3)
+        for number, loop in enumerate(placed):
+            self.canvas.polygon(loop, colour if number else shade(colour, 0.86))
+            self.canvas.line(np.concatenate([loop, loop[:1]]), mix(colour, self.coat.line, 0.3), width=0.03 * radius)
+        shine = mix(colour, WHITE, 0.5)
+        self.canvas.glow((middle[0], middle[1]), (0.5 * radius, 0.4 * radius), colour=shine, strength=0.35)
+        for number, loop in enumerate(placed):
+            fur_inside(self.canvas, loop, length=0.1 * radius, count=40, dice=self.dice.branch(f"muzzle {number}"))
+        return {"muzzle": np.concatenate(placed)}
+
+    def paint_mouth(self, muzzle: Muzzle) -> None:
+        """Draw the lines of the mouth."""
+        for line in muzzle.mouth:
+            self.canvas.line(self.pose.place(line, muzzle.depth), self.coat.line, width=0.042 * self.pose.radius)
+
+    def paint_tongue(self, muzzle: Muzzle) -> Regions:
+        """Paint an open mouth and a tongue, of one size for all."""
+        dice = self.dice.branch("tongue")
+        root = np.array(muzzle.tongue_root)
+        long, swing = dice.uniform(0.36, 0.46), dice.uniform(-0.06, 0.06)
+        lean = np.array([[1.0, 0.0], [swing / long, 1.0]])
+        half = [(0.0, -0.01), (0.13, 0.0), (0.15, 0.6 * long), (0.08, 0.96 * long), (0.0, long)]
+        mouth, tongue, groove = (
+            self.pose.place(points @ lean + root, muzzle.depth)
+            for points in (
+                ellipse((0, 0.07), (0.21, 0.13)),
+                smooth_halves(half, 4),
+                np.array([[0, 0.05], [0, 0.75 * long]]),
+            )
+        )
+        self.canvas.polygon(mouth, (82, 30, 38))
+        self.canvas.polygon(tongue, self.coat.tongue)
+        self.canvas.line(groove, shade(self.coat.tongue, 0.8), width=0.035 * self.pose.radius)
+        return {"tongue": tongue}
+
+    def paint_nose(self, nose: Nose) -> Regions:
+        """Paint the nose with nostrils and a light on it."""
+        place = self.pose.place
+        outline = place(nose.outline, nose.depth)
+        self.canvas.polygon(outline, self.coat.nose)
+        across, down = nose.nostril
+        for side in (-1, 1):
+            nostril = ellipse((side * across, down), (0.38 * across, 0.026), turn=side * 0.4, count=10)
+            self.canvas.polygon(place(nostril, nose.depth), shade(self.coat.nose, 0.4))
+        top = nose.outline[:, 1].min()
+        shine = ellipse((-0.02, top + 0.045), (0.07, 0.022), count=12)
+        self.canvas.polygon(place(shine, nose.depth), mix(self.coat.nose, WHITE, 0.55))
+        return {"nose": outline}
+
+    def paint_whiskers(self, whiskers: Whiskers) -> Regions:
+        """Draw the whiskers of both sides, light on dark fur and dark on light fur."""
+        bright = sum(self.coat.fur) < 560
+        colour = mix(WHITE, self.coat.fur, 0.1) if bright else shade(self.coat.line, 0.9)
+        placed = [self.pose.place(side(hair), 0.5) for hair in whiskers.hairs for side in (np.asarray, mirror)]
+        for hair in placed:
+            self.canvas.line(hair, colour, width=0.003 + 0.006 * self.pose.radius)
+        return {"whiskers": np.concatenate(placed)}

@@ -1,0 +1,282 @@
+"""Operating point: decision threshold, least confidence, and what it costs."""
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
+
+import numpy as np
+
+from convlens.errors import ConvLensError
+from convlens.metrics.intervals import NORMAL
+from convlens.params import EvaluateParams, PrecisionTarget
+
+# --- Where to draw the line between two classes: the probability above which the second one is the answer ---
+#
+# Lines lie in the middle between two neighbouring probabilities, so a photo that is nearly like one seen before falls
+# on the same side. They are chosen on photos that are neither trained nor tested on.
+
+EVEN = 0.5
+Rule = Literal["fixed", "max_f1", "precision"]
+
+
+@dataclass(frozen=True)
+class ThresholdCurve:
+    """What every possible line gives, from the lowest to the highest.
+
+    Attributes:
+        thresholds: the second class is answered above this, rising (M,).
+        precision: of the second class; NaN where it is never answered, (M,).
+        recall: of the second class, (M,).
+        f1: of the second class, (M,).
+    """
+
+    thresholds: np.ndarray
+    precision: np.ndarray
+    recall: np.ndarray
+    f1: np.ndarray
+
+
+@dataclass(frozen=True)
+class Threshold:
+    """A line and how it was drawn.
+
+    Attributes:
+        value: the second class is answered above this probability, 0..1.
+        reached: whether it does what was asked of it on the photos it was chosen on.
+        note: how it was chosen, for people.
+    """
+
+    value: float
+    reached: bool
+    note: str
+
+
+def apply_threshold(probabilities: np.ndarray, threshold: float = EVEN) -> np.ndarray:
+    """The answers, int64 (N,): of two classes the second above the threshold, of more the most probable one."""
+    if probabilities.shape[1] == 2 and threshold != EVEN:
+        return (probabilities[:, 1] > threshold).astype(np.int64)
+    answers: np.ndarray = np.argmax(probabilities, axis=1).astype(np.int64)
+    return answers
+
+
+def threshold_curve(positive: np.ndarray, scores: np.ndarray) -> ThresholdCurve:
+    """Precision, recall and F1 of the second class for every line that makes a difference.
+
+    Args:
+        positive: bool (N,), photos of the second class; at least one.
+        scores: float (N,), probability of the second class.
+    """
+    values, counts = np.unique(scores, return_counts=True)
+    found = np.bincount(np.searchsorted(values, scores), weights=positive, minlength=len(values))
+    edges = np.r_[0.0, values, 1.0]
+    thresholds = (edges[:-1] + edges[1:]) / 2
+    passed = np.r_[np.cumsum(counts[::-1])[::-1], 0]  # above each line
+    right = np.r_[np.cumsum(found[::-1])[::-1], 0]
+    with np.errstate(invalid="ignore"):
+        precision = np.where(passed > 0, right / np.maximum(passed, 1), np.nan)
+    total = np.count_nonzero(positive)
+    first = int(values[0] == 0)  # nothing lies below a probability of 0
+    columns = (thresholds, precision, right / total, 2 * right / (passed + total))
+    return ThresholdCurve(*(column[first:] for column in columns))
+
+
+def choose_threshold(positive: np.ndarray, scores: np.ndarray, rule: Rule, target: float = EVEN) -> Threshold:
+    """Draw the line.
+
+    Args:
+        positive: bool (N,), photos of the second class.
+        scores: float (N,), probability of the second class.
+        rule: `fixed` takes `target`; `max_f1` the line of the largest F1; `precision` the line that finds most of the
+            second class with at least `target` as precision, or, if none has, the one of the largest precision.
+        target: a probability, or a precision.
+    """
+    if rule == "fixed":
+        return Threshold(target, True, "fixed beforehand")
+    if not 0 < np.count_nonzero(positive) < len(positive):
+        return Threshold(EVEN, False, "not chosen: the validation photos are not of both classes")
+    curve = threshold_curve(positive, scores)
+    count = f"{len(positive):,} validation photos"
+    if rule == "max_f1":
+        return Threshold(_pick(curve, curve.f1), True, f"largest F1 on {count}")
+    precise = np.nan_to_num(curve.precision, nan=-1.0)
+    if precise.max() >= target:
+        value = _pick(curve, np.where(precise >= target, curve.recall, -1.0))
+        return Threshold(value, True, f"most photos found with a precision of {target:g} or more on {count}")
+    note = f"no line reaches a precision of {target:g} on {count}; this one reaches {precise.max():.3f}, the most"
+    return Threshold(_pick(curve, precise), False, note)
+
+
+def _pick(curve: ThresholdCurve, worth: np.ndarray) -> float:
+    """The best line; of equals the one nearest to the middle, which is the least surprising."""
+    best = np.flatnonzero(worth >= worth.max() - 1e-12)
+    return float(curve.thresholds[best[np.argmin(np.abs(curve.thresholds[best] - EVEN))]])
+
+
+# --- How many answers are right if the unsure ones are left to people: risk over coverage ---
+#
+# Coverage is the share of the photos that the network answers alone, risk the share of wrong ones among these answers
+# (El-Yaniv and Wiener, JMLR 11, 2010).
+
+SAME = 1e-12
+
+
+@dataclass(frozen=True)
+class RiskCoverage:
+    """The curve, from the surest answer to all of them; equally sure answers enter together.
+
+    Attributes:
+        confidence: least probability among the answers given, falling (M,).
+        num_answered: answers given, rising (M,).
+        num_wrong: wrong ones among them, (M,).
+    """
+
+    confidence: np.ndarray
+    num_answered: np.ndarray
+    num_wrong: np.ndarray
+
+    @property
+    def coverage(self) -> np.ndarray:
+        """Share of the photos that are answered, (M,)."""
+        return np.asarray(self.num_answered / self.num_answered[-1])
+
+    @property
+    def risk(self) -> np.ndarray:
+        """Share of wrong ones among the answers given, (M,)."""
+        return np.asarray(self.num_wrong / self.num_answered)
+
+
+def answer_confidence(probabilities: np.ndarray, predicted: np.ndarray) -> np.ndarray:
+    """The probability of each answer, float64 (N,)."""
+    given: np.ndarray = probabilities[np.arange(len(predicted)), predicted]
+    return given
+
+
+def risk_coverage(confidence: np.ndarray, right: np.ndarray) -> RiskCoverage:
+    """The curve of answers with their probabilities, float (N,), and whether they are right, bool (N,)."""
+    order = np.argsort(-confidence, kind="stable")
+    ends = np.r_[np.flatnonzero(np.diff(confidence[order])), len(order) - 1]
+    return RiskCoverage(confidence[order][ends], ends + 1, np.cumsum(~right[order])[ends])
+
+
+def choose_least_confidence(confidence: np.ndarray, right: np.ndarray, max_error: float) -> float:
+    """The probability above which answers are given, so that as many as can be are and few enough are wrong.
+
+    Chosen on photos that are neither trained nor tested on. 0 gives every answer, 1 none. The error expected of n
+    answers of which w are wrong is (w + 1) / (n + 2), by Laplace's rule of succession: the best of many lines looks
+    better than it is, and 20 right answers do not promise that only one in a hundred will be wrong.
+
+    Args:
+        confidence: probability of each answer, float (N,).
+        right: whether it is right, bool (N,).
+        max_error: share of wrong ones tolerated among the answers given.
+    """
+    if len(right) == 0 or max_error == 1:
+        return 0.0
+    curve = risk_coverage(confidence, right)
+    expected = (curve.num_wrong + 1) / (curve.num_answered + 2)
+    fitting = np.flatnonzero(expected <= max_error + SAME)
+    if not len(fitting):
+        return 1.0
+    last = int(fitting[-1])
+    if last == len(curve.confidence) - 1:
+        return 0.0
+    return float((curve.confidence[last] + curve.confidence[last + 1]) / 2)
+
+
+def wilson_ends(successes: np.ndarray, trials: np.ndarray, confidence: float) -> tuple[np.ndarray, np.ndarray]:
+    """Wilson's intervals of many shares at once; see `wilson_interval`."""
+    z = NORMAL.inv_cdf((1 + confidence) / 2)
+    share = successes / trials
+    centre = (share + z**2 / (2 * trials)) / (1 + z**2 / trials)
+    half = z * np.sqrt(share * (1 - share) / trials + z**2 / (4 * trials**2)) / (1 + z**2 / trials)
+    return np.where(share == 0, 0.0, centre - half), np.where(share == 1, 1.0, centre + half)
+
+
+# --- How probabilities become answers: the threshold, and which are too unsure; chosen on the validation photos ---
+
+
+@dataclass(frozen=True)
+class Decision:
+    """What makes answers of probabilities.
+
+    Attributes:
+        threshold: of two classes the second is answered above this probability; 0.5 is the most probable class.
+        threshold_rule: `evaluate.threshold` as a text.
+        threshold_reached: whether the rule could be met on the validation photos.
+        threshold_note: how it was chosen, for people.
+        min_probability: answers with no more than this probability are too unsure to be given; 0 gives all.
+        max_error: share of wrong ones tolerated among the answers given.
+        num_validation: photos these were chosen on.
+    """
+
+    threshold: float = EVEN
+    threshold_rule: str = "0.5"
+    threshold_reached: bool = True
+    threshold_note: str = "the most probable class"
+    min_probability: float = 0.0
+    max_error: float = 1.0
+    num_validation: int = 0
+
+    def answer(self, probabilities: np.ndarray) -> np.ndarray:
+        """The answers to photos, int64 (N,), from probabilities (N, K)."""
+        return apply_threshold(probabilities, self.threshold)
+
+    def is_unsure(self, probabilities: np.ndarray) -> np.ndarray:
+        """Which answers a person should look at, bool (N,)."""
+        unsure: np.ndarray = answer_confidence(probabilities, self.answer(probabilities)) <= self.min_probability
+        return unsure
+
+    def to_plain(self) -> dict[str, Any]:
+        """As JSON takes it."""
+        return asdict(self)
+
+
+def decide(labels: np.ndarray, probabilities: np.ndarray, classes: Sequence[str], settings: EvaluateParams) -> Decision:
+    """Choose threshold and least probability on the validation photos.
+
+    Args:
+        labels: true classes of the validation photos, int64 (N,).
+        probabilities: the network's, float64 (N, K).
+        classes: names, K.
+        settings: says what is wanted.
+
+    Raises:
+        ConvLensError: a threshold other than 0.5 for more than two classes.
+    """
+    rule, target = _read_rule(settings)
+    if len(classes) != 2 and (rule != "fixed" or target != EVEN):
+        raise ConvLensError(
+            f"Expected evaluate.threshold to be 0.5 for {len(classes)} classes: only between two is there one line to "
+            f"draw. Received: {describe_rule(settings)}. Set evaluate.threshold: 0.5 in params.yaml."
+        )
+    found = choose_threshold(labels == 1, probabilities[:, 1], rule, target)
+    even = rule == "fixed" and target == EVEN
+    value = float(f"{found.value:.7g}")
+    predicted = apply_threshold(probabilities, value)
+    least = choose_least_confidence(
+        answer_confidence(probabilities, predicted), predicted == labels, settings.max_error
+    )
+    return Decision(
+        threshold=value,
+        threshold_rule=describe_rule(settings),
+        threshold_reached=found.reached,
+        threshold_note=Decision.threshold_note if even else found.note,
+        min_probability=float(f"{least:.7g}"),
+        max_error=settings.max_error,
+        num_validation=len(labels),
+    )
+
+
+def describe_rule(settings: EvaluateParams) -> str:
+    """`evaluate.threshold` as a text: `0.5`, `max_f1`, `precision 0.95`."""
+    given = settings.threshold
+    if isinstance(given, PrecisionTarget):
+        return f"precision {given.precision:g}"
+    return given if isinstance(given, str) else f"{given:g}"
+
+
+def _read_rule(settings: EvaluateParams) -> tuple[Rule, float]:
+    given = settings.threshold
+    if isinstance(given, PrecisionTarget):
+        return "precision", given.precision
+    return ("max_f1", EVEN) if isinstance(given, str) else ("fixed", given)

@@ -1,0 +1,284 @@
+"""From photos to a table of predictions: the classifier that travels inside the registered model."""
+
+import base64
+import binascii
+import json
+import math
+import os
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+import pandas as pd
+from PIL import Image
+
+from convlens.data.loader import LoaderSettings, load_photo, resize_photo
+from convlens.errors import ConvLensError
+from convlens.models.inference import Answerer, answer_settings
+
+# --- What people hand to the registered model, made into a plain list of photos. Travels inside the model ---
+
+IMAGE_COLUMN = "image"
+MAX_PATH_LENGTH = 4096
+MAX_SHOWN = 60
+# Set in the process of `mlflow models serve`. Who asks over the network has no business with the server's files.
+SERVER_VARIABLE = "__pyfunc_model_path__"
+
+
+def list_photos(given: Any) -> list[Any]:
+    """The photos in any form of input that MLflow hands on, in their order.
+
+    Args:
+        given: list, tuple, array or series of photos, one photo, or a data frame or mapping with a column `image`.
+
+    Raises:
+        ConvLensError: a table without that column, or nothing that holds photos.
+    """
+    if isinstance(given, pd.DataFrame | Mapping):
+        if IMAGE_COLUMN not in given:
+            names = ", ".join(str(name) for name in given)
+            raise ConvLensError(f"Expected a column '{IMAGE_COLUMN}' with the photos. Received columns: {names}.")
+        given = given[IMAGE_COLUMN]
+    if isinstance(given, str | bytes | bytearray | Path):
+        return [given]
+    if isinstance(given, np.ndarray) and given.dtype == np.uint8 and given.ndim in (3, 4):
+        return [given] if given.ndim == 3 else list(given)
+    if isinstance(given, np.ndarray) and given.dtype.kind in "OSU":
+        given = given.ravel().tolist()
+    if isinstance(given, list | tuple | pd.Series):
+        return [photo for item in given for photo in _unwrap(item)]
+    raise ConvLensError(
+        f"Expected a list of photos or a table with a column '{IMAGE_COLUMN}'. Received: {_name(given)}."
+    )
+
+
+def _unwrap(item: Any) -> list[Any]:
+    """A record `{"image": photo}` or a nested `[photo]`, as JSON clients send them, holds one photo or several."""
+    nested = isinstance(item, Mapping) or (isinstance(item, list) and all(isinstance(part, str) for part in item))
+    return list_photos(item) if nested else [item]
+
+
+def read_photo(photo: Any) -> Path | bytes | np.ndarray:
+    """One photo as the loader takes it: a path, the bytes of an image file, or a uint8 array (H, W, 3).
+
+    Args:
+        photo: those, or the base64 text of an image file, also as `data:image/…;base64,…`.
+
+    Raises:
+        ConvLensError: none of these.
+    """
+    if isinstance(photo, bytes | bytearray | memoryview):
+        return bytes(photo)
+    if isinstance(photo, str):
+        return _read_text(photo)
+    if isinstance(photo, Path):
+        return _read_path(photo)
+    if isinstance(photo, np.ndarray) and photo.dtype == np.uint8 and photo.ndim == 3 and photo.shape[2] == 3:
+        return photo
+    raise ConvLensError(
+        f"Expected a photo: bytes, base64 text, a path or a uint8 array (H, W, 3). Received: {_name(photo)}."
+    )
+
+
+def is_served() -> bool:
+    """Whether this process answers over the network."""
+    return SERVER_VARIABLE in os.environ
+
+
+def _read_text(text: str) -> Path | bytes:
+    served = is_served()
+    if not served and len(text) <= MAX_PATH_LENGTH and "\0" not in text and Path(text).exists():
+        return Path(text)
+    try:
+        return base64.b64decode("".join(text.split(",")[-1].split()), validate=True)
+    except (binascii.Error, ValueError):
+        shown = text if len(text) <= MAX_SHOWN else text[:MAX_SHOWN] + "…"
+        expected = "the base64 text of a photo" if served else "a photo file or the base64 text of one"
+        raise ConvLensError(f"Expected {expected}. Received: the text '{shown}'.") from None
+
+
+def _read_path(path: Path) -> Path:
+    if is_served():
+        raise ConvLensError("Expected the base64 text of a photo. Received: a path.")
+    return path
+
+
+def _name(value: Any) -> str:
+    if isinstance(value, np.ndarray):
+        return f"an array of {value.dtype} with shape {value.shape}"
+    return "nothing" if value is None else f"a value of type {type(value).__name__}"
+
+
+# --- Classifies photos: photos in, a table of labels and probabilities out ---
+#
+# This module travels inside the registered model, together with the loader, under a package name of its own (see
+# `package`). So it imports nothing but what travels with it and what the model's requirements name.
+
+LABEL_COLUMN, UNSURE_COLUMN, ERROR_COLUMN = "label", "unsure", "error"
+PHOTOS_PER_BATCH = 64  # as in the evaluation, whose answers these are to the last bit
+DIGITS = 7  # what float32 holds, and what the evaluation keeps and decides by
+EVEN = 0.5
+
+PhotoLoader = Callable[[Any, Mapping[str, Any]], np.ndarray]
+Answer = Callable[[np.ndarray], np.ndarray]
+
+
+class PhotoClassifier:
+    """Classifies photos given as bytes, base64 texts, paths or uint8 arrays; one row per photo, in their order.
+
+    A row has `label`, `probability_<class>` per class, `unsure`, and `error`, which is empty for a photo that was read.
+    A photo that was not has none of the others, and does not disturb its neighbours.
+    """
+
+    def __init__(self, card: Mapping[str, Any], answer: Answer, load_photo: PhotoLoader) -> None:
+        """Take the parts.
+
+        Args:
+            card: card.json of the model: classes, the settings of the loader, and, if there are such, the threshold
+                and the least probability of an answer that is sure.
+            answer: gives probabilities (n, classes) for uint8 arrays (n, image_size, image_size, 3).
+            load_photo: gives the array (image_size, image_size, 3) of a path, bytes or an array, by the card.
+        """
+        self.card = card
+        self.classes: tuple[str, ...] = tuple(card["classes"])
+        self._answer = answer
+        self._load_photo = load_photo
+
+    def predict(self, given: Any, *, threshold: float | None = None, top_k: int | None = None) -> pd.DataFrame:
+        """Classify photos; memory is bounded, however many they are.
+
+        Args:
+            given: photos in one of the forms of `list_photos`.
+            threshold: of two classes the second is answered above this probability; None takes the model's own.
+            top_k: adds the most probable classes, the first one first; None adds none.
+
+        Returns:
+            Data frame with `label`, `probability_<class>`…, `unsure`, `error`, and for every place up to `top_k`
+            `top_<place>_label` and `top_<place>_probability`; one row per photo.
+
+        Raises:
+            ConvLensError: `given` holds no photos, or threshold or top_k are none of this model's.
+        """
+        line, num_top = self._check_threshold(threshold), self._check_top(top_k)
+        photos = list_photos(given)
+        starts = range(0, max(len(photos), 1), PHOTOS_PER_BATCH)
+        read = [self._answer_batch(photos[start : start + PHOTOS_PER_BATCH]) for start in starts]
+        probabilities = np.concatenate([values for values, _ in read])
+        return self._table(probabilities, [error for _, errors in read for error in errors], line, num_top)
+
+    def predict_arrays(self, images: np.ndarray) -> np.ndarray:
+        """Probabilities, float64 (n, classes), of uint8 images (n, image_size, image_size, 3), all digits kept."""
+        return self._answer(images)
+
+    def _check_threshold(self, threshold: float | None) -> float:
+        if threshold is None:
+            return float(self.card.get("threshold", EVEN))
+        if len(self.classes) != 2:
+            raise ConvLensError(
+                f"Expected no threshold for {len(self.classes)} classes: only between two is there one line to draw. "
+                f"Received: {threshold}."
+            )
+        if not (math.isfinite(threshold) and 0 <= threshold <= 1):
+            raise ConvLensError(f"Expected a threshold from 0 to 1. Received: {threshold}.")
+        return float(threshold)
+
+    def _check_top(self, top_k: int | None) -> int:
+        if top_k is None:
+            return 0
+        if not 0 <= top_k <= len(self.classes):
+            raise ConvLensError(f"Expected top_k from 0 to {len(self.classes)}, the classes. Received: {top_k}.")
+        return int(top_k)
+
+    def _answer_batch(self, photos: list[Any]) -> tuple[np.ndarray, list[str]]:
+        """Probabilities (n, classes), NaN for photos that cannot be read, and why they cannot, else ''."""
+        loaded = [self._load(photo) for photo in photos]
+        arrays = [item for item in loaded if isinstance(item, np.ndarray)]
+        errors = ["" if isinstance(item, np.ndarray) else item for item in loaded]
+        probabilities = np.full((len(photos), len(self.classes)), np.nan)
+        if arrays:
+            probabilities[[not error for error in errors]] = _keep_digits(self.predict_arrays(np.stack(arrays)))
+        return probabilities, errors
+
+    def _load(self, photo: Any) -> np.ndarray | str:
+        """The pixels of a photo, or why there are none."""
+        try:
+            return self._load_photo(read_photo(photo), self.card)
+        except ConvLensError as error:
+            return str(error)
+
+    def _table(self, probabilities: np.ndarray, errors: list[str], threshold: float, num_top: int) -> pd.DataFrame:
+        failed = np.array([bool(error) for error in errors], dtype=bool)
+        known = np.where(failed[:, None], 0.0, probabilities)
+        chosen = _choose(known, threshold)
+        surely = known[np.arange(len(known)), chosen] > self.card.get("min_probability", 0.0)
+        doubts = [None if lost else not sure for lost, sure in zip(failed, surely, strict=True)]
+        columns = {
+            LABEL_COLUMN: self._names(chosen, failed),
+            **{f"probability_{name}": probabilities[:, place] for place, name in enumerate(self.classes)},
+            UNSURE_COLUMN: pd.Series(doubts, dtype="boolean"),
+            ERROR_COLUMN: pd.Series(errors, dtype=object),
+        }
+        order = np.argsort(-known, axis=1, kind="stable")[:, :num_top]
+        for place in range(num_top):
+            top, label = order[:, place], f"top_{place + 1}"
+            columns[f"{label}_label"] = self._names(top, failed)
+            columns[f"{label}_probability"] = probabilities[np.arange(len(probabilities)), top]
+        return pd.DataFrame(columns)
+
+    def _names(self, places: np.ndarray, failed: np.ndarray) -> pd.Series:
+        """Names of the classes, None for a photo that could not be read."""
+        both = zip(places, failed, strict=True)
+        return pd.Series([None if lost else self.classes[place] for place, lost in both], dtype=object)
+
+
+def _choose(probabilities: np.ndarray, threshold: float) -> np.ndarray:
+    """The answers, int (n,): of two classes the second above the threshold, else the most probable one."""
+    if probabilities.shape[1] == 2 and threshold != EVEN:
+        return (probabilities[:, 1] > threshold).astype(int)
+    return np.asarray(probabilities.argmax(axis=1))
+
+
+def _keep_digits(values: np.ndarray) -> np.ndarray:
+    """As the evaluation rounds, so that its predictions.csv has these very numbers."""
+    return np.array([float(f"{value:.{DIGITS}g}") for value in values.ravel()]).reshape(values.shape)
+
+
+# --- classifier ---
+# Puts a classifier together from a trained network and its card: for the command line and for the registered model.
+
+
+def open_classifier(*, card: Path, network: Path, decision: Path | None = None) -> PhotoClassifier:
+    """Open card.json and model.keras; nothing in the latter may run code of its own.
+
+    Args:
+        card: of the model; a packed model's has its decision in it.
+        network: the trained network.
+        decision: threshold and least probability of a model that is not packed, if the file is there and the model's.
+
+    Raises:
+        ConvLensError: one of the files is missing or cannot be read.
+    """
+    try:
+        opened = keras.saving.load_model(network, compile=False, safe_mode=True)
+        values = {**_read_decision(card, decision), **json.loads(card.read_text(encoding="utf-8"))}
+        return PhotoClassifier(values, Answerer(opened, **answer_settings(values)), load_by_card)
+    except (OSError, ValueError, TypeError, KeyError) as error:
+        shown = " ".join(str(error).split())
+        raise ConvLensError(f"Expected a trained network in {network} and {card}. Received: {shown}") from error
+
+
+def _read_decision(card: Path, decision: Path | None) -> dict[str, Any]:
+    if decision is None or not decision.is_file():
+        return {}
+    values: dict[str, Any] = json.loads(decision.read_text(encoding="utf-8"))
+    return values if values.get("key") == json.loads(card.read_text(encoding="utf-8")).get("key") else {}
+
+
+def load_by_card(photo: Path | bytes | np.ndarray, card: Mapping[str, Any]) -> np.ndarray:
+    """Pixels of a photo as the network was trained on them: uint8 (image_size, image_size, 3)."""
+    settings = LoaderSettings(card["image_size"], keep_aspect=card["keep_aspect"], resampling=card["resampling"])
+    if isinstance(photo, np.ndarray):
+        return resize_photo(Image.fromarray(photo), settings)
+    return load_photo(photo, settings)

@@ -1,0 +1,401 @@
+"""Transfer learning: backbones of keras.applications, their weights, and how they are unfrozen."""
+
+import contextlib
+import difflib
+import hashlib
+import io
+import math
+import re
+import sys
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+from keras import layers
+
+from convlens.environment import repository_root
+from convlens.errors import ConvLensError
+from convlens.params import ModelParams, TransferParams
+from convlens.progress import say
+
+# --- The networks of `keras.applications` by name, as layers of one flat graph with their preprocessing in front ---
+#
+# A backbone gets pictures of 0..255 in RGB like every network here. What its module's `preprocess_input` does to them
+# is found out by asking it, and built of plain Keras layers. The graph is flat, not a model within a model, so that the
+# lens shows every layer under its own name; and every name depends on the network only, so that files are reproducible.
+
+FULL = 255.0
+DIGITS = 12  # enough for float32, and the rounding errors of the probe do not show
+
+
+@dataclass(frozen=True)
+class Preprocessing:
+    """What is done to pictures: `value * scale + offset` by channel (R, G, B), then perhaps BGR for RGB."""
+
+    scale: tuple[float, ...]
+    offset: tuple[float, ...]
+    flipped: bool
+
+
+def list_backbones() -> tuple[str, ...]:
+    """The names of all networks in `keras.applications`, sorted."""
+    public = vars(keras.applications)
+    return tuple(sorted(name for name, value in public.items() if callable(value) and name[:1].isupper()))
+
+
+def find_builder(name: str) -> Callable[..., keras.Model]:
+    """The function of `keras.applications` that builds a network.
+
+    Raises:
+        ConvLensError: there is none of that name; the message suggests others.
+    """
+    known = list_backbones()
+    if name not in known:
+        raise ConvLensError(
+            "Expected model.transfer.backbone to be the name of a network in keras.applications. "
+            f"Received: '{name}'. {_suggest(name, known)}"
+        )
+    builder: Callable[..., keras.Model] = getattr(keras.applications, name)
+    return builder
+
+
+def probe_preprocessing(name: str) -> Preprocessing:
+    """What the `preprocess_input` that belongs to a network does to pictures of 0..255, found by showing it some.
+
+    The first EfficientNets (B0 to B7) scale inside the network, by values that come with their weights. Theirs is what
+    takes pictures to ImageNet's mean 0 and deviation 1 behind that layer; see `pretrained.copy_weights`.
+
+    Raises:
+        ConvLensError: it is no scaling of channels.
+    """
+    prepare = sys.modules[find_builder(name).__module__].preprocess_input
+    if re.fullmatch(r"EfficientNetB\d", name):
+        found = _probe(name, lambda values: keras.applications.imagenet_utils.preprocess_input(values, mode="torch"))
+        return Preprocessing(_times(found.scale, FULL), _times(found.offset, FULL), found.flipped)
+    return _probe(name, prepare)
+
+
+def apply_backbone(
+    pictures: keras.KerasTensor, name: str, *, image_size: int | None, dtype: str
+) -> tuple[keras.KerasTensor, list[keras.Layer]]:
+    """Preprocessing and backbone, with random weights.
+
+    Args:
+        pictures: (N, image_size, image_size, 3), RGB, values 0..255.
+        name: of a network in `keras.applications`.
+        image_size: side in pixels; None takes any.
+        dtype: Keras dtype policy of the backbone's layers; preprocessing is done in float32.
+
+    Returns:
+        Features (N, rows, columns, channels), and the layers on the way to them.
+
+    Raises:
+        ConvLensError: there is no such network, or the pictures are too small for it.
+    """
+    builder = find_builder(name)
+    values = _preprocess(pictures, probe_preprocessing(name))
+    with _dtype_policy(dtype):
+        network = build_application(builder, name, image_size=image_size, input_tensor=values)
+    _settle_names(network)
+    return network.output, network.layers
+
+
+def build_application(
+    builder: Callable[..., keras.Model], name: str, *, image_size: int | None, **options: Any
+) -> keras.Model:
+    """A network of `keras.applications` without its top, with random weights unless `options` say otherwise.
+
+    Raises:
+        ConvLensError: the pictures are too small for it.
+    """
+    options = {"weights": None, **options}
+    try:
+        return builder(include_top=False, input_shape=(image_size, image_size, 3), **options)
+    except ValueError as error:
+        small = re.search(r"at least (\d+)\s?x", str(error))
+        if not small and "negative dimension" not in str(error).lower() and "<= 0" not in str(error):
+            raise
+        least = f"at least {small[1]}" if small else "larger"
+        raise ConvLensError(
+            f"Expected preprocess.image_size to be {least} for the backbone {name}. Received: {image_size}."
+        ) from error
+
+
+def _suggest(name: str, known: tuple[str, ...]) -> str:
+    lower = {other.lower(): other for other in known}
+    close = difflib.get_close_matches(name.lower().replace("-", "").replace("_", ""), lower, n=3, cutoff=0.5)
+    if close:
+        return f"Did you mean {', '.join(lower[match] for match in close)}?"
+    return f"There are {', '.join(known)}."
+
+
+def _probe(name: str, prepare: Callable[[np.ndarray], np.ndarray]) -> Preprocessing:
+    black = np.asarray(prepare(np.zeros((1, 1, 1, 3))))[0, 0, 0]
+    bright = np.asarray(prepare(FULL * np.eye(3).reshape(3, 1, 1, 3)))[:, 0, 0]
+    matrix = (bright - black) / FULL  # row: channel that is lit; column: channel of the answer
+    flipped = bool(matrix[0, 2] != 0)
+    if flipped:
+        matrix, black = matrix[:, ::-1], black[::-1]
+    if np.count_nonzero(matrix - np.diag(np.diag(matrix))):
+        raise ConvLensError(f"Expected the preprocessing of {name} to scale channels. Received: one that mixes them.")
+    return Preprocessing(_round(np.diag(matrix)), _round(black), flipped)
+
+
+def _round(values: np.ndarray) -> tuple[float, ...]:
+    return tuple(float(f"{value:.{DIGITS}g}") + 0.0 for value in values)  # + 0.0 makes -0.0 zero
+
+
+def _times(values: tuple[float, ...], factor: float) -> tuple[float, ...]:
+    return _round(factor * np.array(values))
+
+
+def _preprocess(pictures: keras.KerasTensor, how: Preprocessing) -> keras.KerasTensor:
+    scale, offset = _shorten(how.scale), _shorten(how.offset)
+    values = layers.Rescaling(scale, offset=offset, name="preprocess", dtype="float32")(pictures)
+    return keras.ops.flip(values, axis=-1) if how.flipped else values
+
+
+def _shorten(values: tuple[float, ...]) -> float | list[float]:
+    """One number where all channels have the same."""
+    return values[0] if len(set(values)) == 1 else list(values)
+
+
+@contextmanager
+def _dtype_policy(name: str) -> Iterator[None]:
+    """Layers made inside have this policy; `keras.applications` cannot be told in another way."""
+    before = keras.config.dtype_policy()
+    keras.config.set_dtype_policy(name)
+    try:
+        yield
+    finally:
+        keras.config.set_dtype_policy(before)
+
+
+def _settle_names(network: keras.Model) -> None:
+    """Number the layers that Keras numbered (`conv2d_57`) anew, as it goes on counting from model to model."""
+    counts: dict[str, int] = {}
+    parts = network.layers if isinstance(network, keras.Sequential) else network.operations
+    for operation in parts:
+        kind = _snake_case(type(operation).__name__)
+        if re.fullmatch(rf"{kind}(_\d+)?", operation.name):
+            counts[kind] = counts.get(kind, 0) + 1
+            operation.name = f"{kind}_{counts[kind]}"
+        if isinstance(operation, keras.Model):
+            operation.inputs[0]._keras_history.operation.name = f"{operation.name}_input"
+            _settle_names(operation)
+
+
+def _snake_case(name: str) -> str:
+    """As Keras makes names of classes: Conv2D to conv2d, ReLU to re_lu."""
+    partly = re.sub(r"(.)([A-Z][a-z0-9]+)", r"\1_\2", re.sub(r"\W+", "", name))
+    return re.sub(r"([a-z])([A-Z])", r"\1_\2", partly).lower()
+
+
+# --- Transfer learning: a backbone trained on ImageNet, frozen at first and then trained on at a lower rate ---
+#
+# Normalisation layers of a pretrained backbone stay in inference mode for good, also while their neighbours learn:
+# their averages come from a million photos, and batches of ours would spoil them
+# (https://keras.io/guides/transfer_learning).
+
+HEAD = "logits"
+
+
+@dataclass(frozen=True)
+class Phase:
+    """What is trained at a time.
+
+    Attributes:
+        name: `all`, `frozen` or `fine_tuned`; phases of one name have the same variables.
+        variables: those that are updated.
+        rate_factor: what the learning rate is multiplied with.
+    """
+
+    name: str
+    variables: tuple[keras.Variable, ...]
+    rate_factor: float
+
+
+def apply_transfer(
+    pictures: keras.KerasTensor, params: TransferParams, *, image_size: int | None, dtype: str
+) -> keras.KerasTensor:
+    """Preprocessing, backbone with random weights, and a global average.
+
+    Args:
+        pictures: (N, image_size, image_size, 3), values 0..255.
+        params: the group `model.transfer`.
+        image_size: side in pixels; None takes any.
+        dtype: Keras dtype policy of the backbone.
+
+    Returns:
+        Features of shape (N, channels of the backbone).
+
+    Raises:
+        ConvLensError: there is no such backbone, or the pictures are too small for it.
+    """
+    values, found = apply_backbone(pictures, params.backbone, image_size=image_size, dtype=dtype)
+    if params.weights != "none":
+        for layer in found:
+            freeze_normalisation(layer)
+    values = layers.GlobalAveragePooling2D(name="average", dtype=dtype)(values)
+    return layers.Dropout(params.dropout, name="dropout", dtype=dtype)(values) if params.dropout else values
+
+
+def freeze_normalisation(layer: keras.Layer) -> None:
+    """Keep batch normalisation in inference mode; in Keras `trainable = False` does that, even if training=True."""
+    for part in layer.layers if isinstance(layer, keras.Model) else [layer]:
+        if isinstance(part, layers.BatchNormalization):
+            part.trainable = False
+
+
+def phase_at(progress: float, params: ModelParams, body: keras.Model) -> Phase:
+    """What is trained when a share of the training, 0..1, is done.
+
+    Networks that start from random weights are always trained as a whole.
+    """
+    transfer = params.transfer
+    if params.architecture != "transfer" or transfer.weights == "none":
+        return Phase("all", tuple(body.trainable_variables), 1.0)
+    head = list(body.get_layer(HEAD).trainable_variables)
+    if progress < transfer.frozen_fraction or transfer.frozen_fraction == 1:
+        return Phase("frozen", tuple(head), 1.0)
+    backbone = [layer for layer in body.layers if layer.trainable_variables and layer.name != HEAD]
+    num_unfrozen = math.ceil(transfer.unfrozen_fraction * len(backbone))
+    variables = [variable for layer in backbone[-num_unfrozen:] for variable in layer.trainable_variables]
+    return Phase("fine_tuned", (*variables, *head), transfer.fine_tune_rate)
+
+
+# --- Weights for a backbone: fetched by `keras.applications`, or from a file that somebody brought ---
+
+LONGEST = 300
+FORMATS = (".h5", ".hdf5", ".keras")
+IMAGENET_MEAN, IMAGENET_DEVIATION = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+
+
+def load_pretrained(body: keras.Model, params: ModelParams) -> None:
+    """Give the backbone in a freshly built body its pretrained weights, if `params` ask for any.
+
+    To be called once, at the start of a training; never for inference, where the weights come with the model.
+
+    Args:
+        body: what `build_body` made of `params`; its backbone is changed, its last layer is not.
+        params: the group `model`.
+
+    Raises:
+        ConvLensError: the weights cannot be fetched, are not the file that was meant, or belong to another network.
+    """
+    if params.architecture != "transfer" or params.transfer.weights == "none":
+        return
+    size = body.inputs[0].shape[1]
+    load = _load_file if params.transfer.has_weights_file else _load_imagenet
+    source = load(params.transfer, find_builder(params.transfer.backbone), size)
+    copy_weights(source, body, name=params.transfer.backbone)
+
+
+def copy_weights(source: keras.Model, body: keras.Model, *, name: str) -> None:
+    """Copy the weights of a network of `keras.applications` into the same network inside a body.
+
+    Raises:
+        ConvLensError: the networks differ, or the weights want pictures of another scale than ImageNet's.
+    """
+    givers = [layer for layer in source.layers if layer.weights]
+    takers = [layer for layer in body.layers if layer.weights and layer.name != HEAD]
+    if _shapes(givers) != _shapes(takers):
+        raise ConvLensError(
+            f"Expected the weights of {len(takers)} layers for the backbone {name}. Received: those of {len(givers)} "
+            "layers, or of other shapes. Please report the version of Keras."
+        )
+    for giver, taker in zip(givers, takers, strict=True):
+        if isinstance(giver, keras.layers.Normalization):
+            _check_scale(giver, name)  # stays what it is: our own preprocessing does this, in front
+        else:
+            taker.set_weights(giver.get_weights())
+
+
+def _shapes(found: list[keras.Layer]) -> list[list[tuple[int, ...]]]:
+    return [[tuple(weight.shape) for weight in layer.weights] for layer in found]
+
+
+def _check_scale(layer: keras.layers.Normalization, name: str) -> None:
+    """The first EfficientNets carry ImageNet's mean and, as `variance`, its deviation (TensorFlow issue 49930)."""
+    mean, variance, _ = layer.get_weights()
+    if not (np.allclose(mean, IMAGENET_MEAN, atol=1e-3) and np.allclose(variance, IMAGENET_DEVIATION, atol=1e-3)):
+        raise ConvLensError(
+            f"Expected weights of {name} that were trained on pictures scaled by ImageNet's mean {IMAGENET_MEAN} and "
+            f"deviation {IMAGENET_DEVIATION}. Received: {mean.round(3).tolist()} and {variance.round(3).tolist()} in "
+            "the layer 'normalization'. Take the file that Keras publishes, or another backbone."
+        )
+
+
+def _load_imagenet(params: TransferParams, builder: Callable[..., keras.Model], size: int | None) -> keras.Model:
+    """Let Keras find the weights in its cache, or fetch them and check their digest."""
+    say(f"train: ImageNet weights of {params.backbone}, through keras.applications.")
+    told = io.StringIO()
+    try:
+        with contextlib.redirect_stdout(told), warnings.catch_warnings():
+            # MobileNet and MobileNetV2 warn that they take the weights of 224 pixels for sizes they have none for.
+            warnings.simplefilter("ignore", UserWarning)
+            return build_application(builder, params.backbone, image_size=size, weights="imagenet")
+    except ConvLensError:
+        raise
+    except Exception as error:  # Keras raises bare exceptions here
+        raise ConvLensError(_explain_fetch(params.backbone, f"{told.getvalue()} {error}", error)) from error
+
+
+def _explain_fetch(name: str, told: str, error: Exception) -> str:
+    address = re.search(r"https?://\S+?\.h5", told)
+    where = f"Fetch {address[0]} on a machine that can" if address else "Fetch them on a machine that can"
+    return (
+        f"Expected the ImageNet weights of {name} from keras.applications. Received: {_shorten_pretrained(error)} "
+        f"{where}, put the file anywhere on this one, and set model.transfer.weights to its path and "
+        "model.transfer.weights_sha256 to its digest (`sha256sum FILE`); or set model.transfer.weights to none."
+    )
+
+
+def _load_file(params: TransferParams, builder: Callable[..., keras.Model], size: int | None) -> keras.Model:
+    path = Path(repository_root()) / Path(params.weights).expanduser()
+    _check_file(path, params)
+    network = build_application(builder, params.backbone, image_size=size)
+    try:
+        with warnings.catch_warnings():
+            # Keras 3.15 warns of groups that hold no layer; layers without weights in the file are errors anyway.
+            warnings.filterwarnings("ignore", "Skipping nested container", UserWarning)
+            network.load_weights(path)
+    except Exception as error:  # h5py, zipfile and Keras raise many kinds, bare ones among them
+        raise ConvLensError(
+            f"Expected weights of {params.backbone} without its top in {params.weights}. "
+            f"Received: {_shorten_pretrained(error)} The file may belong to another network, "
+            "or to one with its top; Keras has files ending in notop.h5 or no_top.h5 for this."
+        ) from error
+    return network
+
+
+def _shorten_pretrained(error: Exception) -> str:
+    """The start of a message that may list every layer, as one sentence."""
+    text = " ".join(str(error).split()).rstrip(".")
+    return f"{text[:LONGEST]}{'…' if len(text) > LONGEST else '.'}"
+
+
+def _check_file(path: Path, params: TransferParams) -> None:
+    """Refuse a file that is missing, of an unknown kind, or another than the parameters name."""
+    if not path.is_file():
+        raise ConvLensError(
+            f"Expected imagenet, none or a file in model.transfer.weights. Received: '{params.weights}', and nothing "
+            f"is there. Put the weights of {params.backbone} (without its top) there, or correct the path."
+        )
+    if path.suffix not in FORMATS:
+        raise ConvLensError(
+            f"Expected weights in a file ending in {', '.join(FORMATS)}. Received: '{params.weights}'. Save them by "
+            "`model.save_weights('NAME.weights.h5')`."
+        )
+    with path.open("rb") as file:
+        digest = hashlib.file_digest(file, "sha256").hexdigest()
+    if digest != params.weights_sha256:
+        raise ConvLensError(
+            f"Expected {params.weights} to have the sha256 {params.weights_sha256} of model.transfer.weights_sha256. "
+            f"Received: {digest}. Bring the right file; or, if this is the one you mean, put its digest there."
+        )

@@ -1,1 +1,0 @@
-"""The network and its training: architectures, optimizers, augmentation, input, fit, checkpoints."""

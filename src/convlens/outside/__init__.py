@@ -1,1 +1,0 @@
-"""A trained model on photos from outside its data set: `convlens evaluate`."""

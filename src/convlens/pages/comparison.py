@@ -1,0 +1,303 @@
+"""The page of a comparison."""
+
+import math
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cache
+from typing import Any
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup, escape
+
+from convlens.compare.comparison import (
+    ChangedAnswer,
+    FirstResults,
+    Kind,
+    RunsCompared,
+    count_answers,
+    count_kinds,
+    make_thumbnails,
+)
+from convlens.compare.describe import LOWER_IS_BETTER, choose_photos, describe
+from convlens.compare.describe import TITLES as TITLES_PAGE_FIGURES
+from convlens.compare.sections import Section, name_photo, name_run
+from convlens.compare.verdict import NoVerdict, Pair, Verdict
+from convlens.metrics.intervals import Interval
+from convlens.pages.engine import Drawing, draw, picture_source, read_asset
+from convlens.plots.comparison import plot_courses, plot_differences
+from convlens.plots.evaluation import plot_confusion_matrix
+from convlens.plots.style import INK
+from convlens.wording import show_count, show_number, show_share
+
+# --- One dot per test photo: what both runs answer right, what one of them does, and what neither does ---
+
+MAX_DOTS = 400
+MEANINGS = {"lost": "now wrong", "gained": "now right", "neither": "both wrong", "both": "both right"}
+
+
+@dataclass(frozen=True)
+class Dots:
+    """Dots in rows, the changed ones first.
+
+    Attributes:
+        places: column and row of each dot, by what it stands for.
+        counts: photos, by the same.
+        num_columns: in a row.
+        num_rows: of dots.
+        one_per_photo: false: a dot is half a percent of the photos.
+    """
+
+    places: dict[str, list[tuple[int, int]]]
+    counts: dict[str, int]
+    num_columns: int
+    num_rows: int
+    one_per_photo: bool
+
+
+def place_dots(pair: Pair) -> Dots:
+    """A dot per photo; beyond 400 photos about 200, and never none for photos that there are."""
+    before, after = pair.right("base"), pair.right("head")
+    counts = {
+        "lost": int((before & ~after).sum()),
+        "gained": int((~before & after).sum()),
+        "neither": int((~before & ~after).sum()),
+        "both": int((before & after).sum()),
+    }
+    total = len(before)
+    scale = 1.0 if total <= MAX_DOTS else MAX_DOTS / 2 / total
+    numbers = {kind: max(round(count * scale), int(count > 0)) for kind, count in counts.items()}
+    num_dots = sum(numbers.values())
+    num_columns = math.ceil(math.sqrt(1.7 * num_dots))
+    order = iter([(index % num_columns, index // num_columns) for index in range(num_dots)])
+    places = {kind: [next(order) for _ in range(number)] for kind, number in numbers.items()}
+    return Dots(places, counts, num_columns, math.ceil(num_dots / num_columns), scale == 1.0)
+
+
+# --- Photos whose answer changed, and both confusion matrices, for the page ---
+
+MAX_PHOTOS = 24
+TITLES: dict[Kind, tuple[str, str]] = {
+    "lost": ("Now wrong", "Right before, wrong now."),
+    "gained": ("Now right", "Wrong before, right now."),
+    "other": ("Wrong in another way", "Neither answer is right."),
+}
+
+
+def describe_gallery(compared: RunsCompared) -> tuple[list[dict[str, Any]], dict[str, bytes]]:
+    """Groups of photos with both answers, and the pictures by path."""
+    changed = compared.detail.changed
+    if not changed:
+        return [], {}
+    counts = count_kinds(changed)
+    shown = choose_photos(changed, MAX_PHOTOS)
+    base, head = compared.runs
+    groups = [
+        {
+            "title": title,
+            "meaning": meaning,
+            "count": counts[kind],
+            "photos": [_describe(answer) for answer in shown if answer.kind == kind],
+        }
+        for kind, (title, meaning) in TITLES.items()
+        if counts[kind]
+    ]
+    return groups, make_thumbnails(shown, base, head)
+
+
+def _describe(answer: ChangedAnswer) -> dict[str, Any]:
+    return {
+        "path": answer.path,
+        "file": name_photo(answer.path),
+        "label": answer.label,
+        "right": answer.kind == "gained",
+        "now": answer.head_answer[0],
+        "now_chance": show_share(answer.head_answer[1]),
+        "before": answer.base_answer[0],
+        "before_chance": show_share(answer.base_answer[1]),
+    }
+
+
+def draw_confusions(compared: RunsCompared) -> list[Drawing]:
+    """The confusion matrix of each run, on its own test photos."""
+    if compared.detail.pair is None:
+        return []
+    classes = compared.detail.pair.classes
+    drawings = []
+    for run in compared.runs:
+        counts = count_answers(run, classes)
+        if counts is not None:
+            figure = plot_confusion_matrix(counts, classes)
+            title = name_run(run).replace("$", r"\$")
+            figure.axes[0].set_title(title, loc="left", color=INK, fontsize=11, fontweight="bold")
+            right = show_share(float(counts.trace() / counts.sum()))
+            caption = f"{name_run(run)}: {right} of {show_count(int(counts.sum()), 'photo')} right."
+            drawings.append(draw(figure, "Confusion matrix", caption))
+    return drawings
+
+
+# --- The figures of the page: courses of the trainings, and differences with their intervals ---
+
+MEASURES = (("loss", "Loss", show_number), ("accuracy", "Accuracy", show_share))
+
+
+def draw_courses(compared: RunsCompared) -> list[Drawing]:
+    """Loss and accuracy of both trainings by epoch."""
+    runs = [(name_run(run), run.history) for run in compared.runs]
+    drawings = []
+    for measure, title, show in MEASURES:
+        column = f"validation_{measure}"
+        if all(column in history and len(history) for _, history in runs):
+            ends = ", ".join(f"{name} {show(float(history[column].iloc[-1]))}" for name, history in runs)
+            caption = f"Validation at the end: {ends}. Thin lines: training."
+            drawings.append(draw(plot_courses(runs, measure, title), "Two courses by epoch", caption))
+    return drawings
+
+
+def draw_differences(verdict: Verdict, max_regression: float) -> list[Drawing]:
+    """Shares and areas in points, and losses, all turned so that the right is the better side."""
+    shares = {title: _scale(verdict.differences[name], 100) for name, title in TITLES_PAGE_FIGURES.items()
+              if name not in LOWER_IS_BETTER}  # fmt: skip
+    losses = {
+        TITLES_PAGE_FIGURES[name].partition(" (")[0]: _scale(verdict.differences[name], -1) for name in LOWER_IS_BETTER
+    }
+    drawings = []
+    for found, title, unit, limit in (
+        (shares, "Difference in points", "points; right of 0 is better", -100 * max_regression),
+        (losses, "Loss saved", "less loss; right of 0 is better", None),
+    ):
+        if any(each.low is not None for each in found.values()):
+            sure = [name for name, each in found.items() if each.low is not None and each.low * (each.high or 0) > 0]
+            caption = f"The interval excludes 0: {', '.join(sure)}." if sure else "Every interval includes 0."
+            drawings.append(draw(plot_differences(found, title, unit, limit=limit), title, caption))
+    return drawings
+
+
+def _scale(found: Interval, factor: float) -> Interval:
+    if found.value is None or found.low is None or found.high is None:
+        return Interval(None, None, None)
+    low, high = sorted((factor * found.low, factor * found.high))
+    return Interval(factor * found.value, low, high)
+
+
+# --- A comparison as a page: one HTML file that needs nothing else, with curves, confusion matrices and photos ---
+
+CORNERS = {"parameters": "Parameter", "metrics": "Metric"}
+BADGES = {"better": "met", "worse": "failed"}
+
+
+def render_page(compared: RunsCompared | FirstResults) -> str:
+    """The whole page as HTML text; the same runs give the same bytes."""
+    sections = {section.key: section for section in describe(compared)}
+    values = _describe_first(compared) if isinstance(compared, FirstResults) else _describe_page(compared)
+    return (
+        _environment()
+        .get_template("comparison.html")
+        .render(style=read_asset("overview.css"), headline=sections["verdict"].title, sections=sections, **values)
+    )
+
+
+def _describe_first(first: FirstResults) -> dict[str, Any]:
+    return {
+        "short": [name_run(run) for run in first.runs],
+        "verdict": None,
+        "dots": None,
+        "courses": [],
+        "differences": [],
+        "confusions": [],
+        "gallery": [],
+        "pictures": {},
+        "groups": [],
+        "layers": [],
+        "confidence": "",
+    }
+
+
+def _describe_page(compared: RunsCompared) -> dict[str, Any]:
+    """What the page shows beyond the sections."""
+    (verdict,) = compared.verdicts
+    gallery, pictures = describe_gallery(compared)
+    pair = compared.detail.pair
+    return {
+        "short": [name_run(run) for run in compared.runs],
+        "verdict": _describe_verdict(verdict),
+        "dots": None if pair is None else place_dots(pair),
+        "courses": draw_courses(compared),
+        "differences": [] if isinstance(verdict, NoVerdict) else draw_differences(verdict, compared.max_regression),
+        "confusions": draw_confusions(compared),
+        "gallery": gallery,
+        "pictures": pictures,
+        "groups": compared.detail.groups,
+        "layers": [] if compared.filters is None else compared.filters.layers,
+        "confidence": show_share(compared.confidence, 0),
+    }
+
+
+def _describe_verdict(verdict: Verdict | NoVerdict) -> dict[str, str]:
+    if isinstance(verdict, NoVerdict):
+        return {"mark": "warnings", "word": "no verdict", "points": "", "interval": ""}
+    difference = verdict.differences["accuracy"]
+    word = "regression" if verdict.regression else verdict.word
+    mark = {"regression": "failed", "worse": "warnings", "better": "passed"}.get(word, "same")
+    return {
+        "mark": mark,
+        "word": {"same": "no difference"}.get(word, word),
+        "points": _set_minus(f"{100 * (difference.value or 0.0):+.1f}"),
+        "interval": _say_ends(difference),
+    }
+
+
+def _say_ends(difference: Interval) -> str:
+    """Both ends of an interval in points; empty if there are none."""
+    if difference.low is None or difference.high is None:
+        return ""
+    return _set_minus(f"{100 * difference.low:+.1f} to {100 * difference.high:+.1f}")
+
+
+def _mark_code(text: str) -> Markup:
+    """Words between backticks as code."""
+    parts = re.split(r"`([^`]*)`", text)
+    return Markup("").join(
+        Markup("<code>{}</code>").format(part) if index % 2 else escape(_set_minus(part))
+        for index, part in enumerate(parts)
+    )
+
+
+def _is_badge(text: str) -> str:
+    """The kind of badge that a cell is, from its first word; empty for a plain one."""
+    return BADGES.get(text.split(",")[0], "")
+
+
+def _split_interval(text: str) -> tuple[str, str]:
+    """A value, and its interval without the brackets."""
+    value, _, interval = _set_minus(text).partition(" (")
+    return value, interval.removesuffix(")")
+
+
+def _set_minus(text: str) -> str:
+    """The hyphen before a number, not one within a name, as the minus that the figures have."""
+    return re.sub(r"(?<![\w.-])-(?=\d)", "−", text)
+
+
+def _picture_source(pictures: Mapping[str, bytes], path: str) -> str:
+    return picture_source(pictures.get(path))
+
+
+def _has_table(section: Section | None) -> bool:
+    return section is not None and bool(section.head)
+
+
+@cache
+def _environment() -> Environment:
+    environment = Environment(
+        loader=PackageLoader("convlens.pages"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+    )
+    environment.filters.update(code=_mark_code, badge=_is_badge, parts=_split_interval, share=show_share)
+    environment.globals.update(count=show_count, source=_picture_source, meanings=MEANINGS, corners=CORNERS)
+    environment.tests["table"] = _has_table
+    return environment

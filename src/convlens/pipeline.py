@@ -1,0 +1,112 @@
+"""Run one stage of the pipeline: `python -m convlens.pipeline NAME --path value …`.
+
+The signature of the stage's function is its contract: a parameter of type `Path` comes from the command line (so
+paths stand only in `dvc.yaml`), a parameter of a `Group` type is the group of that name in `params.yaml`.
+"""
+
+import argparse
+import importlib
+import inspect
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, get_type_hints
+
+STAGES = (
+    "ingest",
+    "validate",
+    "preprocess",
+    "train",
+    "evaluate",
+    "profile",
+    "invariance",
+    "mistakes",
+    "report",
+    "register",
+)
+
+
+def load_stage(name: str) -> Callable[..., None]:
+    """The function of a stage: module `convlens.stages.NAME`, function `NAME`."""
+    from convlens.environment import hold_stderr
+
+    with hold_stderr():
+        stage: Callable[..., None] = getattr(importlib.import_module(f"convlens.stages.{name}"), name)
+    return stage
+
+
+def path_names(stage: Callable[..., None]) -> list[str]:
+    """The parameters of a stage that are files or folders."""
+    return [name for name, kind in _hints(stage).items() if kind is Path]
+
+
+def group_names(stage: Callable[..., None]) -> list[str]:
+    """The groups of `params.yaml` that a stage asks for."""
+    from convlens.params import Group
+
+    return [name for name, kind in _hints(stage).items() if isinstance(kind, type) and issubclass(kind, Group)]
+
+
+def run_stage(name: str, arguments: Sequence[str], params_path: Path = Path("params.yaml")) -> None:
+    """Call a stage with paths from the command line and groups from `params.yaml`."""
+    from convlens.params import load_params
+
+    params = load_params(params_path)
+    stage = load_stage(name)
+    groups = {group: params.group(group) for group in group_names(stage)}
+    stage(**_parse_paths(name, stage, arguments), **groups)
+
+
+def _hints(stage: Callable[..., None]) -> dict[str, Any]:
+    hints = get_type_hints(stage)
+    return {name: hints[name] for name in inspect.signature(stage).parameters}
+
+
+def _parse_paths(name: str, stage: Callable[..., None], arguments: Sequence[str]) -> dict[str, Path]:
+    parser = argparse.ArgumentParser(prog=f"python -m convlens.pipeline {name}", allow_abbrev=False)
+    for path in path_names(stage):
+        parser.add_argument(f"--{path.replace('_', '-')}", type=Path, required=True, metavar="PATH")
+    return vars(parser.parse_args(arguments))
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the stage that the command line names; errors meant for users come as one line, without traceback.
+
+    Returns:
+        The exit code: 0; 1 for errors; 2 for a wrong command line; 130, as shells have it, after Ctrl-C.
+    """
+    name, *rest = list(sys.argv[1:] if arguments is None else arguments) or [""]
+    if name not in STAGES:
+        print(f"Expected a stage: one of {', '.join(STAGES)}. Received: '{name}'.", file=sys.stderr)
+        return 2
+    try:
+        return _run_guarded(name, rest)
+    except KeyboardInterrupt:
+        print(f"{name}: interrupted. The same command takes it up again.", file=sys.stderr)
+        return 130
+    except ModuleNotFoundError as error:
+        if (error.name or "").startswith("convlens"):
+            raise
+        print(
+            f"Expected an environment with ConvLens's packages. Received: {sys.executable} without '{error.name}'. "
+            "Run `make setup`, then `make repro`, or activate .venv.",
+            file=sys.stderr,
+        )
+        return 1
+
+
+def _run_guarded(name: str, rest: Sequence[str]) -> int:
+    from convlens.environment import prepare_environment
+    from convlens.errors import ConvLensError, printable
+
+    prepare_environment()
+    try:
+        run_stage(name, rest)
+    except ConvLensError as error:
+        print(printable(f"{name}: {error}", keep="\n"), file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,1 +1,0 @@
-"""The champion in people's hands: `convlens promote`, `convlens rollback` and `convlens history`."""

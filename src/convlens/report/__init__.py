@@ -1,1 +1,0 @@
-"""Pictures and pages from plain values: figures, templates, assets."""

@@ -1,0 +1,150 @@
+"""Stage `mistakes`: what networks answer that never learnt from a photo, and whose label is probably wrong."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from convlens.data.prepared import Prepared, open_prepared
+from convlens.errors import ConvLensError
+from convlens.files import write_csv, write_json
+from convlens.metrics.intervals import wilson_interval
+from convlens.metrics.label_errors import LabelQuality, judge_labels
+from convlens.models.files import load_card, load_trained_model
+from convlens.models.inference import answer_settings, predict_probabilities
+from convlens.params import AugmentParams, EvaluateParams, MistakesParams, ModelParams, TrainParams
+from convlens.progress import say
+from convlens.training.cross_validation import Folds, answer_out_of_fold
+from convlens.training.fit import History, Recipe
+
+DIGITS = 7
+CONFIDENCE = "confidence"
+
+
+def mistakes(
+    *,
+    prepared: Path,
+    model_folder: Path,
+    leaks: Path,
+    predictions: Path,
+    photos: Path,
+    folds: Path,
+    metrics: Path,
+    checkpoints: Path,
+    model: ModelParams,
+    augment: AugmentParams,
+    train: TrainParams,
+    evaluate: EvaluateParams,
+    mistakes: MistakesParams,
+) -> None:
+    """Judge every label by answers of networks that were not trained on its photo.
+
+    Args:
+        prepared: folder of arrays per split.
+        model_folder: folder of the trained network, which answers the validation photos.
+        leaks: groups of photos that look alike, from `preprocess` (JSON).
+        predictions: answers to the test photos, from `evaluate` (CSV).
+        photos: one row per photo judged: path, split, label, predicted, correct, confidence, label_quality,
+            suspicious (CSV).
+        folds: history of the trainings of the folds: fold and epoch, from 1, and what history.csv has; without
+            folds only the header (CSV).
+        metrics: how many were judged and are suspicious (flat JSON).
+        checkpoints: folder, below the repository's root, for the state of unfinished trainings.
+        model: the group `model`, for the networks of the folds, as the next two.
+        augment: the group `augment`.
+        train: the group `train`.
+        evaluate: the group `evaluate`, for the confidence of the interval.
+        mistakes: the group `mistakes`.
+
+    Raises:
+        ConvLensError: an input is missing.
+    """
+    data = open_prepared(prepared)
+    card = load_card(model_folder)
+    answers = {
+        "validation": _answer_validation(data, model_folder, card),
+        "test": _read_test(predictions, data),
+    }
+    histories: list[pd.DataFrame] = []
+    if mistakes.folds:
+        recipe = Recipe(model, augment, train, len(data.classes))
+        groups = json.loads(leaks.read_text(encoding="utf-8"))["groups"]
+        trainings = Folds(mistakes.folds, recipe, card, groups, checkpoints)
+        found = answer_out_of_fold(data, trainings, lambda fold, rows: histories.append(_history(fold, rows)))
+        answers = {"train": found, **answers}
+    table = list_answers(data, answers)
+    numbers = count_suspicious(table, mistakes.folds, confidence=evaluate.confidence)
+
+    write_csv(photos, table)
+    write_csv(folds, pd.concat(histories) if histories else _history(0, []))
+    write_json(metrics, numbers)
+    say(f"mistakes: {numbers['num_suspicious']:,} of {numbers['num_photos']:,} labels are worth a second look.")
+
+
+def list_answers(data: Prepared, answers: dict[str, np.ndarray]) -> pd.DataFrame:
+    """A row per photo of the splits answered, from probabilities float64 (N, K) by split."""
+    names = np.array(data.classes, dtype=object)
+    photos = pd.concat([data.photos(split) for split in answers], ignore_index=True)
+    labels = np.concatenate([data.labels(split) for split in answers])
+    probabilities = np.concatenate(list(answers.values()))
+    predicted, quality = probabilities.argmax(axis=1), judge_labels(labels, probabilities)
+    columns = {
+        "path": photos["path"],
+        "split": photos["split"],
+        "label": names[labels],
+        "predicted": names[predicted],
+        "correct": predicted == labels,
+        CONFIDENCE: _round(probabilities.max(axis=1)),
+        **_columns(quality),
+    }
+    return pd.DataFrame(columns)
+
+
+def count_suspicious(table: pd.DataFrame, folds: int, *, confidence: float) -> dict[str, Any]:
+    """Flat numbers; the interval is of the share of photos, were these drawn at random from many more."""
+    found, total = int(table["suspicious"].sum()), len(table)
+    low, high = _round(np.array(wilson_interval(found, total, confidence=confidence))).tolist()
+    return {
+        "num_photos": total,
+        "num_folds": folds,
+        "num_suspicious": found,
+        "suspicious_share": float(_round(np.array(found / total))),
+        "suspicious_share_low": low,
+        "suspicious_share_high": high,
+    }
+
+
+def _history(fold: int, rows: History) -> pd.DataFrame:
+    table = pd.DataFrame(rows, columns=list(rows[0]) if rows else ["epoch"])
+    table.insert(0, "fold", fold)
+    return table.astype({name: int for name in ("epoch", "image_size") if name in table})
+
+
+def _answer_validation(data: Prepared, folder: Path, card: dict[str, Any]) -> np.ndarray:
+    """These chose the weights at most, by one number per epoch, and no network learnt from them."""
+    return predict_probabilities(load_trained_model(folder), data.images("validation"), **answer_settings(card))
+
+
+def _read_test(predictions: Path, data: Prepared) -> np.ndarray:
+    columns = [f"probability_{name}" for name in data.classes]
+    try:
+        table = pd.read_csv(predictions, dtype={"path": str}, keep_default_na=False)
+        found: np.ndarray = table[columns].to_numpy(np.float64)
+    except (OSError, KeyError) as error:
+        raise ConvLensError(
+            f"Expected answers to the test photos in {predictions}. Received: {error}. Run `dvc repro`."
+        ) from error
+    if list(table["path"]) != list(data.photos("test")["path"]):
+        raise ConvLensError(f"Expected answers to all test photos in {predictions}. Received: others. Run `dvc repro`.")
+    return found
+
+
+def _columns(quality: LabelQuality) -> dict[str, np.ndarray]:
+    return {"label_quality": _round(quality.scores), "suspicious": quality.suspicious}
+
+
+def _round(values: np.ndarray) -> np.ndarray:
+    flat = [float(f"{value:.{DIGITS}g}") for value in np.ravel(values)]
+    return np.array(flat).reshape(np.shape(values))

@@ -1,0 +1,1 @@
+"""Everything the training key covers, and nothing else: the loop, steps, augmentation, optimizers, checkpoints."""

@@ -1,0 +1,126 @@
+"""Who is asked about disturbed photos: the trained network, and a fully connected one trained beside it."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import keras
+import numpy as np
+
+from convlens.data.perturbations import resize
+from convlens.data.prepared import Images, Prepared
+from convlens.models.files import finish_model, load_card, load_trained_model
+from convlens.models.inference import answer_settings, predict_probabilities
+from convlens.params import NO_AUGMENTATION, PLAIN_TRAINING, InvarianceParams, ModelParams, TrainParams
+from convlens.training.checkpoints import Checkpoint, State
+from convlens.training.fit import Photos, Recipe, fit
+from convlens.training.runtime import prepare_runtime
+
+MODEL, COUNTEREXAMPLE = "model", "counterexample"
+DENSE_TRAINING = {
+    **PLAIN_TRAINING,
+    "precision": "float32",
+    "deterministic": False,
+    "strategy": "single",
+    "optimizer": "adam",
+    "schedule": "constant",
+}
+
+
+@dataclass(frozen=True)
+class Contestant:
+    """A network that is asked.
+
+    Attributes:
+        name: `model` or `counterexample`; names columns and metrics.
+        num_parameters: weights of the network.
+        answer: class indices int64 (N,) for prepared photos, uint8 (N, size, size, 3).
+    """
+
+    name: str
+    num_parameters: int
+    answer: Callable[[np.ndarray], np.ndarray]
+
+
+def open_model(folder: Path) -> Contestant:
+    """The trained network, answering as everywhere: with its mirror image and temperature, if it has them.
+
+    Raises:
+        ConvLensError: there is none.
+    """
+    model, settings = load_trained_model(folder), answer_settings(load_card(folder))
+    return Contestant(MODEL, model.count_params(), lambda photos: _classes(model, photos, **settings))
+
+
+def train_counterexample(
+    prepared: Prepared, params: InvarianceParams, *, model: ModelParams, train: TrainParams
+) -> Contestant:
+    """A fully connected network, trained here on the same training photos made smaller; takes seconds.
+
+    Args:
+        prepared: the photos.
+        params: the group `invariance`.
+        model: the group `model`, of which nothing but the form is used.
+        train: the group `train`, of which device and threads are used.
+    """
+    size, resampling = params.counterexample.image_size, prepared.loader.resampling
+    recipe = _plan(params, model, train, num_classes=len(prepared.classes))
+    splits = [
+        Photos(Resized(prepared.images(split), size, resampling), prepared.labels(split))
+        for split in ("train", "validation")
+    ]
+    result = fit(
+        recipe,
+        splits[0],
+        validation=splits[1],
+        runtime=prepare_runtime(recipe.train),
+        checkpoint=_NoCheckpoint(Path()),
+        on_epoch=lambda _: None,
+    )
+    network = finish_model(result.body, recipe.model, num_classes=recipe.num_classes, image_size=size)
+    return Contestant(
+        COUNTEREXAMPLE, network.count_params(), lambda photos: _classes(network, Resized(photos, size, resampling))
+    )
+
+
+class Resized:
+    """Photos at another size, made when asked for."""
+
+    def __init__(self, images: Images, size: int, resampling: str) -> None:
+        self._images, self._size, self._resampling = images, size, resampling
+
+    def __len__(self) -> int:
+        return len(self._images)
+
+    def __getitem__(self, rows: np.ndarray) -> np.ndarray:
+        return resize(self._images[rows], self._size, self._resampling)
+
+
+class _NoCheckpoint(Checkpoint):
+    """Keeps nothing: a training of seconds starts anew."""
+
+    def save(self, state: State) -> None:
+        """Let go of the state."""
+
+
+def _plan(params: InvarianceParams, model: ModelParams, train: TrainParams, *, num_classes: int) -> Recipe:
+    wanted = params.counterexample
+    dense = model.dense.model_copy(update={"units": wanted.units})
+    changes = {
+        **DENSE_TRAINING,
+        "seed": params.seed,
+        "epochs": wanted.epochs,
+        "batch_size": wanted.batch_size,
+        "learning_rate": wanted.learning_rate,
+    }
+    return Recipe(
+        model.model_copy(update={"architecture": "dense", "mirror": False, "center_crop": None, "dense": dense}),
+        NO_AUGMENTATION,
+        train.changed(**changes),
+        num_classes,
+    )
+
+
+def _classes(model: keras.Model, photos: Images, **settings: object) -> np.ndarray:
+    found: np.ndarray = predict_probabilities(model, photos, **settings).argmax(axis=1)  # type: ignore[arg-type]
+    return found

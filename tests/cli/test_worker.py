@@ -1,0 +1,44 @@
+import pytest
+from small_training import write_training
+
+from convlens.cli.main import worker
+from convlens.data.prepared import open_prepared
+from convlens.errors import ConvLensError
+from convlens.params import load_params
+from convlens.training.key import training_key
+from convlens.training.runtime import Runtime
+
+
+def files(folder):
+    return sorted(path for path in folder.rglob("*") if path.is_file())
+
+
+def test_a_worker_trains_what_the_chief_trains_and_writes_nothing(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    prepared = write_training(tmp_path)["prepared"]
+    before, params, seen = files(tmp_path), load_params(), {}
+
+    def prepare(train, meeting):
+        seen["meeting"] = meeting
+        return Runtime("cpu", "float32", 0)
+
+    def fit(recipe, train, **others):
+        seen.update(others, recipe=recipe, train=train)
+
+    monkeypatch.setattr(worker, "prepare_runtime", prepare)
+    monkeypatch.setattr(worker, "fit", fit)
+    worker.work(prepared, params, wait_seconds=7)
+    card = open_prepared(prepared).card
+    key = training_key(card, model=params.model, augment=params.augment, train=params.train)
+    assert (seen["meeting"].key, seen["meeting"].is_chief, seen["meeting"].seconds) == (key, False, 7)
+    assert (seen["recipe"].train, seen["recipe"].num_classes) == (params.train, 2)
+    assert len(seen["train"].labels) == len(seen["validation"].labels) == 4
+    assert files(tmp_path) == before
+
+
+def test_a_worker_without_other_machines_is_told(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("TF_CONFIG", raising=False)
+    prepared = write_training(tmp_path)["prepared"]
+    with pytest.raises(ConvLensError, match="Expected the machines of the training in the environment variable"):
+        worker.work(prepared, load_params(), wait_seconds=0)

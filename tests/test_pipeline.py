@@ -1,0 +1,172 @@
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from photo_files import PARAMS, ROOT, import_expectations, write_classes
+
+from convlens import pipeline as stage
+from convlens.errors import ConvLensError
+from convlens.params import DataParams, PreprocessParams, ValidateParams, load_params
+from convlens.pipeline import STAGES, group_names, load_stage, main, path_names, run_stage
+
+
+def sample(*, photos: Path, model_folder: Path, data: DataParams, validate: ValidateParams) -> None:
+    pass
+
+
+@pytest.fixture
+def called(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
+    """A stage that notes how it was called; the working directory has the shipped parameters."""
+    calls: list[dict[str, Any]] = []
+
+    def note(*, source: Path, out_folder: Path, preprocess: PreprocessParams) -> None:
+        calls.append({"source": source, "out_folder": out_folder, "preprocess": preprocess})
+
+    shutil.copy(PARAMS, tmp_path / "params.yaml")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(stage, "load_stage", lambda _: note)
+    return calls
+
+
+def test_a_signature_tells_paths_and_groups() -> None:
+    assert path_names(sample) == ["photos", "model_folder"]
+    assert group_names(sample) == ["data", "validate"]
+
+
+def test_the_pipeline_calls_every_stage_as_its_signature_says() -> None:
+    """Paths of the command line and groups under `params` are those of the function."""
+    import_expectations()
+    stages = yaml.safe_load((ROOT / "dvc.yaml").read_text(encoding="utf-8"))["stages"]
+    assert list(stages) == list(STAGES)
+    for name in ("ingest", "validate", "preprocess"):
+        function = load_stage(name)
+        words = stages[name]["cmd"].split()
+        assert words[words.index("convlens.pipeline") + 1] == name
+        options = [word for word in words if word.startswith("--")]
+        assert sorted(options) == sorted(f"--{path.replace('_', '-')}" for path in path_names(function))
+        assert set(stages[name]["params"]) == set(group_names(function))
+        assert function.__module__ == f"convlens.stages.{name}"
+        assert function.__name__ == name
+
+
+def test_a_stage_gets_its_paths_and_groups(called: list[dict[str, Any]]) -> None:
+    assert main(["ingest", "--source", "pets", "--out-folder", "a b"]) == 0
+    (call,) = called
+    assert (call["source"], call["out_folder"]) == (Path("pets"), Path("a b"))
+    assert call["preprocess"] == load_params(PARAMS).preprocess
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [["--source", "pets"], [], ["--source", "pets", "--out-folder", "x", "--colour", "red"], ["--sour", "x"]],
+)
+def test_wrong_paths_are_told(
+    arguments: list[str], called: list[dict[str, Any]], capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as caught:
+        main(["ingest", *arguments])
+    assert caught.value.code == 2
+    assert "python -m convlens.pipeline ingest: error: " in capsys.readouterr().err
+    assert called == []
+
+
+def test_ctrl_c_is_told_in_one_line(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(stage, "run_stage", interrupt)
+    assert main(["ingest"]) == 130
+    assert capsys.readouterr().err == "ingest: interrupted. The same command takes it up again.\n"
+
+
+@pytest.mark.parametrize("arguments", [[], ["paint"], ["--help"]])
+def test_an_unknown_stage_is_told(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(arguments) == 2
+    name = arguments[0] if arguments else ""
+    assert capsys.readouterr().err == f"Expected a stage: one of {', '.join(STAGES)}. Received: '{name}'.\n"
+
+
+def test_errors_for_users_come_as_one_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def fail(*, data: DataParams) -> None:
+        raise ConvLensError("Expected this. Received: that.")
+
+    shutil.copy(PARAMS, tmp_path / "params.yaml")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(stage, "load_stage", lambda _: fail)
+    assert main(["train"]) == 1
+    assert capsys.readouterr().err == "train: Expected this. Received: that.\n"
+
+
+def test_parameters_are_checked_before_a_stage_is_loaded(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(stage, "load_stage", lambda _: pytest.fail("the stage was loaded"))
+    assert main(["train"]) == 1
+    assert "train: Expected a YAML file at params.yaml. Received: nothing there." in capsys.readouterr().err
+
+
+def test_a_missing_package_is_told(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    def fail(*_: object) -> None:
+        raise ModuleNotFoundError("No module named 'tensorflow'", name="tensorflow")
+
+    monkeypatch.setattr(stage, "run_stage", fail)
+    assert main(["train"]) == 1
+    assert "without 'tensorflow'. Run `make setup`" in capsys.readouterr().err
+
+
+def test_mistakes_of_our_own_keep_their_traceback(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: object) -> None:
+        raise ModuleNotFoundError("No module named 'convlens.nothing'", name="convlens.nothing")
+
+    monkeypatch.setattr(stage, "run_stage", fail)
+    with pytest.raises(ModuleNotFoundError):
+        main(["train"])
+
+
+def test_another_file_of_parameters(called: list[dict[str, Any]], tmp_path: Path) -> None:
+    other = tmp_path / "other.yaml"
+    text = re.sub(r"image_size: \d+", "image_size: 61", PARAMS.read_text(encoding="utf-8"))
+    other.write_text(text, encoding="utf-8")
+    run_stage("ingest", ["--source", "a", "--out-folder", "b"], other)
+    assert called[0]["preprocess"].image_size == 61
+
+
+def run_process(folder: Path, source: str) -> subprocess.CompletedProcess[str]:
+    shutil.copy(PARAMS, folder / "params.yaml")
+    paths = ["--source", source, "--photos", "data/photos.parquet", "--raw", "data/raw"]
+    return subprocess.run(
+        [sys.executable, "-m", "convlens.pipeline", "ingest", *paths],
+        cwd=folder,
+        env={**os.environ, "PYTHONPATH": str(ROOT / "src")},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=120,
+    )
+
+
+def test_a_real_process_with_a_missing_source(tmp_path: Path) -> None:
+    done = run_process(tmp_path, "nowhere")
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr == (
+        "ingest: Expected data.source to be a folder of class folders, a zip or tar archive, or a card. "
+        "Received: nowhere, which does not exist. Correct data.source in params.yaml.\n"
+    )
+    assert [path.name for path in tmp_path.iterdir()] == ["params.yaml"]
+
+
+def test_a_real_process_that_succeeds(tmp_path: Path) -> None:
+    write_classes(tmp_path / "pets", {"cats": 2, "dogs": 2})
+    done = run_process(tmp_path, "pets")
+    assert (done.returncode, done.stdout) == (0, "")
+    assert done.stderr.endswith("2 cats, 2 dogs.\n")
+    assert (tmp_path / "data/photos.parquet").is_file()

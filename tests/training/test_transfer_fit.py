@@ -1,0 +1,85 @@
+"""A whole training from weights in a file: frozen, then fine-tuned, and taken up after a kill without the file."""
+
+import hashlib
+import json
+
+import keras
+import numpy as np
+import pytest
+
+from convlens.params import ModelParams, TrainParams, load_params
+from convlens.training.checkpoints import Checkpoint
+from convlens.training.fit import Photos, Recipe, fit
+from convlens.training.runtime import Runtime
+
+SIZE = 32
+PHOTOS = Photos(np.random.default_rng(0).integers(0, 256, (8, SIZE, SIZE, 3), dtype=np.uint8), np.arange(8) % 2)
+
+
+@pytest.fixture
+def root(tmp_path, monkeypatch):
+    monkeypatch.setenv("DVC_ROOT", str(tmp_path))
+    network = keras.applications.MobileNetV3Small(include_top=False, weights=None, input_shape=(SIZE, SIZE, 3))
+    network.save_weights(tmp_path / "brought.weights.h5")
+    return tmp_path
+
+
+def recipe_of(path, **changes):
+    params = load_params()
+    model = params.model.model_dump(mode="json") | {"architecture": "transfer"}
+    model["transfer"] |= {"backbone": "MobileNetV3Small", "weights": path.name, "frozen_fraction": 0.5}
+    model["transfer"] |= {"weights_sha256": hashlib.sha256(path.read_bytes()).hexdigest(), "fine_tune_rate": 0.1}
+    train = {"epochs": 2, "batch_size": 4, "optimizer": "adam", "learning_rate": 0.01, "schedule": "constant"}
+    train = params.train.model_dump(mode="json") | train | {"warmup_fraction": 0.0, **changes}
+    return Recipe(
+        ModelParams.model_validate_json(json.dumps(model)),
+        params.augment,
+        TrainParams.model_validate_json(json.dumps(train)),
+        2,
+    )
+
+
+def run(recipe, checkpoint, told):
+    def on_epoch(report):
+        told[int(report.values["epoch"])] = None
+
+    return fit(
+        recipe,
+        PHOTOS,
+        validation=PHOTOS,
+        runtime=Runtime("cpu", "float32", 0),
+        checkpoint=checkpoint,
+        on_epoch=on_epoch,
+    )
+
+
+class Killed(Checkpoint):
+    """Keeps what each epoch left, and ends the process after the first."""
+
+    def save(self, state):
+        super().save(state)
+        raise KeyboardInterrupt
+
+
+def test_frozen_then_fine_tuned_and_taken_up_again_without_the_file(root):
+    path = root / "brought.weights.h5"
+    recipe = recipe_of(path)
+    whole = run(recipe, Checkpoint(root / "whole"), {})
+    assert [row["learning_rate"] for row in whole.history] == pytest.approx([0.01, 0.001])
+
+    with pytest.raises(KeyboardInterrupt):
+        run(recipe, Killed(root / "cut"), {})
+    frozen = Checkpoint(root / "cut").load()
+    brought = keras.applications.MobileNetV3Small(include_top=False, weights=None, input_shape=(SIZE, SIZE, 3))
+    brought.load_weights(path)
+    given = {value.tobytes() for value in brought.get_weights()}
+    assert given <= {np.asarray(value).tobytes() for value in frozen.variables}  # nothing but the head has learnt
+
+    path.unlink()
+    told: dict[int, None] = {}
+    resumed = run(recipe, Checkpoint(root / "cut"), told)
+    assert list(told) == [2]
+    assert resumed.history == whole.history
+    for found, expected in zip(resumed.body.get_weights(), whole.body.get_weights(), strict=True):
+        assert (found == expected).all()
+    assert not given <= {value.tobytes() for value in whole.body.get_weights()}  # and then the backbone, too
