@@ -36,7 +36,7 @@ def sequential() -> keras.Sequential:
 
 
 def residual() -> keras.Model:
-    """Convolution, pooling, normalisation and ReLU as layers of their own, a skip connection, one sigmoid."""
+    """Convolution, pooling, normalization and ReLU as layers of their own, a skip connection, one sigmoid."""
     layers = keras.layers
     start = keras.Input((SIZE, SIZE, 3), dtype="uint8")
     x = layers.Resizing(16, 16, name="resize")(start)

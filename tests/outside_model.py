@@ -1,4 +1,4 @@
-"""A model with a profile, for tests of photos from outside: bright photos are dogs, and colours are strange to it."""
+"""A model with a profile, for tests of photos from outside: bright photos are dogs, and colors are strange to it."""
 
 import json
 from pathlib import Path
@@ -7,33 +7,33 @@ import numpy as np
 from PIL import Image
 from small_training import KEY, PARAMS, write_card, write_network
 
-from convlens.metrics.drift import Profile, encode_profile, neighbour_distances, round_features
+from convlens.metrics.drift import Profile, encode_profile, neighbor_distances, round_features
 from convlens.params import load_params
 
 SETTINGS = load_params(PARAMS).evaluate.model_dump(mode="json") | {"num_resamples": 100}
 SIZE = (24, 20)
 
 
-def grey_colours(count: int, seed: int) -> np.ndarray:
-    """Colours (count, 3) in 0..1: greys with a tinge, as in training."""
+def gray_colors(count: int, seed: int) -> np.ndarray:
+    """Colors (count, 3) in 0..1: grays with a tinge, as in training."""
     generator = np.random.default_rng(seed)
     return np.clip(generator.uniform(0.1, 0.9, (count, 1)) + generator.normal(0, 0.02, (count, 3)), 0.02, 1)
 
 
-def paint(path: Path, colour: np.ndarray | tuple[float, ...]) -> Path:
-    """A photo of one colour (0..1), with a little noise."""
+def paint(path: Path, color: np.ndarray | tuple[float, ...]) -> Path:
+    """A photo of one color (0..1), with a little noise."""
     path.parent.mkdir(parents=True, exist_ok=True)
     noise = np.random.default_rng(0).normal(0, 0.02, (*SIZE[::-1], 3))
-    pixels = np.clip(np.asarray(colour) + noise, 0, 1) * 255
+    pixels = np.clip(np.asarray(color) + noise, 0, 1) * 255
     Image.fromarray(pixels.round().astype(np.uint8)).save(path)
     return path
 
 
 def make_profile(key: str = KEY) -> Profile:
-    """What the model's photos are like: features are mean colours, as the network's layer before the last gives."""
-    train, held_out = round_features(grey_colours(200, 1)), round_features(grey_colours(100, 2))
-    brightness = grey_colours(200, 1).mean(axis=1).astype(np.float32)
-    dogs = 1 / (1 + np.exp(-10 * (grey_colours(100, 3).mean(axis=1) - 0.5)))
+    """What the model's photos are like: features are mean colors, as the network's layer before the last gives."""
+    train, held_out = round_features(gray_colors(200, 1)), round_features(gray_colors(100, 2))
+    brightness = gray_colors(200, 1).mean(axis=1).astype(np.float32)
+    dogs = 1 / (1 + np.exp(-10 * (gray_colors(100, 3).mean(axis=1) - 0.5)))
     labels = (dogs > 0.5).astype(np.int64)
     return Profile(
         key=key,
@@ -49,7 +49,7 @@ def make_profile(key: str = KEY) -> Profile:
         },
         train_features=train,
         held_out_features=held_out,
-        held_out_distances=np.sort(neighbour_distances(held_out, train)),
+        held_out_distances=np.sort(neighbor_distances(held_out, train)),
         test_labels=labels,
         test_probabilities=np.column_stack([1 - dogs, dogs]),
     )

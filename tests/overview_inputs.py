@@ -128,10 +128,10 @@ def make_history(num_epochs: int = 6) -> pd.DataFrame:
 
 
 def paint(path: str) -> bytes:
-    """A small JPEG in a colour of its own."""
-    colour = tuple(hashlib.sha256(path.encode()).digest()[:3])
+    """A small JPEG in a color of its own."""
+    color = tuple(hashlib.sha256(path.encode()).digest()[:3])
     buffer = io.BytesIO()
-    Image.new("RGB", (16, 16), colour).save(buffer, "JPEG")
+    Image.new("RGB", (16, 16), color).save(buffer, "JPEG")
     return buffer.getvalue()
 
 

@@ -63,7 +63,7 @@ def leaf_fields(group: type[Group], prefix: str = "") -> Iterator[tuple[str, Any
 
 def test_the_shipped_file_is_valid() -> None:
     params = load_params(PARAMS)
-    assert params.data.source == "data/cards/painted.yaml"
+    assert params.data.source == "data/cards/synthetic.yaml"
     assert params.model.residual.training_sizes[-1].until == 1
 
 
@@ -71,7 +71,7 @@ def test_the_shipped_file_names_every_parameter() -> None:
     """No parameter has a hidden default; only a bound that is left out bounds nothing."""
     dumped = load_params(PARAMS).model_dump(mode="json", by_alias=True)
     assert dumped == read_yaml(PARAMS)
-    bounds = {f"register.criteria.{section}" for section in ("evaluation", "invariance", "mistakes")}
+    bounds = {f"register.criteria.{section}" for section in ("evaluation", "robustness", "label_errors")}
     optional = [name for name, field in leaf_fields(Params) if not field.is_required()]
     assert [name for name in optional if name.rpartition(".")[0] not in bounds] == []
 
@@ -212,7 +212,7 @@ def test_other_mistakes_give_one_clear_line(
 
 def test_every_mistake_is_told_at_once(tmp_path: Path) -> None:
     values = changed("train.epochs", 0)
-    values["train"]["colour"] = 1
+    values["train"]["color"] = 1
     del values["data"]["source"]
     with pytest.raises(ConvLensError) as caught:
         load_params(write(tmp_path, values))

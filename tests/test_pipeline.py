@@ -64,7 +64,7 @@ def test_a_stage_gets_its_paths_and_groups(called: list[dict[str, Any]]) -> None
 
 @pytest.mark.parametrize(
     "arguments",
-    [["--source", "pets"], [], ["--source", "pets", "--out-folder", "x", "--colour", "red"], ["--sour", "x"]],
+    [["--source", "pets"], [], ["--source", "pets", "--out-folder", "x", "--color", "red"], ["--sour", "x"]],
 )
 def test_wrong_paths_are_told(
     arguments: list[str], called: list[dict[str, Any]], capsys: pytest.CaptureFixture[str]

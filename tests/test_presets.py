@@ -52,7 +52,7 @@ def params(tmp_path: Path) -> Path:
 def test_presets_are_committed_and_say_what_they_are_for() -> None:
     found = list_presets(ROOT / "presets")
     assert list(found) == COMMITTED
-    assert {"counterexample", "lecture", "thorough"} <= set(found)
+    assert {"baseline", "lecture", "thorough"} <= set(found)
     assert [name for name, purpose in found.items() if not (20 < len(purpose) <= 116 and purpose.endswith("."))] == []
 
 
@@ -96,7 +96,7 @@ def test_every_preset_is_written_in_place(name: str, params: Path) -> None:
     assert params.read_text(encoding="utf-8").splitlines() == after
 
 
-@pytest.mark.parametrize("name", ["lecture", "counterexample"])
+@pytest.mark.parametrize("name", ["lecture", "baseline"])
 def test_the_lecture_knows_no_augmentation(name: str) -> None:
     """Whatever params.yaml has: a new kind of augmentation must be turned off here, too."""
     augment = load(name).values["augment"]
@@ -182,13 +182,13 @@ def test_no_presets_are_told(tmp_path: Path) -> None:
 def test_written_parameters_keep_their_layout(tmp_path: Path) -> None:
     path = tmp_path / "params.yaml"
     path.write_bytes(PARAMS.read_bytes())
-    folder = write(tmp_path, "# Mine.\ninvariance: {shift: [8, 4]}\ntrain: {epochs: null, max_minutes: 2.5}")
+    folder = write(tmp_path, "# Mine.\nrobustness: {shift: [8, 4]}\ntrain: {epochs: null, max_minutes: 2.5}")
     before = read_yaml(PARAMS)
     changes = write_preset(load_preset("mine", folder=folder, params=path), path)
     assert [(row.name, *row.values) for row in changes] == [
         ("train.epochs", json.dumps(before["train"]["epochs"]), "null"),
         ("train.max_minutes", json.dumps(before["train"]["max_minutes"]), "2.5"),
-        ("invariance.shift", json.dumps(before["invariance"]["shift"]), "[8, 4]"),
+        ("robustness.shift", json.dumps(before["robustness"]["shift"]), "[8, 4]"),
     ]
     new = {"shift": "[8, 4]", "epochs": "null", "max_minutes": "2.5"}
     expected = re.sub(

@@ -12,6 +12,6 @@ def paint_picture(seed: int, size: tuple[int, int] = (96, 80)) -> Image.Image:
 
 
 def paint_thumbnail(seed: int, box: tuple[float, float, float, float] = (0, 0, 1, 1)) -> np.ndarray:
-    """The grey thumbnail of a part (left, top, right, bottom, in shares) of a picture; uint8 (32, 32)."""
+    """The gray thumbnail of a part (left, top, right, bottom, in shares) of a picture; uint8 (32, 32)."""
     picture = paint_picture(seed, (200, 200)).convert("L")
     return np.asarray(picture.resize((32, 32), Image.Resampling.BOX, box=tuple(200 * edge for edge in box)))

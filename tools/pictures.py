@@ -1,10 +1,10 @@
-"""The documentation's pictures: parts of the pages that the pipeline makes of the painted data.
+"""The documentation's pictures: parts of the pages that the pipeline makes of the synthetic data.
 
     make pictures                                       all of them, from reports/ of the default run
     python tools/pictures.py --reports reports --out docs
     python tools/pictures.py --check                    say which are old, as Markdown, and end with 1 if one is
 
-Needs Chromium or Chrome. The painted photos are drawn by code, so no picture shows anybody's photo: where `data.source`
+Needs Chromium or Chrome. The synthetic photos are drawn by code, so no picture shows a real one: where `data.source`
 names others, there is nothing to take or to check.
 """
 
@@ -21,10 +21,10 @@ from playwright.sync_api import Browser, sync_playwright
 from ruamel.yaml import YAML
 
 ROOT = Path(__file__).parents[1]
-PAINTED = "data/cards/painted.yaml"
+SYNTHETIC = "data/cards/synthetic.yaml"
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "chrome")
-NUM_COLOURS = 128
-GRID = 16  # pixels a side of the squares whose mean colours are compared: letters' edges do not count
+NUM_COLORS = 128
+GRID = 16  # pixels a side of the squares whose mean colors are compared: letters' edges do not count
 TOLERANCE = 0.02  # mean difference of those, as a share of the full range
 STRETCH = 1.1  # another font may break a line elsewhere
 TABS = "Tabs"  # under which a picture keeps the names of its page's tabs
@@ -91,7 +91,7 @@ def take(browser: Browser, reports: Path, picture: Picture) -> Image.Image:
 
 
 def difference(first: Image.Image, second: Image.Image) -> float:
-    """How far two pictures differ: mean over squares and colours of the difference of their means, in 0..1.
+    """How far two pictures differ: mean over squares and colors of the difference of their means, in 0..1.
 
     Pictures of other sizes are compared at the size of the first; 1 if they are of another shape.
     """
@@ -104,10 +104,10 @@ def difference(first: Image.Image, second: Image.Image) -> float:
     return 1.0 if ratio > STRETCH else float(np.abs(small[0] - small[1]).mean())
 
 
-def shows_painted(root: Path = ROOT) -> bool:
-    """Whether the pages show the painted photos; what a team's own photos look like goes into no picture."""
+def shows_synthetic(root: Path = ROOT) -> bool:
+    """Whether the pages show the synthetic photos; what a team's own photos look like goes into no picture."""
     params = YAML(typ="safe").load((root / "params.yaml").read_text(encoding="utf-8"))
-    return bool(params["data"]["source"] == PAINTED)
+    return bool(params["data"]["source"] == SYNTHETIC)
 
 
 def list_old(kept: Path, taken: dict[str, Image.Image]) -> list[str]:
@@ -128,7 +128,7 @@ def save(image: Image.Image, path: Path) -> None:
     """Write a small PNG with the names of its page's tabs."""
     facts = PngInfo()
     facts.add_text(TABS, image.info[TABS])
-    image.quantize(NUM_COLOURS, dither=Image.Dither.NONE).save(path, optimize=True, pnginfo=facts)
+    image.quantize(NUM_COLORS, dither=Image.Dither.NONE).save(path, optimize=True, pnginfo=facts)
     click.echo(f"{path}: {path.stat().st_size / 1000:.0f} kB")
 
 
@@ -139,10 +139,10 @@ def save(image: Image.Image, path: Path) -> None:
 @click.argument("names", nargs=-1, type=click.Choice(list(PICTURES)))
 def main(reports: Path, out: Path, check: bool, names: tuple[str, ...]) -> None:
     """Make the pictures of the documentation anew, or those named."""
-    if not shows_painted():
+    if not shows_synthetic():
         if check:
             return
-        raise click.ClickException(f"Expected data.source: {PAINTED} in params.yaml. Received: other photos.")
+        raise click.ClickException(f"Expected data.source: {SYNTHETIC} in params.yaml. Received: other photos.")
     taken = take_pictures(reports, list(names or PICTURES))
     if check:
         old = list_old(out, taken)

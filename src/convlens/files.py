@@ -60,7 +60,7 @@ def round_table(table: pd.DataFrame) -> pd.DataFrame:
     return table.assign(**{str(name): round_array(table[name].to_numpy(dtype=float)) for name in numbers})
 
 
-# --- Writing results whole or not at all: a temporary neighbour, then one rename ---
+# --- Writing results whole or not at all: a temporary neighbor, then one rename ---
 #
 # The bytes depend on the values alone: keys in the order given, Unix line ends, no times.
 
@@ -171,7 +171,7 @@ def _write_all(contents: Mapping[Path, bytes]) -> None:
 
 
 def _write_beside(path: Path, content: bytes, leftovers: ExitStack) -> Path:
-    """Write a temporary neighbour, which is removed at the end if it is still there."""
+    """Write a temporary neighbor, which is removed at the end if it is still there."""
     temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
     leftovers.callback(_remove, temporary)
     try:

@@ -79,7 +79,7 @@ class PreprocessParams(Group):
     """How photos become arrays, and which photo goes into which split."""
 
     image_size: int = Field(ge=16, le=1024, description="Side in pixels of the square the loader gives.")
-    keep_aspect: bool = Field(description="True pads to a square with grey; false squashes.")
+    keep_aspect: bool = Field(description="True pads to a square with gray; false squashes.")
     resampling: Literal["bilinear", "bicubic", "lanczos"] = Field(description="Pillow's filter for resizing.")
     validation_fraction: float = Field(gt=0, lt=1, description="Share of photos for choosing the best weights.")
     test_fraction: float = Field(gt=0, lt=1, description="Share of photos that training never touches.")
@@ -119,7 +119,7 @@ class ClassicParams(Group):
 
 
 class DenseParams(Group):
-    """The fully connected counterexample."""
+    """The fully connected baseline."""
 
     units: tuple[PositiveInt, ...] = Field(min_length=1, description="Units of each hidden layer.")
 
@@ -305,8 +305,8 @@ class EvaluateParams(Group):
     )
 
 
-class CounterexampleParams(Group):
-    """The fully connected network that `invariance` trains for comparison: Adam, constant rate, no augmentation."""
+class BaselineParams(Group):
+    """The fully connected network that `robustness` trains for comparison: Adam, constant rate, no augmentation."""
 
     image_size: int = Field(ge=16, le=256, description="Side in pixels that the prepared photos are resized to.")
     units: tuple[PositiveInt, ...] = Field(min_length=1, description="Units of each hidden layer.")
@@ -315,11 +315,11 @@ class CounterexampleParams(Group):
     learning_rate: float = Field(gt=0, description="Rate of Adam.")
 
 
-class InvarianceParams(Group):
+class RobustnessParams(Group):
     """How the test photos are disturbed. Every list holds the strengths of one disturbance; an empty one skips it."""
 
     max_photos: PositiveInt = Field(description="Test photos at most, evenly taken from the split.")
-    seed: int = Field(ge=0, description="Seed of noise, of occluded places, and of the counterexample.")
+    seed: int = Field(ge=0, description="Seed of noise, of occluded places, and of the baseline.")
     shift: tuple[PositiveInt, ...] = Field(
         description="Pixels of the prepared photo, each in eight directions; the border is filled by reflection."
     )
@@ -343,15 +343,15 @@ class InvarianceParams(Group):
     )
     jpeg: tuple[Annotated[int, Field(ge=1, le=95)], ...] = Field(description="Pillow's JPEG quality.")
     occlusion: tuple[Annotated[float, Field(gt=0, lt=1)], ...] = Field(
-        description="Share of the photo's area that a grey square hides, at a random place."
+        description="Share of the photo's area that a gray square hides, at a random place."
     )
     patch: float = Field(
         gt=0, lt=1, description="Side of the shrunken photo that is put at nine places, as a share of the canvas."
     )
-    counterexample: CounterexampleParams
+    baseline: BaselineParams
 
 
-class MistakesParams(Group):
+class LabelErrorsParams(Group):
     """How photos whose label may be wrong are found."""
 
     folds: int = Field(
@@ -361,7 +361,7 @@ class MistakesParams(Group):
     )
 
     @model_validator(mode="after")
-    def _leave_photos_to_learn_from(self) -> "MistakesParams":
+    def _leave_photos_to_learn_from(self) -> "LabelErrorsParams":
         if self.folds == 1:
             raise ValueError("Expected 0 or at least 2 for folds. Received: 1")
         return self
@@ -423,8 +423,8 @@ class CriteriaParams(Group):
     """What a version must meet to become the champion. Metrics go by their names in the metrics.json of a folder."""
 
     evaluation: dict[str, Bounds] = Field(description="Metrics of reports/evaluation/metrics.json.")
-    invariance: dict[str, Bounds] = Field(description="Metrics of reports/invariance/metrics.json.")
-    mistakes: dict[str, Bounds] = Field(description="Metrics of reports/mistakes/metrics.json.")
+    robustness: dict[str, Bounds] = Field(description="Metrics of reports/robustness/metrics.json.")
+    label_errors: dict[str, Bounds] = Field(description="Metrics of reports/label_errors/metrics.json.")
     slices: SliceParams
     champion: ChampionParams
 
@@ -463,8 +463,8 @@ class Params(Group):
     augment: AugmentParams
     train: TrainParams
     evaluate: EvaluateParams
-    invariance: InvarianceParams
-    mistakes: MistakesParams
+    robustness: RobustnessParams
+    label_errors: LabelErrorsParams
     report: ReportParams
     register_: RegisterParams = Field(alias="register")
     compare: CompareParams

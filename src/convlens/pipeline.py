@@ -19,8 +19,8 @@ STAGES = (
     "train",
     "evaluate",
     "profile",
-    "invariance",
-    "mistakes",
+    "robustness",
+    "label_errors",
     "report",
     "register",
 )

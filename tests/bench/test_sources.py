@@ -10,9 +10,9 @@ from convlens.errors import ConvLensError
 from convlens.params import DataParams, load_params
 
 CARD = {
-    "kind": "painted",
+    "kind": "synthetic",
     "name": "tiny",
-    "licence": "CC0-1.0",
+    "license": "CC0-1.0",
     "recipe": {"num_photos": 20, "image_size": 48, "seed": 0},
 }
 

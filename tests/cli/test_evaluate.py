@@ -82,7 +82,7 @@ def test_the_same_photos_give_the_same_bytes(root: Path, ask: Callable[..., Resu
 
 
 def test_worse_and_unlike_photos_are_told(root: Path, ask: Callable[..., Result]) -> None:
-    """Red photos are not bright enough for dogs, and no colour of the training."""
+    """Red photos are not bright enough for dogs, and no color of the training."""
     for name in ("cats", "dogs"):
         for index in range(20):
             paint(root / "photos" / name / f"{index}.png", RED)
@@ -154,7 +154,7 @@ def test_photos_without_labels_get_answers_and_drift(root: Path, ask: Callable[.
 
 def test_folders_can_be_said_to_mean_nothing(root: Path, ask: Callable[..., Result]) -> None:
     write_folder(root / "photos", ("2024", "2025"))
-    done = ask("photos", "--unlabelled")
+    done = ask("photos", "--unlabeled")
     assert done.exit_code == 0
     assert "12 photos answered" in done.stdout
 
@@ -176,7 +176,7 @@ def test_a_model_of_other_classes(root: Path, ask: Callable[..., Result]) -> Non
     assert isinstance(done.exception, ConvLensError)
     assert str(done.exception) == (
         "Expected folders named as the model's classes, 'cats', 'dogs'. Received: 'apples', 'pears'. Say what they are:"
-        " --map apples=CLASS --map pears=CLASS (nothing after = leaves a folder out), or --unlabelled."
+        " --map apples=CLASS --map pears=CLASS (nothing after = leaves a folder out), or --unlabeled."
     )
 
 

@@ -73,7 +73,7 @@ def test_the_headline_is_the_verdict() -> None:
     assert title(BASE, WORSE, BETTER) == "2 runs against HEAD: 1 worse, 1 no difference; 1 regression"
 
 
-def test_an_unpaired_comparison_is_labelled() -> None:
+def test_an_unpaired_comparison_is_labeled() -> None:
     head = replace(WORSE, predictions=None)
     assert title(BASE, head) == "Regression: now is worse than HEAD by 15.0 points of accuracy (unpaired)"
     lines = told(BASE, head).splitlines()
@@ -235,7 +235,7 @@ def test_changes_of_the_data_are_told() -> None:
     card = {"source": "/home/me/photos/pets", "digest": "e" * 64, "counts": {"test": {"cats": 51, "dogs": 50}}}
     head = replace(base, name="now", photos=photos, prepared_card=card, validation=make_validation(1235, dark=True))
     data = sections(base, head)["data"]
-    assert data.gist == "1 added, 1 removed, 1 relabelled, 1 in another split"
+    assert data.gist == "1 added, 1 removed, 1 relabeled, 1 in another split"
     assert data.rows == (
         ("source", "photos", "…/photos/pets"),
         ("digest", "dddddddddddd", "eeeeeeeeeeee"),

@@ -24,7 +24,7 @@ AXE = Path(__file__).parents[2] / "tools/page/node_modules/axe-core/axe.min.js"
 
 
 def write_arrays(folder: Path, values: list[int]) -> Files:
-    """Photos of one grey value each, in two shards."""
+    """Photos of one gray value each, in two shards."""
     paths = []
     for number, part in enumerate(np.array_split(np.array(values, np.uint8), 2)):
         paths.append(folder / f"images-{number:05d}.npy")

@@ -92,9 +92,9 @@ def test_equal_photos_count_once() -> None:
 
 
 def test_a_photo_with_another_label_is_not_shared() -> None:
-    relabelled = make_answers(good(40, 0))
-    relabelled.loc[0, "label"] = "dogs"
-    assert verdict_of(make_run("a", good(40, 0)), make_run("b", good(40, 0), predictions=relabelled)).num_shared == 39
+    relabeled = make_answers(good(40, 0))
+    relabeled.loc[0, "label"] = "dogs"
+    assert verdict_of(make_run("a", good(40, 0)), make_run("b", good(40, 0), predictions=relabeled)).num_shared == 39
 
 
 def test_the_order_of_photos_and_classes_does_not_matter() -> None:

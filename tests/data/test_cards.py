@@ -5,14 +5,14 @@ import pytest
 import yaml
 from photo_files import ROOT
 
-from convlens.data.sources import PaintedCard, UrlCard, read_card
+from convlens.data.sources import SyntheticCard, UrlCard, read_card
 from convlens.errors import ConvLensError
 
-PAINTED: dict[str, Any] = {"kind": "painted", "name": "tiny", "licence": "CC0-1.0", "recipe": {"num_photos": 8}}
+SYNTHETIC: dict[str, Any] = {"kind": "synthetic", "name": "tiny", "license": "CC0-1.0", "recipe": {"num_photos": 8}}
 URL: dict[str, Any] = {
     "kind": "url",
     "name": "pets",
-    "licence": "CC0-1.0",
+    "license": "CC0-1.0",
     "url": "https://example.com/pets.zip",
     "sha256": "ab" * 32,
 }
@@ -26,18 +26,18 @@ def write_card(folder: Path, values: Any) -> Path:
 
 def test_every_shipped_card_is_valid() -> None:
     kinds = {path.stem: type(read_card(path)) for path in (ROOT / "data" / "cards").glob("*.yaml")}
-    assert kinds == {"painted": PaintedCard, "cats-and-dogs-filtered": UrlCard}
+    assert kinds == {"synthetic": SyntheticCard, "cats-and-dogs-filtered": UrlCard}
 
 
 def test_the_default_card_paints_about_1200_photos() -> None:
-    card = read_card(ROOT / "data" / "cards" / "painted.yaml")
-    assert isinstance(card, PaintedCard)
+    card = read_card(ROOT / "data" / "cards" / "synthetic.yaml")
+    assert isinstance(card, SyntheticCard)
     assert 1000 <= card.recipe.num_photos <= 1500
 
 
 def test_cards_are_read(tmp_path: Path) -> None:
-    painted = read_card(write_card(tmp_path, PAINTED))
-    assert isinstance(painted, PaintedCard)
+    painted = read_card(write_card(tmp_path, SYNTHETIC))
+    assert isinstance(painted, SyntheticCard)
     assert painted.recipe.num_photos == 8
     url = read_card(write_card(tmp_path, {**URL, "bytes": 12}))
     assert isinstance(url, UrlCard)
@@ -47,22 +47,22 @@ def test_cards_are_read(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("values", "words"),
     [
-        ({**PAINTED, "kind": "drawn"}, r"Expected a card with kind: painted, url or store in .*Received: 'drawn'"),
-        ({**PAINTED, "kind": ["painted"]}, r"Received: \['painted'\]"),
+        ({**SYNTHETIC, "kind": "drawn"}, r"Expected a card with kind: synthetic, url or store in .*Received: 'drawn'"),
+        ({**SYNTHETIC, "kind": ["synthetic"]}, r"Received: \['painted'\]"),
         ({"name": "x"}, "Received: None"),
         ("", "Received: None"),
         ("- a\n- b\n", "Received: None"),
         ("just words", "Received: None"),
         ("a: [", "Expected valid YAML"),
-        ({**PAINTED, "colour": 1}, "unknown parameter 'colour'"),
-        ({**PAINTED, "recipe": {"size": 3}}, "unknown parameter 'recipe.size'"),
-        ({**PAINTED, "recipe": {"num_photos": 0}}, "expected recipe.num_photos to be greater than or equal to 1"),
-        ({**PAINTED, "recipe": {"num_photos": "8"}}, 'expected recipe.num_photos to be a valid integer. Received: "8"'),
-        ({**PAINTED, "recipe": {"num_photos": 1}}, "recipe: Expected num_photos >= 2"),
-        ({**PAINTED, "recipe": {"classes": ["cows"]}}, "recipe.classes: Expected each of .* at most once. Received"),
-        ({**PAINTED, "recipe": []}, r"expected recipe to be a group of parameters .*Received: \[\]"),
-        ({key: value for key, value in PAINTED.items() if key != "licence"}, "'licence' is missing"),
-        ({**PAINTED, "name": "../../evil"}, "expected name to be a text that matches"),
+        ({**SYNTHETIC, "color": 1}, "unknown parameter 'color'"),
+        ({**SYNTHETIC, "recipe": {"size": 3}}, "unknown parameter 'recipe.size'"),
+        ({**SYNTHETIC, "recipe": {"num_photos": 0}}, "expected recipe.num_photos to be greater than or equal to 1"),
+        ({**SYNTHETIC, "recipe": {"num_photos": "8"}}, 'expected recipe.num_photos to be a valid integer. Received: "8"'),
+        ({**SYNTHETIC, "recipe": {"num_photos": 1}}, "recipe: Expected num_photos >= 2"),
+        ({**SYNTHETIC, "recipe": {"classes": ["cows"]}}, "recipe.classes: Expected each of .* at most once. Received"),
+        ({**SYNTHETIC, "recipe": []}, r"expected recipe to be a group of parameters .*Received: \[\]"),
+        ({key: value for key, value in SYNTHETIC.items() if key != "license"}, "'license' is missing"),
+        ({**SYNTHETIC, "name": "../../evil"}, "expected name to be a text that matches"),
         ({**URL, "name": "a/b"}, "expected name to be a text that matches"),
         ({**URL, "url": "file:///etc/passwd"}, "expected url to be a text that matches"),
         ({**URL, "sha256": "abc"}, "expected sha256 to be a text that matches"),

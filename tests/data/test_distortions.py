@@ -13,20 +13,20 @@ from convlens.data.perturbations import (
     rotate,
     shift,
     stretch_contrast,
-    turn_grey,
+    turn_gray,
     zoom,
 )
-from convlens.params import InvarianceParams, load_params
+from convlens.params import RobustnessParams, load_params
 
 SIDE = 24
-PARAMS = load_params().invariance
+PARAMS = load_params().robustness
 
 
 def paint(num_photos: int = 3) -> np.ndarray:
     return np.random.default_rng(0).integers(0, 256, (num_photos, SIDE, SIDE, 3), dtype=np.uint8)
 
 
-def changed(params: InvarianceParams) -> dict[tuple[str, float, int], np.ndarray]:
+def changed(params: RobustnessParams) -> dict[tuple[str, float, int], np.ndarray]:
     photos = paint()
     return {
         (each.name, each.strength, number): change(photos, np.arange(3))
@@ -74,21 +74,21 @@ def test_zoom_keeps_the_centre_and_changes_the_size_of_a_square():
     np.testing.assert_array_equal(zoom(photo, 1.0), photo)
 
 
-def test_brightness_contrast_and_grey_have_closed_forms():
+def test_brightness_contrast_and_gray_have_closed_forms():
     photo = np.tile(np.array([100, 150, 200], np.uint8), (1, SIDE, SIDE, 1))
     assert brighten(photo, 0.1)[0, 0, 0].tolist() == [126, 176, 226]  # 25.5 more, halves to even
     assert brighten(photo, -1.0).max() == 0
     assert stretch_contrast(photo, 0.0)[0, 0, 0].tolist() == [150, 150, 150]
     assert stretch_contrast(photo, 2.0)[0, 0, 0].tolist() == [50, 150, 250]
-    assert turn_grey(photo)[0, 0, 0].tolist() == [141, 141, 141]
+    assert turn_gray(photo)[0, 0, 0].tolist() == [141, 141, 141]
 
 
 def test_noise_has_its_deviation_and_depends_on_the_photo_alone():
-    grey = np.full((2, 64, 64, 3), 128, np.uint8)
-    noisy = add_noise(grey, np.array([5, 9]), 0.1, seed=3)
+    gray = np.full((2, 64, 64, 3), 128, np.uint8)
+    noisy = add_noise(gray, np.array([5, 9]), 0.1, seed=3)
     assert abs((noisy.astype(float) - 128).std() - 25.5) < 0.5
-    np.testing.assert_array_equal(add_noise(grey[:1], np.array([9]), 0.1, seed=3)[0], noisy[1])
-    assert (add_noise(grey[:1], np.array([9]), 0.1, seed=4)[0] != noisy[1]).any()
+    np.testing.assert_array_equal(add_noise(gray[:1], np.array([9]), 0.1, seed=3)[0], noisy[1])
+    assert (add_noise(gray[:1], np.array([9]), 0.1, seed=4)[0] != noisy[1]).any()
 
 
 def test_an_occluded_photo_hides_its_share_at_one_place_whatever_the_share():
@@ -99,7 +99,7 @@ def test_an_occluded_photo_hides_its_share_at_one_place_whatever_the_share():
     assert (hidden[0.04][0] != hidden[0.04][1]).any()
 
 
-def test_nine_places_hold_the_same_small_photo_on_its_mean_colour():
+def test_nine_places_hold_the_same_small_photo_on_its_mean_color():
     photos = paint()
     small = resize(photos, 12)
     found = [place(photos, 0.5, row, column) for row in range(3) for column in range(3)]
@@ -120,7 +120,7 @@ def test_every_strength_of_the_parameters_is_tried_and_leaves_its_input_alone():
     names = [name for name, _, _ in found]
     expected = {name: len(getattr(PARAMS, name)) for name in
                 ("scale", "brightness", "contrast", "blur", "noise", "jpeg", "occlusion")}  # fmt: skip
-    expected |= {"shift": 8 * len(PARAMS.shift), "rotation": 2 * len(PARAMS.rotation), "flip": 1, "grey": 1}
+    expected |= {"shift": 8 * len(PARAMS.shift), "rotation": 2 * len(PARAMS.rotation), "flip": 1, "gray": 1}
     assert {name: names.count(name) for name in dict.fromkeys(names)} == expected
     assert all(pixels.shape == photos.shape and pixels.dtype == np.uint8 for pixels in found.values())
     assert all((pixels != photos).any() for pixels in found.values())
@@ -133,7 +133,7 @@ def test_the_same_parameters_give_the_same_pixels_and_an_empty_list_skips_a_kind
         np.testing.assert_array_equal(pixels, second[key])
     kinds = ("shift", "rotation", "scale", "brightness", "contrast", "blur", "noise", "jpeg", "occlusion")
     none = PARAMS.model_copy(update=dict.fromkeys(kinds, ()))
-    assert [each.name for each in list_distortions(none)] == ["flip", "grey"]
+    assert [each.name for each in list_distortions(none)] == ["flip", "gray"]
 
 
 def test_stronger_blur_and_lower_quality_take_more_away():

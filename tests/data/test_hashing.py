@@ -36,10 +36,10 @@ def test_digits_are_lower_case_and_always_as_many() -> None:
 def test_the_hash_is_the_published_one() -> None:
     """Bits computed step by step as the definition of pHash says, from a plain cosine transform."""
     picture = paint_picture(3)
-    grey = np.asarray(picture.resize((32, 32), Image.Resampling.BOX).convert("L"), float)
+    gray = np.asarray(picture.resize((32, 32), Image.Resampling.BOX).convert("L"), float)
     places = np.arange(32)
     waves = [np.cos(np.pi * (2 * places + 1) * number / 64) for number in range(8)]
-    low = np.array([[(grey * np.outer(down, across)).sum() for across in waves] for down in waves])
+    low = np.array([[(gray * np.outer(down, across)).sum() for across in waves] for down in waves])
     expected = (low > np.median(low)).ravel()
     np.testing.assert_array_equal(bits(compute_hashes(picture)["perceptual_hash"]), expected)
 
@@ -70,4 +70,4 @@ def test_a_symmetric_picture_has_exactly_the_hash_of_its_mirror_image() -> None:
     half = np.random.default_rng(0).integers(0, 256, (1, 32, 16), np.uint8)
     both = np.concatenate([half, half[:, :, ::-1]], axis=2)
     assert hash_thumbnails(both) == hash_thumbnails(both[:, :, ::-1])
-    assert hash_thumbnails(np.full((1, 32, 32), 77, np.uint8)) == 1 << 63  # one colour: nothing but the mean
+    assert hash_thumbnails(np.full((1, 32, 32), 77, np.uint8)) == 1 << 63  # one color: nothing but the mean

@@ -42,10 +42,10 @@ def test_paths_are_as_the_source_was_named(tmp_path: Path, monkeypatch: pytest.M
 
 
 def test_folders_inside_class_folders_belong_to_the_class(tmp_path: Path) -> None:
-    touch(tmp_path, "cats/grey/old/1.jpg", "cats/2.jpg", "dogs/1.jpg")
+    touch(tmp_path, "cats/gray/old/1.jpg", "cats/2.jpg", "dogs/1.jpg")
     assert listed(tmp_path) == {
         "cats/2.jpg": ("cats", ""),
-        "cats/grey/old/1.jpg": ("cats", ""),
+        "cats/gray/old/1.jpg": ("cats", ""),
         "dogs/1.jpg": ("dogs", ""),
     }
 

@@ -29,7 +29,7 @@ UPRIGHT = {
 
 
 def corners(photo: np.ndarray) -> np.ndarray:
-    """The colours in the middle of the four quadrants, row by row."""
+    """The colors in the middle of the four quadrants, row by row."""
     side = photo.shape[0]
     low, high = side // 4, 3 * side // 4
     return photo[[low, low, high, high], [low, high, low, high]].astype(int)
@@ -72,7 +72,7 @@ def test_broken_exif_does_not_make_a_photo_unreadable() -> None:
         assert load_photo(bytes(broken), SETTINGS).shape == (32, 32, 3)
 
 
-def test_keep_aspect_pads_with_grey() -> None:
+def test_keep_aspect_pads_with_gray() -> None:
     photo = load_photo(encode(Image.fromarray(quadrants())), LoaderSettings(40, keep_aspect=True))
     assert (photo[:10] == 128).all()
     assert (photo[30:] == 128).all()

@@ -18,7 +18,7 @@ from convlens.data.sources import describe_photos, list_folder
 
 PICTURE = Image.fromarray(quadrants(64, 48))
 SETTINGS = LoaderSettings(32)
-COLOURS = ((255, 0, 0), (0, 255, 0), (0, 0, 255), (255, 255, 255))
+COLORS = ((255, 0, 0), (0, 255, 0), (0, 0, 255), (255, 255, 255))
 HEIC = b"\0\0\0\x18ftypheic\0\0\0\0mif1heic" + bytes(100)
 
 
@@ -93,12 +93,12 @@ def test_every_kind_is_read_right_whatever_its_suffix(name: str, tmp_path: Path)
         path = write_photo(tmp_path / f"photo{suffix}", content)
         photo = load_photo(path, SETTINGS).astype(int)
         corners = photo[[8, 8, 24, 24], [8, 24, 8, 24]]
-        assert np.abs(corners - COLOURS).max() <= 24, (name, suffix)
+        assert np.abs(corners - COLORS).max() <= 24, (name, suffix)
         facts = scan(path)
         assert (facts.format, facts.width, facts.height, facts.decodes) == (kind, 64, 48, True)
 
 
-def test_grey_jpeg(tmp_path: Path) -> None:
+def test_gray_jpeg(tmp_path: Path) -> None:
     path = write_photo(tmp_path / "a.jpg", Image.new("L", (40, 40), 90), "JPEG")
     assert np.abs(load_photo(path, SETTINGS).astype(int) - 90).max() <= 1
     assert scan(path).mode == "L"

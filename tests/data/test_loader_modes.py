@@ -51,21 +51,21 @@ def test_half_transparency_is_mixed_with_white() -> None:
         (Image.new("RGB", (16, 16), (10, 200, 30)), "BMP", (10, 200, 30), 0),
     ],
 )
-def test_every_colour_mode_becomes_rgb(image: Image.Image, kind: str, expected: tuple, tolerance: int) -> None:
+def test_every_color_mode_becomes_rgb(image: Image.Image, kind: str, expected: tuple, tolerance: int) -> None:
     photo = load_photo(encode(image, kind), LoaderSettings(16))
     assert photo.dtype == np.uint8
     assert photo.shape == (16, 16, 3)
     assert np.abs(photo.astype(int) - expected).max() <= tolerance
 
 
-def test_sixteen_bit_grey_is_scaled_not_clipped() -> None:
+def test_sixteen_bit_gray_is_scaled_not_clipped() -> None:
     ramp = np.repeat(np.linspace(0, 65535, 16).astype(np.uint16)[None], 16, axis=0)
     photo = load_photo(encode(Image.fromarray(ramp)), LoaderSettings(16))
     assert np.abs(photo[0, :, 0].astype(float) - np.linspace(0, 255, 16)).max() <= 1
 
 
 def test_only_the_first_frame_of_an_animation_counts() -> None:
-    frames = [Image.new("RGB", (16, 16), colour) for colour in (RED, GREEN, BLUE)]
+    frames = [Image.new("RGB", (16, 16), color) for color in (RED, GREEN, BLUE)]
     for kind in ("GIF", "WEBP", "PNG", "TIFF"):
         content = encode(frames[0], kind, save_all=True, append_images=frames[1:])
         photo = load_photo(content, LoaderSettings(16)).astype(int)

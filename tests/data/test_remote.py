@@ -94,7 +94,7 @@ def test_a_store_gives_what_a_folder_gives(store: dict[str, bytes]) -> None:
 
 
 def test_a_card_names_a_store(store: dict[str, bytes]) -> None:
-    card = {"kind": "store", "name": "pets", "licence": "CC0-1.0", "address": "s3://bucket/pets/"}
+    card = {"kind": "store", "name": "pets", "license": "CC0-1.0", "address": "s3://bucket/pets/"}
     Path("card.yaml").write_text(yaml.safe_dump(card))
     assert len(run_ingest("card.yaml")) == len(NAMES)
 

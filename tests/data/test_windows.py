@@ -56,7 +56,7 @@ def test_brightness_and_contrast_do_not_count() -> None:
 
 
 def test_the_same_layout_with_other_details_is_not_alike() -> None:
-    """Both are lit from above, so their grey values correlate; what is in the light differs."""
+    """Both are lit from above, so their gray values correlate; what is in the light differs."""
     generator = np.random.default_rng(0)
     layout = np.linspace(200, 40, 32)[:, None]
     pictures = (layout + generator.normal(0, 25, (2, 32, 32))).clip(0, 255).astype(np.uint8)

@@ -62,7 +62,7 @@ def test_pictures_show_the_page_with_all_its_tabs(taken) -> None:
 @needs_browser
 def test_the_picture_of_the_page_is_current() -> None:
     page = ROOT / "reports/feature_maps.html"
-    if not TOOL.shows_painted() or not page.is_file() or not is_of_the_lock(page):
+    if not TOOL.shows_synthetic() or not page.is_file() or not is_of_the_lock(page):
         pytest.skip("The pages of the default run, as dvc.lock has them, are not here; `make repro` makes them.")
     names = [name for name, picture in TOOL.PICTURES.items() if not picture.any_run]
     assert TOOL.list_old(ROOT / "docs", TOOL.take_pictures(page.parent, names)) == []
@@ -104,14 +104,14 @@ def test_the_check_names_the_pictures_that_are_old(tmp_path, monkeypatch) -> Non
 
 def test_other_photos_than_the_painted_ones_go_into_no_picture(tmp_path, monkeypatch) -> None:
     (tmp_path / "params.yaml").write_text("data: {source: ../photos}\n")
-    assert TOOL.shows_painted()
-    assert not TOOL.shows_painted(tmp_path)
-    monkeypatch.setattr(TOOL, "shows_painted", lambda: False)
+    assert TOOL.shows_synthetic()
+    assert not TOOL.shows_synthetic(tmp_path)
+    monkeypatch.setattr(TOOL, "shows_synthetic", lambda: False)
     monkeypatch.setattr(TOOL, "take_pictures", lambda *_: pytest.fail("no picture is taken"))
     assert (run("--check").exit_code, run("--check").output) == (0, "")
     done = run("--out", str(tmp_path))
     assert (done.exit_code, list(tmp_path.glob("*.png"))) == (1, [])
-    assert "Expected data.source: data/cards/painted.yaml in params.yaml. Received: other photos." in done.output
+    assert "Expected data.source: data/cards/synthetic.yaml in params.yaml. Received: other photos." in done.output
 
 
 def test_a_page_that_is_not_there_is_told(tmp_path) -> None:

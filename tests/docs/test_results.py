@@ -72,8 +72,8 @@ def test_a_row_takes_the_place_of_the_one_before_it(tool, tmp_path) -> None:
     assert tool.add_row([first], other) == [first, other]
     tool.write_rows(tmp_path / "rows.json", [first, other])
     assert tool.read_rows(tmp_path / "rows.json") == [first, other]
-    (tmp_path / "rows.json").write_text(json.dumps([{**ROW, "colour": "red"}]))
-    with pytest.raises(click.ClickException, match="Differs: colour"):
+    (tmp_path / "rows.json").write_text(json.dumps([{**ROW, "color": "red"}]))
+    with pytest.raises(click.ClickException, match="Differs: color"):
         tool.read_rows(tmp_path / "rows.json")
 
 

@@ -11,7 +11,7 @@ from convlens.lens.attribution import (
     cover,
     find_cam_targets,
     grad_cam,
-    mean_colour,
+    mean_color,
     occlude,
     plan_ablation,
 )
@@ -21,7 +21,7 @@ from convlens.lens.trust import (
     SHARES,
     deletion_insertion,
     equivariance,
-    randomise,
+    randomize,
     shift_answers,
     shift_right,
     spearman,
@@ -87,8 +87,8 @@ def test_covering_a_box_of_a_linear_network_takes_its_share() -> None:
     photo = noisy(1)[0]
     scorer = Scorer(open_lens(linear(np.array([6.0]))))
     found = occlude(scorer, photo, 1, share=1 / 3)
-    red, grey = photo[..., 0] / 255, mean_colour(photo)[0] / 255
-    sums = [[(red[i : i + 4, j : j + 4] - grey).sum() for j in range(0, 9, 2)] for i in range(0, 9, 2)]
+    red, gray = photo[..., 0] / 255, mean_color(photo)[0] / 255
+    sums = [[(red[i : i + 4, j : j + 4] - gray).sum() for j in range(0, 9, 2)] for i in range(0, 9, 2)]
     assert (found.size, found.stride) == ((4, 4), (2, 2))
     np.testing.assert_allclose(found.log_odds, 6 * np.array(sums) / SIDE**2, atol=1e-5)
 
@@ -98,7 +98,7 @@ def test_covering_leaves_the_photo_alone_and_keeps_the_rest() -> None:
     before = photo.copy()
     covered = cover(photo, (1.4, 2.0, 3.6, 20.0))
     assert np.array_equal(photo, before)
-    assert np.all(covered[2:, 1:4] == mean_colour(photo))
+    assert np.all(covered[2:, 1:4] == mean_color(photo))
     outside = np.ones((SIDE, SIDE), bool)
     outside[2:, 1:4] = False
     assert np.array_equal(covered[outside], photo[outside])
@@ -173,7 +173,7 @@ def test_randomised_weights_come_back_and_change_the_explanation() -> None:
     before = model.get_weights()
     scorer = Scorer(open_lens(model))
     target = find_cam_targets(scorer)[0]
-    found = randomise(scorer, photos(), np.ones(4, int), target=target)
+    found = randomize(scorer, photos(), np.ones(4, int), target=target)
     assert found.layers == ("logits", "conv_4", "conv_3", "conv_2", "conv_1")
     assert found.correlations.shape == (5, 4)
     assert all(np.array_equal(a, b) for a, b in zip(before, model.get_weights(), strict=True))
@@ -184,7 +184,7 @@ def test_an_explanation_that_ignores_the_weights_fails() -> None:
     model = linear(np.array([1.0, 1.0]))
     model.get_layer("copy").set_weights([np.full((1, 1, 3, 2), 0.5, np.float32)])
     scorer = Scorer(open_lens(model))
-    found = randomise(scorer, noisy(), np.ones(6, int), target=find_cam_targets(scorer)[0])
+    found = randomize(scorer, noisy(), np.ones(6, int), target=find_cam_targets(scorer)[0])
     np.testing.assert_allclose(found.correlations, 1)
     assert not found.passes
 

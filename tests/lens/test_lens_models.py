@@ -51,10 +51,10 @@ def test_blocks_of_a_sequential_model() -> None:
 def test_blocks_of_a_residual_model() -> None:
     lens = open_lens(residual())
     assert {block.name: [step.kind for step in block.steps] for block in lens.blocks} == {
-        "conv_1": ["convolution", "normalisation", "activation"],
-        "conv_2": ["convolution", "pooling", "normalisation", "activation"],
-        "conv_3": ["convolution", "normalisation", "activation"],
-        "conv_4": ["convolution", "normalisation", "activation"],
+        "conv_1": ["convolution", "normalization", "activation"],
+        "conv_2": ["convolution", "pooling", "normalization", "activation"],
+        "conv_3": ["convolution", "normalization", "activation"],
+        "conv_4": ["convolution", "normalization", "activation"],
     }
     assert [block.response.name for block in lens.blocks] == ["relu_1", "relu_2", "relu_3", "relu_4"]
 

@@ -15,7 +15,7 @@ PARTS = ("ear", "paw", "tongue")
 
 
 def painted(count: int, *, seed: int, tongue: bool = True) -> tuple[np.ndarray, np.ndarray, list[dict]]:
-    """Grey noise with three parts at random places; only the colour of the tongue goes by the class, if it does."""
+    """Gray noise with three parts at random places; only the color of the tongue goes by the class, if it does."""
     rng = np.random.default_rng(seed)
     images = rng.integers(90, 150, (count, SIDE, SIDE, 3), dtype=np.uint8)
     labels, boxes = np.arange(count) % 2, []
@@ -27,7 +27,7 @@ def painted(count: int, *, seed: int, tongue: bool = True) -> tuple[np.ndarray, 
         for name, (r, c) in zip(PARTS, corners, strict=True):
             tells = name == "tongue" and tongue
             image[r : r + 5, c : c + 5] = (230, 30, 30) if (label if tells else rng.integers(2)) else (30, 230, 30)
-        if tongue:  # the other parts have colours of their own, which say nothing
+        if tongue:  # the other parts have colors of their own, which say nothing
             for name in PARTS[:2]:
                 left, top, *_ = map(int, boxes[-1][name])
                 image[top : top + 5, left : left + 5] = (30, 30, 230) if rng.integers(2) else (230, 230, 30)

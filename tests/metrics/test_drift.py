@@ -6,7 +6,7 @@ from convlens.metrics.drift import (
     compare_statistics,
     correct_by_holm,
     energy_test,
-    neighbour_distances,
+    neighbor_distances,
     share_at_most,
     to_unit_length,
 )
@@ -68,13 +68,13 @@ def test_energy_p_values_are_even_where_nothing_differs() -> None:
     assert 3 <= wrong <= 19
 
 
-def test_distance_to_the_neighbours_by_hand() -> None:
+def test_distance_to_the_neighbors_by_hand() -> None:
     reference = np.array([[0.0, 0.0], [3.0, 4.0], [6.0, 8.0]])
     points = np.array([[0.0, 0.0], [3.0, 4.0]])
-    assert neighbour_distances(points, reference, num_neighbours=1).tolist() == [0.0, 0.0]
-    assert neighbour_distances(points, reference, num_neighbours=2).tolist() == [5.0, 5.0]
-    assert neighbour_distances(points, reference, num_neighbours=9).tolist() == [10.0, 5.0]
-    assert neighbour_distances(points[:0], reference).shape == (0,)
+    assert neighbor_distances(points, reference, num_neighbors=1).tolist() == [0.0, 0.0]
+    assert neighbor_distances(points, reference, num_neighbors=2).tolist() == [5.0, 5.0]
+    assert neighbor_distances(points, reference, num_neighbors=9).tolist() == [10.0, 5.0]
+    assert neighbor_distances(points[:0], reference).shape == (0,)
 
 
 def test_unit_length() -> None:

@@ -17,8 +17,8 @@ def put(folder: Path, *names: str) -> Path:
     return folder
 
 
-def found(folder: Path, *pairs: str, unlabelled: bool = False) -> list[tuple[str, str]]:
-    photos = find_photos(folder, CLASSES, renamed=parse_renamed(pairs), unlabelled=unlabelled)
+def found(folder: Path, *pairs: str, unlabeled: bool = False) -> list[tuple[str, str]]:
+    photos = find_photos(folder, CLASSES, renamed=parse_renamed(pairs), unlabeled=unlabeled)
     assert [photo.path.read_bytes() for photo in photos] == [b"photo"] * len(photos)
     return [(photo.name, photo.label) for photo in photos]
 
@@ -48,7 +48,7 @@ def test_photos_without_folders_have_no_labels(tmp_path: Path) -> None:
 
 def test_folders_may_mean_nothing(tmp_path: Path) -> None:
     put(tmp_path, "2025/a.jpg", "b.jpg")
-    assert found(tmp_path, unlabelled=True) == [("2025/a.jpg", ""), ("b.jpg", "")]
+    assert found(tmp_path, unlabeled=True) == [("2025/a.jpg", ""), ("b.jpg", "")]
 
 
 def test_one_class_is_enough(tmp_path: Path) -> None:

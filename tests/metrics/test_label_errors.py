@@ -29,7 +29,7 @@ def test_right_labels_are_left_alone():
 
 
 def test_the_noise_of_each_class_is_counted_as_the_paper_defines():
-    """Northcutt et al. 2021, eq. 1: thresholds 0.7 and 0.6; one dog is labelled cat, and one only doubtful."""
+    """Northcutt et al. 2021, eq. 1: thresholds 0.7 and 0.6; one dog is labeled cat, and one only doubtful."""
     cats = [0.9] * 6 + [0.1, 0.45]  # mean 0.74; 1 - 0.1 exceeds the dogs' threshold, 1 - 0.45 does not
     dogs = [0.8] * 8
     probabilities = np.array([[p, 1 - p] for p in cats] + [[1 - p, p] for p in dogs])

@@ -11,7 +11,7 @@ from convlens.metrics.operating_point import apply_threshold, choose_threshold, 
 @pytest.mark.parametrize("digits", [None, 1])
 def test_the_curves_are_those_of_scikit_learn(digits: int | None) -> None:
     labels, probabilities = random_answers(0, digits=digits)
-    scores = probabilities[:, 1].round(6)  # neighbours are no closer than files keep them
+    scores = probabilities[:, 1].round(6)  # neighbors are no closer than files keep them
     curve = threshold_curve(labels == 1, scores)
     for line, precision, recall, f1 in zip(curve.thresholds, curve.precision, curve.recall, curve.f1, strict=True):
         said = scores > line

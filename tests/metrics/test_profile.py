@@ -36,10 +36,10 @@ def test_one_in_a_hundred_held_out_photos_is_unlike() -> None:
     assert (profile.held_out_distances > profile.unlike_above).sum() == 3
 
 
-def test_a_colour_is_unlike_greys() -> None:
+def test_a_color_is_unlike_grays() -> None:
     profile = make_profile()
-    grey, red = profile.measure_distances(np.array([[0.5, 0.5, 0.5], [0.9, 0.1, 0.1]]))
-    assert grey < profile.unlike_above < red
+    gray, red = profile.measure_distances(np.array([[0.5, 0.5, 0.5], [0.9, 0.1, 0.1]]))
+    assert gray < profile.unlike_above < red
 
 
 def test_features_of_a_photo_do_not_depend_on_the_others() -> None:

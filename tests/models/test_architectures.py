@@ -40,7 +40,7 @@ def test_the_finished_model_answers_as_its_body(architecture):
     params = model_params(architecture)
     body = build_body(params, num_classes=2, image_size=40)
     for weight in body.weights:
-        weight.assign(weight + 0.1 * np.random.default_rng(1).random(weight.shape))  # normalisation, too
+        weight.assign(weight + 0.1 * np.random.default_rng(1).random(weight.shape))  # normalization, too
     model = finish_model(body, params, num_classes=2, image_size=40)
     to_logits = keras.Model(model.inputs, model.get_layer("logits").output)
     expected = body(PHOTOS.astype(np.float32), training=False).numpy()
@@ -57,7 +57,7 @@ def test_the_layers_have_the_agreed_names():
 
 @pytest.mark.parametrize("architecture", ["residual", "classic", "dense"])
 def test_a_plain_call_is_inference(architecture):
-    """`model(photos)` must not normalise by the batch, nor change what the network has learnt."""
+    """`model(photos)` must not normalize by the batch, nor change what the network has learnt."""
     model = build_model(model_params(architecture), num_classes=2, image_size=40)
     before = [weight.copy() for weight in model.get_weights()]
     answers = model(PHOTOS).numpy()

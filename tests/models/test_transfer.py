@@ -224,14 +224,14 @@ def test_an_efficientnet_takes_weights_of_imagenets_scale_and_no_others():
 
 def test_normalisation_of_a_pretrained_backbone_never_learns():
     body = body_of(model_params(weights="imagenet"))
-    normalisations = [layer for layer in body.layers if isinstance(layer, keras.layers.BatchNormalization)]
-    before = [weight.numpy() for layer in normalisations for weight in layer.weights]
+    normalizations = [layer for layer in body.layers if isinstance(layer, keras.layers.BatchNormalization)]
+    before = [weight.numpy() for layer in normalizations for weight in layer.weights]
     body(PHOTOS.astype(np.float32), training=True)
-    after = [weight.numpy() for layer in normalisations for weight in layer.weights]
-    assert normalisations
+    after = [weight.numpy() for layer in normalizations for weight in layer.weights]
+    assert normalizations
     assert all((old == new).all() for old, new in zip(before, after, strict=True))
     trained = {id(variable) for variable in body.trainable_variables}
-    assert not any(id(weight) in trained for layer in normalisations for weight in layer.weights)
+    assert not any(id(weight) in trained for layer in normalizations for weight in layer.weights)
 
 
 def test_normalisation_of_a_random_backbone_learns():
@@ -263,7 +263,7 @@ def test_phases():
 
 
 def small_body():
-    """A body in miniature with the names and the frozen normalisation of a real one."""
+    """A body in miniature with the names and the frozen normalization of a real one."""
     layers = keras.layers
     steps = [keras.Input((8, 8, 3)), layers.Rescaling(1 / 255), layers.Conv2D(4, 3, use_bias=False, name="conv_1")]
     steps += [layers.BatchNormalization(name="bn", trainable=False), layers.Conv2D(4, 3, name="conv_2"), layers.ReLU()]
@@ -310,7 +310,7 @@ def test_conv_muon_leaves_the_norm_of_pretrained_kernels_alone():
 
     assert keeps_norm(frozen=False, bias=False) is True
     assert keeps_norm(frozen=True, bias=False) is False
-    assert keeps_norm(frozen=False, bias=True) is False  # squeeze-and-excitation has no normalisation behind it
+    assert keeps_norm(frozen=False, bias=True) is False  # squeeze-and-excitation has no normalization behind it
 
 
 def test_a_plain_call_is_inference():

@@ -25,6 +25,6 @@ def test_page_opens_from_disk_and_draws_every_filter(tmp_path: Path) -> None:
     assert 'data-drawn="true"' in done.stdout, done.stderr
     assert "CONSOLE" not in done.stderr
     num_shown = sum(len(block["shown"]) for block in page_inputs().encoded_blocks)
-    tiles = re.findall(r'role="option"[^>]*aria-label="Filter \d+ of \w+, normalisation', done.stdout)
+    tiles = re.findall(r'role="option"[^>]*aria-label="Filter \d+ of \w+, normalization', done.stdout)
     assert len(tiles) == num_shown
     assert "The network says cats, 90&nbsp;%, but it is dogs." in done.stdout

@@ -123,7 +123,7 @@ def test_every_number_of_the_sentence_was_measured() -> None:
     assert second["sentence"].startswith("The network says cats, 90\u00a0%, but it is dogs")
     assert "its named parts" in first["sentence"]
     assert "named parts" not in second["sentence"]
-    assert place_words(0.5, 0.5) == "in the centre"
+    assert place_words(0.5, 0.5) == "in the center"
     assert place_words(0.1, 0.9) == "at the upper right"
 
 

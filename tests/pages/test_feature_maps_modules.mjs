@@ -15,7 +15,7 @@ const { spanBox } = await import(new URL("stage.js", home));
 const { convolveCell, readInput, traceCell } = await import(new URL("trace.js", home));
 const { chainParts, checkWords, isWorkedOut, sizeLines, workedWords } = await import(new URL("trace_words.js", home));
 const { formatState, freshState, parseState } = await import(new URL("state.js", home));
-const { colourIndex, orderTiles, overlayPixels, scaleLimit, stepForView, summarise, usefulViews } = await import(
+const { colorIndex, orderTiles, overlayPixels, scaleLimit, stepForView, summarize, usefulViews } = await import(
   new URL("views.js", home)
 );
 const { answerWords, brief, chanceWords, countWords, decimals, interval, number, percent, points, shortName, smallDecimals, tileWords, totalWords, viewWords } = await import(new URL("words.js", home));
@@ -24,7 +24,7 @@ const field = { rows: { size: 9, stride: 4, start: -2 }, columns: { size: 9, str
 const step = (name, kind, more = {}) => ({ name, kind, label: name, shape: [2, 2], rectified: false, ...more });
 const block = {
   name: "conv_2", isConvolution: true, numFilters: 4, numDead: 1, numRare: 1, response: "relu_2", shown: [0, 1, 3],
-  steps: [step("conv_2", "convolution"), step("pool_2", "pooling"), step("norm_2", "normalisation"),
+  steps: [step("conv_2", "convolution"), step("pool_2", "pooling"), step("norm_2", "normalization"),
     step("relu_2", "activation", { rectified: true, label: "ReLU" })],
   facts: { dead: [false, true, false], prefers: ["cats", "", "dogs"], auc_mean: [0.6, 0.5, 0.9], selectivity: [0.2, 0, 0.8] },
 };
@@ -65,12 +65,12 @@ test("scales: one for the layer, for the filter, for all photos", () => {
   assert.equal(scaleLimit("photos", maps, 0, [-9, 1]), 9);
 });
 
-test("colours: zero is the middle when signed, the start otherwise; a silent tile is zero", () => {
-  assert.deepEqual([-2, 0, 2].map((v) => colourIndex(v, 2, true)), [0, 128, 255]);
-  assert.deepEqual([0, 1, 2, 3].map((v) => colourIndex(v, 2, false)), [0, 128, 255, 255]);
-  assert.equal(colourIndex(0, 0, false), 0);
-  assert.deepEqual([0, 0.25, 1].map((v) => colourIndex(v, 1, false, "root")), [0, 128, 255]);
-  assert.equal(colourIndex(-0.25, 1, true, "root"), 64);
+test("colors: zero is the middle when signed, the start otherwise; a silent tile is zero", () => {
+  assert.deepEqual([-2, 0, 2].map((v) => colorIndex(v, 2, true)), [0, 128, 255]);
+  assert.deepEqual([0, 1, 2, 3].map((v) => colorIndex(v, 2, false)), [0, 128, 255, 255]);
+  assert.equal(colorIndex(0, 0, false), 0);
+  assert.deepEqual([0, 0.25, 1].map((v) => colorIndex(v, 1, false, "root")), [0, 128, 255]);
+  assert.equal(colorIndex(-0.25, 1, true, "root"), 64);
 });
 
 test("over a photo zero is clear and the strongest opaque; at the map's end all is opaque", () => {
@@ -101,8 +101,8 @@ test("words come from the numbers", () => {
   assert.equal(number(12345.6), "12,346");
   assert.equal(number(0.00001234), "1.2e-5");
   assert.equal(percent(0.004), "<\u00a01\u00a0%");
-  assert.equal(placeWords(1, 1, [3, 3]), "centre");
-  const facts = summarise(Float32Array.from([0, 0, 0, 2]), 2);
+  assert.equal(placeWords(1, 1, [3, 3]), "center");
+  const facts = summarize(Float32Array.from([0, 0, 0, 2]), 2);
   assert.equal(tileWords(block, block.steps[3], 2, facts),
     "Filter 3 of conv_2, ReLU: highest 2 at the lower right, above zero on 25\u00a0% of cells; stronger for dogs, AUC 0.90.");
   assert.match(tileWords(block, block.steps[3], 1, facts), /dead/);
@@ -162,7 +162,7 @@ const worked = {
   steps: [
     { name: "conv", kind: "convolution", label: "convolution", shape: [4, 4], windows: null, scale: null, field: null },
     { name: "pool", kind: "pooling", label: "max-pooling", shape: [2, 2], windows: [window2, window2], scale: null, field: null },
-    { name: "norm", kind: "normalisation", label: "normalisation", shape: [2, 2], windows: null, scale: base64([1, 2]), offset: base64([0, -1]), field: null },
+    { name: "norm", kind: "normalization", label: "normalization", shape: [2, 2], windows: null, scale: base64([1, 2]), offset: base64([0, -1]), field: null },
     { name: "relu", kind: "activation", label: "ReLU", shape: [2, 2], windows: null, scale: null, rectified: true, field: null },
   ],
   arithmetic: {
@@ -173,8 +173,8 @@ const worked = {
 const ramp = Float32Array.from({ length: 16 }, (_, i) => i);
 const ones = new Float32Array(16).fill(1);
 const given = new Map([["a", { height: 4, width: 4, tiles: [ramp, ones] }], ["b", { height: 4, width: 4, tiles: [ones, ones] }]]);
-const centre = [0, 0, 0, 0, 1, 0, 0, 0, 0];
-const weights = Float32Array.from([...centre, ...centre, ...centre, ...Array(9).fill(1)]);
+const center = [0, 0, 0, 0, 1, 0, 0, 0, 0];
+const weights = Float32Array.from([...center, ...center, ...center, ...Array(9).fill(1)]);
 
 const wholeKernel = (values) => ({
   step: base64([1]), values: Buffer.from(Int16Array.from(values).buffer).toString("base64"),
@@ -227,11 +227,11 @@ test("a map that is worked out is not said to be compared with a stored one", ()
   assert.match(workedWords(trace, block), /^8 worked out here, like this whole map\. .* at most 0\.002 apart\.$/);
 });
 
-test("one value is traced to its patch: sum over channels, bias, pooling, normalisation, ReLU", () => {
+test("one value is traced to its patch: sum over channels, bias, pooling, normalization, ReLU", () => {
   const input = readInput(worked.arithmetic.input, given, { width: 0, height: 0, pixels: [] });
   assert.deepEqual(input.channels.map((values) => [values[0], values[15]]), [[1, 16], [2, 2]]);
   const trace = traceCell(worked, weights, input, 1, 3, [0, 1]);
-  // The centre of channel 0 plus nine (at the border six) cells of 2; the window's best is row 1, column 2.
+  // The center of channel 0 plus nine (at the border six) cells of 2; the window's best is row 1, column 2.
   assert.deepEqual(trace.convolved.cell, [1, 2]);
   assert.deepEqual([trace.convolved.sum, trace.convolved.bias, trace.convolved.numPadded], [7 + 18, 0.5, 0]);
   assert.deepEqual(trace.links.map(({ step: { name }, value }) => [name, value]), [["pool", 25.5], ["norm", 50], ["relu", 50]]);
@@ -295,7 +295,7 @@ test("the network runs: convolution, pooling, sums, dense, softmax", async () =>
     { kind: "flatten", inputs: [4], name: "f" }, { kind: "dense", inputs: [5], name: "d" },
   ];
   const page = { blocks: [identity], program: { operations, logOdds: 6, units: 2 }, temperature: 2 };
-  const kernels = { blocks: { c: wholeKernel([...centre, ...centre, ...centre]) }, dense: { d: { weights: base64([1, 0]), bias: base64([0, 3]) } } };
+  const kernels = { blocks: { c: wholeKernel([...center, ...center, ...center]) }, dense: { d: { weights: base64([1, 0]), bias: base64([0, 3]) } } };
   const picture = { width: 2, height: 2, pixels: Uint8Array.from({ length: 12 }, (_, i) => i % 4) };
   const answer = await new Network(page, kernels).answer(coveredPicture(picture, null), () => false);
   // Half of the pixel's sum plus one, twice; the largest pixel sums to 6: logits 8 and 3.
@@ -303,7 +303,7 @@ test("the network runs: convolution, pooling, sums, dense, softmax", async () =>
   assert.deepEqual(probabilities([0], 1, 1), [0.5, 0.5]);
 });
 
-test("a covered box gets the mean colour, and random boxes keep its size and stay inside", () => {
+test("a covered box gets the mean color, and random boxes keep its size and stay inside", () => {
   const covered = coveredPicture({ width: 2, height: 1, pixels: Uint8Array.from([0, 10, 20, 100, 30, 20]) }, [1, 0, 2, 1]);
   assert.deepEqual([...covered.values], [0, 10, 20, 50, 20, 20]);
   for (const [left, top, right, bottom] of randomBoxes([3, 3, 13, 9], [40, 50], 20)) {
@@ -331,7 +331,7 @@ test("what a cell sees in words", () => {
   assert.equal(seesWords({ ...field, gated: true }, false), "9 × 9 pixels, and the whole photo through a gate");
 });
 
-test("small grids, colours of text, words of estimates", () => {
+test("small grids, colors of text, words of estimates", () => {
   const grid = { shape: [1, 3], step: 0.5, values: Buffer.from(Int8Array.from([-2, 0, 127]).buffer).toString("base64") };
   assert.deepEqual([...gridValues(grid)], [-1, 0, 63.5]);
   assert.deepEqual([...floatsFrom(base64([1.5, -2]))], [1.5, -2]);

@@ -9,8 +9,8 @@ from convlens.pages.feature_maps.encode import (
     MARGIN,
     TILES_PER_ROW,
     Sprite,
-    colour_index,
-    colour_table,
+    color_index,
+    color_table,
     draw_tiles,
     encode_png,
     make_sprite,
@@ -19,12 +19,12 @@ from convlens.pages.feature_maps.encode import (
 
 def _read(sprite: Sprite, shape: tuple[int, int, int]) -> np.ndarray:
     """The values a reader of the sprite gets."""
-    grey = np.asarray(Image.open(io.BytesIO(sprite.png)))
+    gray = np.asarray(Image.open(io.BytesIO(sprite.png)))
     height, width, count = shape
     tiles = []
     for k in range(count):
         top, left = k // TILES_PER_ROW * height, k % TILES_PER_ROW * width
-        tiles.append(sprite.offset[k] + sprite.step[k] * grey[top : top + height, left : left + width])
+        tiles.append(sprite.offset[k] + sprite.step[k] * gray[top : top + height, left : left + width])
     return np.stack(tiles, axis=-1)
 
 
@@ -76,9 +76,9 @@ def test_photos_are_lossless() -> None:
 
 
 def test_zero_is_white_when_signed_and_the_dark_end_otherwise() -> None:
-    zero = colour_index(np.zeros(1), 5.0, signed=True)[0]
-    assert colour_table("PuOr_r")[zero].min() > 235
-    assert colour_index(np.array([0.0, 1.25, 5.0, 9.0]), 5.0, signed=False).tolist() == [0, 128, 255, 255]
+    zero = color_index(np.zeros(1), 5.0, signed=True)[0]
+    assert color_table("PuOr_r")[zero].min() > 235
+    assert color_index(np.array([0.0, 1.25, 5.0, 9.0]), 5.0, signed=False).tolist() == [0, 128, 255, 255]
 
 
 @pytest.mark.parametrize(("count", "rows"), [(1, 1), (8, 1), (16, 1), (17, 2)])
@@ -93,11 +93,11 @@ def test_lecture_picture_shares_one_scale() -> None:
     maps = np.zeros((1, 1, 2), np.float32)
     maps[0, 0] = [1.0, 0.25]
     image = np.asarray(draw_tiles(maps, title="", subtitle="", rectified=True))
-    table, top = colour_table("viridis"), MARGIN + 52
+    table, top = color_table("viridis"), MARGIN + 52
     assert image[top, MARGIN].tolist() == table[255].tolist()
     assert image[top, MARGIN + 64 + GAP].tolist() == table[128].tolist()
 
 
 def test_lecture_picture_of_a_silent_layer_is_dark_not_broken() -> None:
     image = np.asarray(draw_tiles(np.zeros((2, 2, 3), np.float32), title="", subtitle="", rectified=True))
-    assert image[MARGIN + 52, MARGIN].tolist() == colour_table("viridis")[0].tolist()
+    assert image[MARGIN + 52, MARGIN].tolist() == color_table("viridis")[0].tolist()

@@ -14,7 +14,7 @@ from PIL import Image
 
 from convlens.plots.data import MAX_POINTS, MEASURES, plot_class_balance, plot_measure, plot_sizes
 from convlens.plots.evaluation import plot_confusion_matrix, plot_probabilities, plot_reliability, plot_roc_curve
-from convlens.plots.style import COLOURS, to_png, to_svg
+from convlens.plots.style import COLORS, to_png, to_svg
 from convlens.plots.training import plot_accuracy, plot_learning_rate, plot_loss, plot_training_curves
 
 INPUTS = make_inputs()
@@ -57,11 +57,11 @@ def test_svg_stands_alone_in_a_page(name: str) -> None:
     assert root.attrib["aria-label"] == f"What {name} shows"
     assert "http" not in svg
     assert "xlink" not in svg
-    references = set(re.findall(r"#([\w-]+)", svg)) - {colour.lstrip("#") for colour in COLOURS.values()}
+    references = set(re.findall(r"#([\w-]+)", svg)) - {color.lstrip("#") for color in COLORS.values()}
     assert {element.attrib["id"] for element in root.iter() if "id" in element.attrib} >= references - {"ffffff"}
 
 
-def test_colours_follow_the_page() -> None:
+def test_colors_follow_the_page() -> None:
     svg = svg_of("loss")
     assert "var(--figure-blue, #0072b2)" in svg
     assert "var(--figure-ink, #20242b)" in svg

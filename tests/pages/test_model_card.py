@@ -12,7 +12,7 @@ HEADINGS = [
     "Model Details", "Uses", "Bias, Risks, and Limitations", "How to Get Started with the Model", "Evaluation",
     "Training Details", "Technical Specifications", "More Information",
 ]  # fmt: skip
-SOURCE = {"kind": "url", "name": "pets", "licence": "CC0-1.0", "homepage": "https://example.org/pets"}
+SOURCE = {"kind": "url", "name": "pets", "license": "CC0-1.0", "homepage": "https://example.org/pets"}
 
 
 def make_card(**changes: Any) -> CardInputs:
@@ -36,8 +36,8 @@ def test_what_a_user_must_know_is_there() -> None:
     inputs = make_card()
     text = render_model_card(inputs)
     for fact in (
-        "- **Licence of the data:** CC0-1.0", "pets, https://example.org/pets: 48 photos found", "1.8 MB",
-        'mlflow.pyfunc.load_model("models:/convlens@champion")', "convlens evaluate path/to/labelled/photos",
+        "- **License of the data:** CC0-1.0", "pets, https://example.org/pets: 48 photos found", "1.8 MB",
+        'mlflow.pyfunc.load_model("models:/convlens@champion")', "convlens evaluate path/to/labeled/photos",
         inputs.model_card["key"], inputs.prepared_card["digest"], "Recall of dogs", "(temperature 0.8, fitted on",
         "### Out-of-Scope Use", "| all |",
     ):  # fmt: skip
@@ -49,7 +49,7 @@ def test_a_folder_has_no_stated_licence() -> None:
 
 
 def test_painted_photos_are_called_so() -> None:
-    text = render_model_card(make_card(source_card={"kind": "painted", "licence": "CC0-1.0", "name": "painted"}))
+    text = render_model_card(make_card(source_card={"kind": "synthetic", "license": "CC0-1.0", "name": "synthetic"}))
     assert "It has never seen a real photo" in text
 
 
@@ -61,7 +61,7 @@ def test_slices_and_disturbances_are_told_where_they_were_measured() -> None:
     )
     disturbed = {"num_photos": 80, "model_shift_accuracy": 0.9, "model_shift_accuracy_low": 0.85,
                  "model_shift_accuracy_high": 0.94, "model_shift_consistency": 0.97}  # fmt: skip
-    text = render_model_card(make_card(slices=slices, invariance=disturbed)).replace("\N{NO-BREAK SPACE}", " ")
+    text = render_model_card(make_card(slices=slices, robustness=disturbed)).replace("\N{NO-BREAK SPACE}", " ")
     assert "| brightness: dark | 20 | 75.0 % | 50.0 % to 90.0 % |" in text
     assert "1 of 2 groups is worse than the rest beyond chance" in text
     assert "| shifted | 90.0 % (85.0 % to 94.0 %) | 97.0 % |" in text

@@ -160,7 +160,7 @@ def test_the_title_is_the_question(classes: list[str], title: str) -> None:
 
 def test_the_lecture_is_named_only_where_it_compares() -> None:
     assert is_lectures_task(["cats", "dogs"], "../photos/cats-vs-dogs")
-    assert not is_lectures_task(["cats", "dogs"], "data/cards/painted.yaml")
+    assert not is_lectures_task(["cats", "dogs"], "data/cards/synthetic.yaml")
     assert not is_lectures_task(["ants", "bees"], "photos")
 
 

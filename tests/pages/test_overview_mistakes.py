@@ -2,8 +2,8 @@ from dataclasses import replace
 
 import pandas as pd
 import pytest
-from invariance_inputs import make_doubts
 from overview_inputs import make_inputs
+from robustness_inputs import make_doubts
 
 from convlens.pages.report import (
     MAX_DOUBTS,
@@ -27,7 +27,10 @@ def inputs() -> ReportInputs:
 def test_a_photo_on_the_feature_map_page_is_linked_by_its_number(inputs: ReportInputs) -> None:
     paths = list(choose_mistakes(inputs.predictions)["path"])
     found = describe_mistakes(inputs.predictions, NOBODY_LOOKED, {paths[0]: 3})
-    assert [answer["maps"] for answer in found["mistakes"]] == ["feature_maps.html#photo=3", *[""] * (len(paths) - 1)]
+    assert [answer["maps"] for answer in found["mistakes"]] == [
+        "feature_maps.html#photo=3",
+        *[""] * (len(paths) - 1),
+    ]
     text = render_report(replace(inputs, shown_photos={paths[0]: 3}))
     places = 1 + (paths[0] in set(choose_unsure(inputs.predictions)["path"]))
     assert text.count('href="feature_maps.html#photo=3"') == places
@@ -51,8 +54,8 @@ def test_the_page_tells_of_doubtful_labels_and_asks_for_their_pictures(inputs: R
     assert set(doubts["path"][:2]) <= set(photos_needed(inputs.predictions, inputs.manifest, {}, doubts))
     text = render_report(replace(inputs, doubts=doubts))
     assert "2 photos of 16 judged" in text
-    assert "mistakes.folds" in text
-    assert "mistakes.folds" not in render_report(replace(inputs, doubts=doubts.assign(split="train")))
+    assert "label_errors.folds" in text
+    assert "label_errors.folds" not in render_report(replace(inputs, doubts=doubts.assign(split="train")))
     none = render_report(replace(inputs, doubts=make_doubts(inputs.predictions, 0)))
     assert "None of the 16 photos judged" in none
     assert "Labels that may be wrong" not in render_report(inputs)

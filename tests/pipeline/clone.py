@@ -14,9 +14,9 @@ from ruamel.yaml import YAML
 
 ROOT = Path(__file__).parents[2]
 TINY_CARD = """\
-kind: painted
+kind: synthetic
 name: tiny
-licence: CC0-1.0
+license: CC0-1.0
 recipe:
   num_photos: 60
   image_size: 48

@@ -31,7 +31,7 @@ def repository(tmp_path: Path) -> Clone:
     write_classes(folder / "photos", {"cats": 3, "dogs": 2})
     (folder / "dvc.yaml").write_text(PIPELINE.format(code=ROOT / "src"))
     params = (ROOT / "params.yaml").read_text()
-    (folder / "params.yaml").write_text(re.sub(r"source: data/cards/painted.yaml.*", "source: photos", params))
+    (folder / "params.yaml").write_text(re.sub(r"source: data/cards/synthetic.yaml.*", "source: photos", params))
     clone = Clone(folder)
     clone.run("git", "init", "--quiet", "--initial-branch=main")
     clone.run("dvc", "init", "--quiet")

@@ -49,8 +49,8 @@ MOMENTS = (
     Moment("train", "open", r"reports/training/\.history\.csv", KILL),  # the network is written, its history is not
     Moment("evaluate", "open", r"reports/evaluation/\.[^/]*\.part$", CTRL_C),
     Moment("profile", "import", "^tensorflow$", CTRL_C),
-    Moment("invariance", "open", r"data/prepared/", CTRL_C),
-    Moment("mistakes", "open", r"data/prepared/", CTRL_C),
+    Moment("robustness", "open", r"data/prepared/", CTRL_C),
+    Moment("label_errors", "open", r"data/prepared/", CTRL_C),
     Moment("report", "open", r"reports/\.feature_maps\..*\.part/", CTRL_C),
     Moment("register", "sqlite3.connect", r"mlflow\.db", CTRL_C),
     Moment("register", "open", r"reports/\.registration\.json", KILL),  # everything is recorded but the file

@@ -1,4 +1,4 @@
-"""All stages by `dvc repro` in a fresh clone on a tiny painted data set."""
+"""All stages by `dvc repro` in a fresh clone on a tiny synthetic data set."""
 
 import json
 import os
@@ -28,10 +28,10 @@ DVC_OUTPUTS = {
     "reports/evaluation/confusion_matrix.csv",
     "reports/evaluation/predictions.csv",
     "reports/evaluation/validation_predictions.csv",
-    "reports/invariance/curves.csv",
-    "reports/invariance/places.csv",
-    "reports/mistakes/folds.csv",
-    "reports/mistakes/photos.csv",
+    "reports/robustness/curves.csv",
+    "reports/robustness/places.csv",
+    "reports/label_errors/folds.csv",
+    "reports/label_errors/photos.csv",
     "reports/report.html",
     "reports/feature_maps.html",
     "reports/feature_maps",
@@ -57,13 +57,13 @@ IN_GIT = {
     "reports/evaluation/slices.png",
     "reports/evaluation/thresholds.csv",
     "reports/evaluation/thresholds.png",
-    "reports/invariance/curves.png",
-    "reports/invariance/metrics.json",
-    "reports/invariance/places.png",
-    "reports/mistakes/metrics.json",
+    "reports/robustness/curves.png",
+    "reports/robustness/metrics.json",
+    "reports/robustness/places.png",
+    "reports/label_errors/metrics.json",
     "reports/model_card.md",
 }
-FOLDERS = ("validation", "evaluation", "training", "invariance", "mistakes")
+FOLDERS = ("validation", "evaluation", "training", "robustness", "label_errors")
 LOCAL = {
     "reports/registration.json",
     "reports/training/speed.png",

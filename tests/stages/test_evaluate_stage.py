@@ -42,7 +42,7 @@ CLASSES = ("maine coon", 'dogs, "big"')
 
 @pytest.fixture
 def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Path]:
-    """Run the stage on painted grey photos with a network that answers by brightness."""
+    """Run the stage on painted gray photos with a network that answers by brightness."""
     monkeypatch.setattr(stage, "load_trained_model", lambda folder: None)
     (tmp_path / "model").mkdir()
     (tmp_path / "model/card.json").write_text('{"key": "k", "mirror": true, "center_crop": 0.9, "temperature": 2.0}')

@@ -213,23 +213,23 @@ LAUGHS = "a0: &a0 [x, x, x, x, x, x, x, x, x]\n" + "".join(
 )
 CARDS = [
     LAUGHS + "kind: *a8\n",
-    LAUGHS + "kind: painted\nname: *a8\nlicence: x\nrecipe: *a8\n",
+    LAUGHS + "kind: synthetic\nname: *a8\nlicence: x\nrecipe: *a8\n",
     LAUGHS + "? *a8\n: kind\n",
-    "kind: painted\nname: ../../x\nlicence: x\nrecipe: {num_photos: 2}\n",
-    "kind: painted\nname: x\nlicence: x\nrecipe: {num_photos: 1e99, image_size: 99999999}\n",
+    "kind: synthetic\nname: ../../x\nlicence: x\nrecipe: {num_photos: 2}\n",
+    "kind: synthetic\nname: x\nlicence: x\nrecipe: {num_photos: 1e99, image_size: 99999999}\n",
     "kind: url\nname: x\nlicence: x\nurl: file:///etc/passwd\nsha256: " + "0" * 64 + "\n",
     "!!python/object/apply:os.system ['touch precious2']\n",
     "&a [*a]\n",
     "kind: &a {kind: *a}\n",
     "[" * 1000,
     "[" * 400 + "]" * 400,
-    "kind: painted\n" * 3,
+    "kind: synthetic\n" * 3,
     "x: !!binary |\n  ////\n",
     "\x00",
     "kind: \x1b[2J",
     "- " * 3000,
     "9" * 6000,
-    "kind: painted\nname: " + "9" * 6000,
+    "kind: synthetic\nname: " + "9" * 6000,
     "2001-99-99: 1",
 ]
 
@@ -242,7 +242,7 @@ def test_hostile_cards_are_refused(number: int, tmp_path: Path, frugal: None) ->
 
 
 def test_any_card_is_read_or_refused(frugal: None) -> None:
-    words = ["kind: ", "store", "url", "name: x\n", "\n", "- ", "&a ", "*a", "{", "]", "? ", ": ", "licence: x\n",
+    words = ["kind: ", "store", "url", "name: x\n", "\n", "- ", "&a ", "*a", "{", "]", "? ", ": ", "license: x\n",
              "recipe: ", "!!set ", "|\n", "%", "'"]  # fmt: skip
     lines = st.lists(st.sampled_from(words) | st.text(max_size=4))
 

@@ -16,10 +16,10 @@ from convlens.errors import ConvLensError
 from convlens.params import DataParams
 from convlens.stages.ingest import ingest
 
-PAINTED = {
-    "kind": "painted",
+SYNTHETIC = {
+    "kind": "synthetic",
     "name": "tiny",
-    "licence": "CC0-1.0",
+    "license": "CC0-1.0",
     "recipe": {"num_photos": 6, "image_size": 48, "seed": 3},
 }
 
@@ -82,7 +82,7 @@ def test_regions_of_a_folder_stand_beside_its_photos(capsys: pytest.CaptureFixtu
 
 
 def test_a_painted_card_paints_the_same_each_time() -> None:
-    table = run(write_card(PAINTED))
+    table = run(write_card(SYNTHETIC))
     first = tree()
     assert len(table) == 6
     assert table["label"].value_counts().to_dict() == {"cats": 3, "dogs": 3}
@@ -123,7 +123,7 @@ def test_a_card_is_downloaded_once(project: Path, monkeypatch: pytest.MonkeyPatc
         card = {
             "kind": "url",
             "name": "pets",
-            "licence": "CC0-1.0",
+            "license": "CC0-1.0",
             "url": f"http://127.0.0.1:{server.server_address[1]}/pets.zip",
             "sha256": hashlib.sha256(content).hexdigest(),
         }
@@ -170,7 +170,7 @@ SOURCES = {
     "hostile archive": (hostile_zip, "Expected plain files in hostile.zip. Received: '../../dogs/1.jpg'"),
     "archive of one class": (zip_of_one_class, "Received: one.zip with one class only .'cats'."),
     "archive with empty class": (zip_with_empty_class, "Received: empty.zip/dogs, which has none"),
-    "broken card": (lambda _: write_card({**PAINTED, "kind": "drawn"}), "Expected a card with kind"),
+    "broken card": (lambda _: write_card({**SYNTHETIC, "kind": "drawn"}), "Expected a card with kind"),
     "raw itself": (lambda _: "data/raw", "Expected data.source outside data/raw, which this stage empties"),
     "inside of raw": (lambda _: "data/raw/cats", "Expected data.source outside data/raw"),
     "around raw": (lambda _: "data", "Expected data.source outside data/raw"),
@@ -179,7 +179,7 @@ SOURCES = {
 
 @pytest.mark.parametrize("name", SOURCES)
 def test_a_bad_source_is_told_and_the_earlier_result_stays(name: str, project: Path) -> None:
-    run(write_card({**PAINTED, "recipe": {"num_photos": 2, "image_size": 32}}))
+    run(write_card({**SYNTHETIC, "recipe": {"num_photos": 2, "image_size": 32}}))
     before = tree()
     make, words = SOURCES[name]
     source = make(project)
@@ -192,7 +192,7 @@ def test_a_bad_source_is_told_and_the_earlier_result_stays(name: str, project: P
 
 
 def test_a_link_to_raw_is_seen_through() -> None:
-    run(write_card(PAINTED))
+    run(write_card(SYNTHETIC))
     before = tree()
     Path("pets").symlink_to("data/raw")
     with pytest.raises(ConvLensError, match=r"Expected data.source outside data/raw"):

@@ -13,8 +13,8 @@ import convlens.training.cross_validation as folds_module
 from convlens.data.prepared import open_prepared
 from convlens.errors import ConvLensError
 from convlens.metrics.intervals import wilson_interval
-from convlens.params import MistakesParams, Params, load_params, parse_group
-from convlens.stages.label_errors import mistakes
+from convlens.params import LabelErrorsParams, Params, load_params, parse_group
+from convlens.stages.label_errors import label_errors
 from convlens.training.cross_validation import Folds, answer_out_of_fold, assign_folds
 from convlens.training.fit import Recipe
 
@@ -64,11 +64,12 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def run(home: Path, name: str = "out", params: Params = PARAMS, *, num_folds: int = 0) -> Path:
     out = home / name
-    mistakes(prepared=home / "prepared", model_folder=home / "model", leaks=home / "leaks.json",
+    label_errors(prepared=home / "prepared", model_folder=home / "model", leaks=home / "leaks.json",
              predictions=home / "p.csv", photos=out / "photos.csv", folds=out / "folds.csv",
              metrics=out / "metrics.json", checkpoints=Path("checkpoints"), model=params.model,
              augment=params.augment, train=params.train,
-             evaluate=params.evaluate, mistakes=params.mistakes.model_copy(update={"folds": num_folds}))  # fmt: skip
+             evaluate=params.evaluate,
+             label_errors=params.label_errors.model_copy(update={"folds": num_folds}))  # fmt: skip
     return out
 
 
@@ -107,7 +108,7 @@ def test_answers_of_another_split_are_told(home: Path) -> None:
 
 def test_one_fold_would_leave_nothing_to_learn_from() -> None:
     with pytest.raises(ConvLensError, match="Expected 0 or at least 2 for folds"):
-        parse_group(MistakesParams, {"folds": 1}, where="params.yaml")
+        parse_group(LabelErrorsParams, {"folds": 1}, where="params.yaml")
 
 
 def quick() -> Params:

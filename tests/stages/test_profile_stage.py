@@ -46,7 +46,7 @@ def test_the_profile_holds_numbers_and_no_photo(root: Path, tmp_path: Path) -> N
         "aspect": [np.float32(1.2)] * 4, "megapixels": [np.float32(480 / 1e6)] * 4,
     }  # fmt: skip
     assert found.train_features.shape == (4, 3)
-    assert np.array_equal(found.train_features, round_features(np.ones((4, 3))))  # greys, whose direction is one
+    assert np.array_equal(found.train_features, round_features(np.ones((4, 3))))  # grays, whose direction is one
     assert found.held_out_features.shape == (8, 3)
     assert found.held_out_distances.tolist() == [0.0] * 8
     assert found.test_labels.tolist() == [0, 0, 1, 1]

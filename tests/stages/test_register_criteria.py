@@ -43,15 +43,15 @@ def test_every_file_is_held_against_its_criteria(root: Path, capsys: pytest.Capt
     strict = demand(
         0.7,
         evaluation={"accuracy": {"min": 0.5, "end": "lower"}},
-        invariance={"model_shift_consistency": {"min": 0.99}},
-        mistakes={"num_suspicious": {"max": 2}},
+        robustness={"model_shift_consistency": {"min": 0.99}},
+        label_errors={"num_suspicious": {"max": 2}},
         slices={"min_accuracy": 0.75},
     )
     register(**write_training(root, threshold=0.2), register=strict)
     assert missed(root) == {
         "evaluation.accuracy_low": "the lower end of its interval, on 4 photos",
-        "invariance.model_shift_consistency": "",
-        "mistakes.num_suspicious": "",
+        "robustness.model_shift_consistency": "",
+        "label_errors.num_suspicious": "",
         "worst_slice": "brightness dark, 2 photos; of 2 slices",
     }
     assert aliases(root) == {"challenger": "1"}
@@ -59,12 +59,12 @@ def test_every_file_is_held_against_its_criteria(root: Path, capsys: pytest.Capt
 
 
 def test_an_unknown_metric_is_told_before_anything_is_recorded(root: Path) -> None:
-    wrong = demand(invariance={"shift_consistency": {"min": 0.9}})
+    wrong = demand(robustness={"shift_consistency": {"min": 0.9}})
     with pytest.raises(ConvLensError) as told:
         register(**write_training(root), register=wrong)
     assert str(told.value) == (
-        "Expected `register.criteria.invariance.shift_consistency` in params.yaml to name a metric of "
-        "reports/invariance/metrics.json. Received: 'shift_consistency', which is none. "
+        "Expected `register.criteria.robustness.shift_consistency` in params.yaml to name a metric of "
+        "reports/robustness/metrics.json. Received: 'shift_consistency', which is none. "
         "Did you mean 'model_shift_consistency'? There are: model_shift_consistency."
     )
     assert client(root).search_registered_models() == []

@@ -82,7 +82,7 @@ def test_hidden_files_stay_at_home(root: Path) -> None:
 def test_folds_are_runs_below_the_training_s(root: Path) -> None:
     record = gather(root)
     assert record.parts == []
-    (root / "reports/mistakes/folds.csv").write_text(FOLDS)
+    (root / "reports/label_errors/folds.csv").write_text(FOLDS)
     whole = complete(gather(root))
     complete(gather(root))
     client = MlflowClient(f"sqlite:///{root}/mlflow.db")
@@ -90,7 +90,7 @@ def test_folds_are_runs_below_the_training_s(root: Path) -> None:
         ["1"], f"tags.`mlflow.parentRunId` = '{whole.info.run_id}'", order_by=["attributes.run_name"]
     )
     assert [run.info.run_name for run in below] == ["fold 1", "fold 2"]
-    assert [run.data.params for run in below] == [{"mistakes.fold": "1"}, {"mistakes.fold": "2"}]
+    assert [run.data.params for run in below] == [{"label_errors.fold": "1"}, {"mistakes.fold": "2"}]
     assert {run.info.status for run in below} == {"FINISHED"}
     curves = [client.get_metric_history(run.info.run_id, "curves/train_loss") for run in below]
     assert [[(point.step, point.value) for point in curve] for curve in curves] == [
@@ -105,7 +105,7 @@ def test_folds_are_runs_below_the_training_s(root: Path) -> None:
 
 
 def test_no_folds_leave_a_header(root: Path) -> None:
-    (root / "reports/mistakes/folds.csv").write_text("fold,epoch\n")
+    (root / "reports/label_errors/folds.csv").write_text("fold,epoch\n")
     assert gather(root).parts == []
 
 

@@ -24,8 +24,8 @@ def network(tmp_path_factory: pytest.TempPathFactory) -> Any:
     return load_trained_model(write_model(tmp_path_factory.mktemp("own")))
 
 
-def flat(*colour: float) -> np.ndarray:
-    return np.full((SIDE, SIDE, 3), np.round(255 * np.array(colour)), np.uint8)
+def flat(*color: float) -> np.ndarray:
+    return np.full((SIDE, SIDE, 3), np.round(255 * np.array(color)), np.uint8)
 
 
 def brightness(photos: np.ndarray) -> np.ndarray:

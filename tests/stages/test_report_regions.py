@@ -1,6 +1,6 @@
-"""Painted photos, where the truth is known: the cue that was planted is found, and none where none is.
+"""Synthetic photos, where the truth is known: the cue that was planted is found, and none where none is.
 
-Each network learns from painted photos by the run's own recipe, in miniature, and is measured as the report stage does.
+Each network learns from synthetic photos by the run's recipe in miniature, and is measured as stage `report` does.
 """
 
 from pathlib import Path
@@ -13,7 +13,7 @@ from prepared_photos import write_prepared
 from scipy.stats import t as student
 
 from convlens.data.prepared import Prepared, open_prepared
-from convlens.data.synthetic.recipe import KINDS, PaintedPhoto, PaintingRecipe, list_photos, paint_photo
+from convlens.data.synthetic.recipe import KINDS, SyntheticPhoto, SyntheticRecipe, list_photos, paint_photo
 from convlens.lens.lens import open_lens
 from convlens.models.files import finish_model
 from convlens.pages.feature_maps.maps import MapResults, gather_material, make_maps
@@ -33,14 +33,14 @@ AWAY_FROM_THE_TONGUE = {"left_ear", "right_ear", "left_eye", "right_eye", "nose"
 AROUND_THE_TONGUE = {"muzzle", "whiskers", "face", "outline"}  # to cover these boxes is to cover the tongue
 
 
-def paint(**cue: Any) -> list[PaintedPhoto]:
+def paint(**cue: Any) -> list[SyntheticPhoto]:
     """All photos of a recipe, shuffled."""
-    recipe = PaintingRecipe(num_photos=ENDS["test"], image_size=SIDE, seed=SEED, **HEADS, **cue)
+    recipe = SyntheticRecipe(num_photos=ENDS["test"], image_size=SIDE, seed=SEED, **HEADS, **cue)
     photos = [paint_photo(recipe, label, index) for label, index in list_photos(recipe)]
     return [photos[place] for place in np.random.default_rng(SEED).permutation(len(photos))]
 
 
-def prepare(photos: list[PaintedPhoto], folder: Path) -> tuple[Prepared, pd.DataFrame]:
+def prepare(photos: list[SyntheticPhoto], folder: Path) -> tuple[Prepared, pd.DataFrame]:
     """The photos in splits, and their rows of the manifest that name the parts."""
     starts = dict(zip(ENDS, (0, *ENDS.values()), strict=False))
     parts = {split: photos[starts[split] : end] for split, end in ENDS.items()}

@@ -6,9 +6,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-from invariance_inputs import make_doubts, make_results
 from lens_models import SIZE, residual
 from PIL import Image
+from robustness_inputs import make_doubts, make_results
 
 from convlens.errors import ConvLensError
 from convlens.models.files import encode_model
@@ -60,7 +60,7 @@ def home(tmp_path_factory: pytest.TempPathFactory, params: Params) -> Path:
              "photos": "manifest.parquet"}  # fmt: skip
     places = {name: home / given.get(name, name) for name in path_names(evaluate)}
     evaluate(**places, evaluate=params.evaluate)
-    _write_invariance(home)
+    _write_robustness(home)
     profile(manifest=home / "manifest.parquet", prepared=home / "prepared", model_folder=home / "model",
             metrics=home / "metrics", predictions=home / "predictions", profile=home / "profile.npz",
             evaluate=params.evaluate)  # fmt: skip
@@ -97,9 +97,9 @@ def _write_model(folder: Path) -> None:
     (snapshots / NAME.format(1)).write_bytes(encode_weights([0.5 * values for values in model.get_weights()]))
 
 
-def _write_invariance(home: Path) -> None:
+def _write_robustness(home: Path) -> None:
     found = make_results()
-    (home / "invariance.json").write_text(json.dumps(found.metrics))
+    (home / "robustness.json").write_text(json.dumps(found.metrics))
     for name, table in (("curves", found.curves), ("places", found.places),
                         ("doubts", make_doubts(pd.read_csv(home / "predictions"), 2))):  # fmt: skip
         table.to_csv(home / f"{name}.csv", index=False)
@@ -121,7 +121,7 @@ def _run(home: Path, target: Path, params: Params, **changes: Path) -> None:
               "prepared": "prepared", "model_folder": "model", "snapshots": "snapshots",
               "history": "history.csv", "metrics": "metrics",
               "predictions": "predictions", "class_scores": "class_scores", "roc": "roc",
-              "reliability": "reliability", "invariance_metrics": "invariance.json", "curves": "curves.csv",
+              "reliability": "reliability", "robustness_metrics": "robustness.json", "curves": "curves.csv",
               "places": "places.csv", "doubts": "doubts.csv", "own": "own",
               "profile": "profile.npz", "precision_recall": "precision_recall",
               "thresholds": "thresholds", "risk_coverage": "risk_coverage", "slices": "slices",

@@ -10,10 +10,10 @@ from prepared_photos import write_prepared
 import convlens.stages.robustness as stage
 from convlens.data.prepared import open_prepared
 from convlens.errors import ConvLensError
-from convlens.params import InvarianceParams, load_params
+from convlens.params import RobustnessParams, load_params
 from convlens.pipeline import path_names
-from convlens.stages.robustness import choose_sample, invariance
-from convlens.training.baseline import COUNTEREXAMPLE, MODEL, Contestant, train_counterexample
+from convlens.stages.robustness import choose_sample, robustness
+from convlens.training.baseline import BASELINE, MODEL, Contestant, train_baseline
 
 PARAMS = load_params()
 SIDE, NUM_PHOTOS = 20, 30
@@ -21,10 +21,10 @@ FILES = {"metrics": "metrics.json", "curves": "curves.csv", "curves_figure": "cu
          "places_figure": "places.png"}  # fmt: skip
 FEW = {"shift": (1, 3), "rotation": (20.0,), "scale": (0.5,), "brightness": (0.2,), "contrast": (0.5,), "blur": (1.0,),
        "noise": (0.1,), "jpeg": (20,), "occlusion": (0.2,)}  # fmt: skip
-SMALL = PARAMS.invariance.counterexample.model_copy(
+SMALL = PARAMS.robustness.baseline.model_copy(
     update={"image_size": 16, "units": (16,), "epochs": 15, "batch_size": 8, "learning_rate": 0.001}
 )
-SETTINGS = PARAMS.invariance.model_copy(update={**FEW, "counterexample": SMALL})
+SETTINGS = PARAMS.robustness.model_copy(update={**FEW, "baseline": SMALL})
 
 
 def paint(seed: int) -> tuple[np.ndarray, np.ndarray]:
@@ -39,19 +39,19 @@ def paint(seed: int) -> tuple[np.ndarray, np.ndarray]:
 def prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
     painted = {split: paint(seed) for seed, split in enumerate(("train", "validation", "test"))}
     images, labels = ({split: pair[index] for split, pair in painted.items()} for index in (0, 1))
-    return write_prepared(tmp_path_factory.mktemp("invariance") / "prepared", images, labels, ("cats", "dogs"))
+    return write_prepared(tmp_path_factory.mktemp("robustness") / "prepared", images, labels, ("cats", "dogs"))
 
 
 @pytest.fixture
 def run(prepared: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Path]:
     """Run the stage with two predictors in place of networks."""
 
-    def run_stage(ours: Callable, dense: Callable, name: str = "out", params: InvarianceParams = SETTINGS) -> Path:
+    def run_stage(ours: Callable, dense: Callable, name: str = "out", params: RobustnessParams = SETTINGS) -> Path:
         monkeypatch.setattr(stage, "open_model", lambda folder: Contestant(MODEL, 7, ours))
-        monkeypatch.setattr(stage, "train_counterexample", lambda *_, **__: Contestant(COUNTEREXAMPLE, 9, dense))
+        monkeypatch.setattr(stage, "train_baseline", lambda *_, **__: Contestant(BASELINE, 9, dense))
         paths = {parameter: tmp_path / name / file for parameter, file in FILES.items()}
-        invariance(prepared=prepared, model_folder=tmp_path, model=PARAMS.model, train=PARAMS.train,
-                   evaluate=PARAMS.evaluate, invariance=params, **paths)  # fmt: skip
+        robustness(prepared=prepared, model_folder=tmp_path, model=PARAMS.model, train=PARAMS.train,
+                   evaluate=PARAMS.evaluate, robustness=params, **paths)  # fmt: skip
         return tmp_path / name
 
     return run_stage
@@ -72,7 +72,7 @@ def by_one_pixel(photos: np.ndarray) -> np.ndarray:
 def test_a_constant_predictor_is_perfectly_consistent_and_one_by_the_mean_nearly(run):
     out = run(by_mean, always)
     table = pd.read_csv(out / "curves.csv")
-    constant = table[table["network"] == COUNTEREXAMPLE]
+    constant = table[table["network"] == BASELINE]
     assert (constant["consistency"] == 1).all()
     assert (constant["accuracy"] == 0.5).all()
     shifted = table[(table["network"] == MODEL) & (table["distortion"] == "shift")]
@@ -82,7 +82,7 @@ def test_a_constant_predictor_is_perfectly_consistent_and_one_by_the_mean_nearly
     assert (metrics["num_photos"], metrics["model_num_parameters"]) == (NUM_PHOTOS, 7)
 
 
-def test_a_predictor_that_looks_at_one_pixel_is_as_consistent_as_neighbouring_pixels_agree(run, prepared):
+def test_a_predictor_that_looks_at_one_pixel_is_as_consistent_as_neighboring_pixels_agree(run, prepared):
     table = pd.read_csv(run(by_one_pixel, always) / "curves.csv")
     images = open_prepared(prepared).images("test")[:]
     before = by_one_pixel(images)
@@ -104,21 +104,21 @@ def test_the_files_are_the_same_bytes_each_time_and_tell_everything(run):
     table = pd.read_csv(first / "curves.csv")
     ends = [f"{name}{end}" for name in ("accuracy", "consistency") for end in ("", "_low", "_high")]
     assert list(table.columns) == ["network", "distortion", "strength", "num_photos", "num_variants", *ends]
-    wanted = ["none", "shift", "shift", *(name for name in FEW if name != "shift"), "flip", "grey"]
+    wanted = ["none", "shift", "shift", *(name for name in FEW if name != "shift"), "flip", "gray"]
     assert list(table["distortion"]) == wanted * 2
     places = pd.read_csv(first / "places.csv")
     assert list(zip(places["row"], places["column"], strict=True)) == [(r, c) for r in range(3) for c in range(3)] * 2
-    kinds = [*FEW, "flip", "grey"]
+    kinds = [*FEW, "flip", "gray"]
     names = ["accuracy", *(f"{kind}_{what}" for kind in kinds for what in ("accuracy", "consistency"))]
     names += ["places_accuracy", "places_agreement"]
-    expected = {f"{network}_{name}{end}" for network in (MODEL, COUNTEREXAMPLE) for name in names
+    expected = {f"{network}_{name}{end}" for network in (MODEL, BASELINE) for name in names
                 for end in ("", "_low", "_high")}  # fmt: skip
-    parameters = {f"{network}_num_parameters" for network in (MODEL, COUNTEREXAMPLE)}
+    parameters = {f"{network}_num_parameters" for network in (MODEL, BASELINE)}
     assert set(json.loads((first / "metrics.json").read_text())) == expected | parameters | {"num_photos"}
 
 
 def test_the_paths_are_those_of_the_signature():
-    assert path_names(invariance) == ["prepared", "model_folder", *FILES]
+    assert path_names(robustness) == ["prepared", "model_folder", *FILES]
 
 
 def test_at_most_so_many_photos_are_taken_evenly(prepared):
@@ -136,7 +136,7 @@ def test_no_test_photos_are_told(tmp_path):
         choose_sample(open_prepared(folder), 10)
 
 
-def test_the_counterexample_is_dense_learns_and_is_the_same_each_time(tmp_path):
+def test_the_baseline_is_dense_learns_and_is_the_same_each_time(tmp_path):
     """One class is bright above, the other below."""
     labels = np.arange(NUM_PHOTOS) % 2
     images = np.random.default_rng(0).integers(0, 56, (NUM_PHOTOS, SIDE, SIDE, 3), dtype=np.uint8)
@@ -147,8 +147,8 @@ def test_the_counterexample_is_dense_learns_and_is_the_same_each_time(tmp_path):
         tmp_path / "prepared", dict.fromkeys(splits, images), dict.fromkeys(splits, labels), ("cats", "dogs")
     )
     data = open_prepared(folder)
-    found = [train_counterexample(data, SETTINGS, model=PARAMS.model, train=PARAMS.train) for _ in range(2)]
-    assert found[0].name == COUNTEREXAMPLE
+    found = [train_baseline(data, SETTINGS, model=PARAMS.model, train=PARAMS.train) for _ in range(2)]
+    assert found[0].name == BASELINE
     assert found[0].num_parameters == (16 * 16 * 3 + 1) * 16 + 17
     answers = [contestant.answer(images) for contestant in found]
     np.testing.assert_array_equal(*answers)

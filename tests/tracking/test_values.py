@@ -33,7 +33,7 @@ def test_epoch_metrics_are_curves() -> None:
 def test_evaluation_metrics_are_numbers() -> None:
     values = {"num_photos": 4, "accuracy": 0.5, "roc_auc": None, "name": "x", "ok": True}
     assert evaluation_metrics(values) == {"test/num_photos": 4.0, "test/accuracy": 0.5}
-    assert evaluation_metrics({"shift": 1}, section="invariance") == {"invariance/shift": 1.0}
+    assert evaluation_metrics({"shift": 1}, section="robustness") == {"robustness/shift": 1.0}
 
 
 @pytest.fixture

@@ -33,7 +33,7 @@ def test_a_smooth_picture_keeps_its_place_when_resized():
 
 @pytest.mark.parametrize(("size", "contrast"), [(16, 0), (24, 0), (32, 85), (60, 205)])
 def test_shrinking_averages_what_lies_between(size, contrast):
-    """Stripes of a pixel become grey, or nearly; four pixels taken here and there would show stripes of their own."""
+    """Stripes of a pixel become gray, or nearly; four pixels taken here and there would show stripes of their own."""
     given = np.zeros((1, 96, 96, 3), np.uint8)
     given[:, ::2] = 255
     found = augment(given, seed=SEED, size=size, params=NO_AUGMENTATION)
@@ -51,7 +51,7 @@ def test_what_is_averaged_before_stays_in_its_place(size):
 
 
 def test_it_agrees_with_plain_numpy():
-    """Crop, stretch, rotation and colours of one photo, worked out pixel by pixel from the numbers that were drawn."""
+    """Crop, stretch, rotation and colors of one photo, worked out pixel by pixel from the numbers that were drawn."""
     params = changed(
         min_crop_area=0.5, max_crop_aspect=1.5, rotation=20.0, brightness=0.1, contrast=0.2, saturation=0.4
     )
@@ -69,8 +69,8 @@ def test_it_agrees_with_plain_numpy():
     expected = bilinear(smooth.astype(float), np.clip(row, 0, 38.999), np.clip(column, 0, 38.999))
     found_mean = expected.mean()
     s, c, b = np.random.default_rng([*SEED, 1]).random((3, 1))[:, 0] * 2 - 1
-    grey = expected.mean(axis=2, keepdims=True)
-    expected = grey + (1 + 0.4 * s) * (expected - grey)
+    gray = expected.mean(axis=2, keepdims=True)
+    expected = gray + (1 + 0.4 * s) * (expected - gray)
     expected = found_mean + (1 + 0.2 * c) * (expected - found_mean) + 25.5 * b
     assert inside.mean() > 0.7
     assert np.abs(found - expected)[inside].max() < 3
@@ -100,9 +100,9 @@ def test_brightness_shifts_within_its_bounds():
     assert 20 < np.abs(shift).max() <= 26
 
 
-def test_saturation_leaves_grey_alone_and_keeps_the_mean():
-    grey = np.full((4, 16, 16, 3), 90, np.uint8)
-    assert (augment(grey, seed=SEED, size=16, params=changed(saturation=0.5)) == 90).all()
+def test_saturation_leaves_gray_alone_and_keeps_the_mean():
+    gray = np.full((4, 16, 16, 3), 90, np.uint8)
+    assert (augment(gray, seed=SEED, size=16, params=changed(saturation=0.5)) == 90).all()
 
 
 def test_a_crop_shows_a_part():

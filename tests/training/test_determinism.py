@@ -21,7 +21,7 @@ class Fractional(keras.layers.Layer):
 def network(middle):
     pictures = keras.Input((12, 12, 3))
     values = keras.layers.Conv2D(4, 3, padding="same", name="conv_1")(pictures)
-    values = keras.layers.BatchNormalization(name="normalise")(middle(values))
+    values = keras.layers.BatchNormalization(name="normalize")(middle(values))
     return keras.Model(pictures, keras.layers.Dropout(0.5)(values))
 """
 

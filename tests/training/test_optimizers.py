@@ -61,7 +61,7 @@ def test_other_variables_get_nesterov_momentum():
     assert np.allclose(found, start - 0.03 * 1.85 * gradient)
 
 
-def test_it_survives_serialisation():
+def test_it_survives_serialization():
     optimizer = ConvMuon(learning_rate=0.2, momentum=0.7, keep_norm=False)
     again = keras.optimizers.deserialize(keras.optimizers.serialize(optimizer))
     assert isinstance(again, ConvMuon)
@@ -93,7 +93,7 @@ def test_optimizers_by_name(name, kind):
     assert float(optimizer.learning_rate.numpy()) == pytest.approx(0.25)
 
 
-def test_conv_muon_keeps_norms_only_where_the_network_normalises():
+def test_conv_muon_keeps_norms_only_where_the_network_normalizes():
     params = load_params()
     train = params.train.model_copy(update={"optimizer": "conv_muon"})
     for architecture, expected in (("residual", True), ("classic", False)):

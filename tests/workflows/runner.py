@@ -15,7 +15,7 @@ from workflows.expressions import evaluate, fill_in, is_true, to_text
 from workflows.github import Event, GitHub
 from workflows.triggers import starts
 
-STATUS_FUNCTIONS = ("always", "cancelled", "failure", "success")
+STATUS_FUNCTIONS = ("always", "canceled", "failure", "success")
 KNOWN_JOB_KEYS = {"runs-on", "timeout-minutes", "permissions", "outputs", "env", "steps", "needs", "if", "environment"}
 
 
@@ -183,7 +183,7 @@ class _Run:
     def functions(self) -> dict[str, Any]:
         return {
             "always": lambda: True,
-            "cancelled": lambda: False,
+            "canceled": lambda: False,
             "failure": lambda: self.failed,
             "success": lambda: not self.failed,
             "format": lambda text, *values: text.format(*map(to_text, values)),

@@ -201,7 +201,7 @@ def test_only_the_default_branch_is_recorded_on_the_server(event, recorded):
         ("docs/feature_maps.png", False),
         ("params.yaml", True),
         ("src/convlens/training/fit.py", True),
-        ("data/cards/painted.yaml", True),
+        ("data/cards/synthetic.yaml", True),
         ("requirements.txt", True),
     ],
 )

@@ -1,7 +1,7 @@
 """What a network learns of a place: heads on the left to learn from, then the same heads on the left and on the right.
 
 The painted cats and dogs are told apart by their shape alone, and the painter knows where their heads are: each is cut
-out and put on a grey canvas, at one place to learn from. A convolution looks for the same shapes everywhere; a dense
+out and put on a gray canvas, at one place to learn from. A convolution looks for the same shapes everywhere; a dense
 layer has weights of its own for every pixel. No augmentation: a mirrored photo would show the other side.
 """
 
@@ -17,7 +17,7 @@ import numpy as np
 from convlens.bench.machine import describe_machine
 from convlens.bench.processes import in_new_process
 from convlens.bench.tables import format_table
-from convlens.data.synthetic.recipe import KINDS, PaintingRecipe, list_photos, paint_photo
+from convlens.data.synthetic.recipe import KINDS, SyntheticRecipe, list_photos, paint_photo
 from convlens.data.workers import map_in_processes
 from convlens.metrics.intervals import wilson_interval
 from convlens.params import NO_AUGMENTATION, PLAIN_TRAINING, ModelParams, Params, TrainingSize
@@ -28,7 +28,7 @@ TITLES = {"residual": "convolutional (residual)", "dense": "fully connected (den
 CANVAS, HEAD = 64, 32  # sides in pixels
 TOP = (CANVAS - HEAD) // 2
 LEFT, RIGHT = 0, CANVAS - HEAD
-HALF = 24  # pixels of the painted photo on each side of a head's centre
+HALF = 24  # pixels of the painted photo on each side of a head's center
 GREY = 128
 SEEDS = {"train": 1, "validation": 2, "test": 3}
 PLAIN = {
@@ -82,7 +82,7 @@ def bench_position(
 
 def paint_heads(num_photos: int, seed: int) -> Heads:
     """Heads of painted cats and dogs, of one size and in the middle of their cut-outs."""
-    recipe = PaintingRecipe(
+    recipe = SyntheticRecipe(
         num_photos=num_photos,
         image_size=CANVAS,
         seed=seed,
@@ -99,7 +99,7 @@ def paint_heads(num_photos: int, seed: int) -> Heads:
 
 
 def put(heads: np.ndarray, left: int) -> np.ndarray:
-    """Heads on a grey canvas, half-way down and so many pixels from the left edge, uint8 (N, 64, 64, 3)."""
+    """Heads on a gray canvas, half-way down and so many pixels from the left edge, uint8 (N, 64, 64, 3)."""
     canvas = np.full((len(heads), CANVAS, CANVAS, 3), GREY, np.uint8)
     canvas[:, TOP : TOP + HEAD, left : left + HEAD] = heads
     return canvas
@@ -153,7 +153,7 @@ def format_position(result: dict[str, Any], *, markdown: bool = False) -> str:
     return "\n\n".join([head, format_table(rows, markdown=markdown)])
 
 
-def _paint_head(recipe: PaintingRecipe, which: tuple[str, int]) -> np.ndarray:
+def _paint_head(recipe: SyntheticRecipe, which: tuple[str, int]) -> np.ndarray:
     photo = paint_photo(recipe, *which)
     box = photo.regions["outline"]
     x, y = (

@@ -255,8 +255,8 @@ model_option = click.option(  # of every command that asks a model
     metavar="NAME=CLASS",
     help="The class of a folder of another name; can be given several times. NAME= leaves the folder out.",
 )
-@click.option("--unlabelled", is_flag=True, help="Folders mean nothing: answers and drift only.")
-def evaluate(folder: Path, model: str, out: Path | None, force: bool, pairs: Sequence[str], unlabelled: bool) -> None:
+@click.option("--unlabeled", is_flag=True, help="Folders mean nothing: answers and drift only.")
+def evaluate(folder: Path, model: str, out: Path | None, force: bool, pairs: Sequence[str], unlabeled: bool) -> None:
     """Evaluate a model on the photos of FOLDER, which has a folder for each class, or just photos.
 
     Says how good the answers are, how far that is from the test split, and whether the photos are like those of the
@@ -272,7 +272,7 @@ def evaluate(folder: Path, model: str, out: Path | None, force: bool, pairs: Seq
         from convlens.tracking.access import open_with_profile
 
         opened = open_with_profile(model)
-    photos = find_photos(folder, opened.classifier.classes, renamed=renamed, unlabelled=unlabelled)
+    photos = find_photos(folder, opened.classifier.classes, renamed=renamed, unlabeled=unlabeled)
     answered = answer_photos(photos, opened)
     outcome = judge_answers(answered, opened)
     if out is not None:

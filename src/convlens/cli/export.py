@@ -57,7 +57,7 @@ def export(photos: Sequence[Path], form: str, out: Path, model: str, alias: str 
 
     It takes upright RGB photos of any size as uint8 and gives calibrated probabilities; resizing, the mean
     over its views and the temperature are inside, labels and settings go along. Before anything stays in FOLDER it is
-    asked about painted pictures, and about each PHOTO if you name some, and must answer as the model itself does.
+    asked about synthetic pictures, and about each PHOTO if you name some, and must answer as the model itself does.
     """
     address = f"{CHAMPION.partition('@')[0]}@{alias}" if alias else model
     with hold_stderr(replay=False):
@@ -76,7 +76,7 @@ def export_model(address: str, form: str, out: Path, *, photos: Sequence[Path] =
         address: of the model, as for `convlens predict`.
         form: one of `FORMATS`.
         out: new or empty folder; written whole or not at all.
-        photos: to check with, beside painted pictures.
+        photos: to check with, beside synthetic pictures.
 
     Raises:
         ConvLensError: no such model or photo, a folder in use, a package that is missing, or answers that differ.

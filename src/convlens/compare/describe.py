@@ -305,7 +305,7 @@ SHOWN_DIGITS = 12
 CHANGES = {  # with one photo, with more
     "added": ("added", "added"),
     "removed": ("removed", "removed"),
-    "relabelled": ("has another class", "have another class"),
+    "relabeled": ("has another class", "have another class"),
     "moved": ("is in another split", "are in another split"),
 }
 
@@ -345,7 +345,7 @@ def _say_same(runs: tuple[Snapshot, ...]) -> str:
 def _say_gist(runs: tuple[Snapshot, ...], changes: PhotoChanges | None) -> str:
     if changes is not None:
         counts = {name: len(getattr(changes, name)) for name in CHANGES}
-        words = {"added": "added", "removed": "removed", "relabelled": "relabelled", "moved": "in another split"}
+        words = {"added": "added", "removed": "removed", "relabeled": "relabeled", "moved": "in another split"}
         if any(counts.values()):
             return ", ".join(f"{count:,} {words[name]}" for name, count in counts.items() if count)
         return "the same photos, used or judged differently"
@@ -445,7 +445,7 @@ def describe_curves(compared: RunsCompared) -> Section | None:
 
 
 def draw_bars(values: pd.Series, ends: tuple[float, float]) -> str:
-    """A bar per value, from the lowest to the highest of both ends; neighbours are averaged beyond 24."""
+    """A bar per value, from the lowest to the highest of both ends; neighbors are averaged beyond 24."""
     parts = np.array_split(values.to_numpy(float), min(len(values), MAX_BARS))
     low, high = ends
     means = np.array([part.mean() for part in parts])

@@ -27,7 +27,7 @@ from convlens.lens.statistics import spread_places
 from convlens.models.files import FILE, load_trained_model
 from convlens.models.inference import answer_settings
 from convlens.pages.engine import fill_template, picture_source, read_asset
-from convlens.pages.feature_maps.encode import POSITIVE, SIGNED, colour_index, colour_table, encode_png
+from convlens.pages.feature_maps.encode import POSITIVE, SIGNED, color_index, color_table, encode_png
 from convlens.wording import show_count, show_share
 
 # --- What the page of two networks shows, as plain values ---
@@ -353,7 +353,7 @@ class Matched:
     responses: tuple[dict[str, Responses], dict[str, Responses]]
     layers: tuple[LayerMatch, ...]
 
-    def summarise(self) -> FiltersCompared:
+    def summarize(self) -> FiltersCompared:
         """The counts."""
         taken = {layer.base for layer in self.layers}, {layer.head for layer in self.layers}
         base, head = (
@@ -374,7 +374,7 @@ def compare_filters(root: Path, base: str, head: str) -> FiltersCompared:
     Raises:
         ConvLensError: a revision has no results, or its network or photos are not on this disk.
     """
-    return match_runs(open_networks(root, base, head)).summarise()
+    return match_runs(open_networks(root, base, head)).summarize()
 
 
 def match_runs(networks: Networks) -> Matched:
@@ -564,7 +564,7 @@ def _describe_tile(tile: FilterTile, limit: float, compared: ComparedFilters, *,
             active = f"above zero on {show_share(float((values > 0).mean()), 0)} of the cells"
             alt = f"Filter {number} of {name}: largest value {peak:.3g}, {active}"
             sides.append({"number": number, "name": name, "alt": alt,
-                          "source": picture_source(_colour(values, limit, signed=signed))})  # fmt: skip
+                          "source": picture_source(_color(values, limit, signed=signed))})  # fmt: skip
     pair = tile.base is not None and tile.head is not None
     return {
         "photo": picture_source(_small(tile.photo)),
@@ -592,17 +592,17 @@ def _describe_answer(answer: ChangedAnswer, compared: ComparedFilters) -> dict[s
     }  # fmt: skip
 
 
-def _colour(values: np.ndarray, limit: float, *, signed: bool) -> bytes:
-    return encode_png(_table(signed=signed)[colour_index(values, limit, signed=signed)])
+def _color(values: np.ndarray, limit: float, *, signed: bool) -> bytes:
+    return encode_png(_table(signed=signed)[color_index(values, limit, signed=signed)])
 
 
 def _overlay(photo: np.ndarray, cam: np.ndarray, limit: float) -> bytes:
-    """The grey photo under the map: half of what is seen is either."""
+    """The gray photo under the map: half of what is seen is either."""
     side = 2 * PHOTO_SIDE
-    grey = Image.fromarray(photo).convert("L").resize((side, side), Image.Resampling.BILINEAR)
+    gray = Image.fromarray(photo).convert("L").resize((side, side), Image.Resampling.BILINEAR)
     smooth = np.asarray(Image.fromarray(cam.astype(np.float32), "F").resize((side, side), Image.Resampling.BILINEAR))
-    colours = _table(signed=True)[colour_index(smooth, limit, signed=True)].astype(np.float64)
-    mixed = 0.45 * np.asarray(grey, np.float64)[..., np.newaxis] + 0.55 * colours
+    colors = _table(signed=True)[color_index(smooth, limit, signed=True)].astype(np.float64)
+    mixed = 0.45 * np.asarray(gray, np.float64)[..., np.newaxis] + 0.55 * colors
     return _encode_jpeg(Image.fromarray(np.round(mixed).astype(np.uint8)))
 
 
@@ -620,13 +620,13 @@ def _encode_jpeg(picture: Image.Image) -> bytes:
 
 
 def _ramp(*, signed: bool) -> str:
-    """The colours of a scale from end to end, even in the values, as the tiles are painted."""
+    """The colors of a scale from end to end, even in the values, as the tiles are painted."""
     values = np.linspace(-1 if signed else 0, 1, 256)[np.newaxis]
-    return picture_source(_colour(values, 1.0, signed=signed))
+    return picture_source(_color(values, 1.0, signed=signed))
 
 
 def _table(*, signed: bool) -> np.ndarray:
-    return colour_table(SIGNED if signed else POSITIVE)
+    return color_table(SIGNED if signed else POSITIVE)
 
 
 # --- The page of `convlens compare --feature-maps`: two networks side by side, filter by filter. Loads TensorFlow ---
@@ -651,14 +651,14 @@ def write_filters_page(root: Path, base: str, head: str, out: Path) -> str:
         ConvLensError: a revision has no results, or its network or photos are not on this disk.
     """
     matched = match_runs(open_networks(root, base, head))
-    compared = matched.summarise()
+    compared = matched.summarize()
     write_text(out, render_filters(describe_filters(matched)))
     return compared.sentence
 
 
 def describe_filters(matched: Matched) -> ComparedFilters:
     """Everything the page shows, as plain values."""
-    networks, compared = matched.networks, matched.summarise()
+    networks, compared = matched.networks, matched.summarize()
     changed, num_changed, note = find_changed(networks)
     return ComparedFilters(
         base=_title(networks.base),

@@ -449,13 +449,13 @@ class PhotoChanges:
     Attributes:
         added: in the run alone.
         removed: in the base alone.
-        relabelled: in both, with another class.
+        relabeled: in both, with another class.
         moved: in both, in another split.
     """
 
     added: tuple[str, ...]
     removed: tuple[str, ...]
-    relabelled: tuple[str, ...]
+    relabeled: tuple[str, ...]
     moved: tuple[str, ...]
 
 
@@ -468,7 +468,7 @@ def find_photo_changes(base: Snapshot, head: Snapshot) -> PhotoChanges | None:
     return PhotoChanges(
         added=_paths(after.loc[after.index.difference(before.index)]),
         removed=_paths(before.loc[before.index.difference(after.index)]),
-        relabelled=_paths(both[both["label"] != both["label_base"]]),
+        relabeled=_paths(both[both["label"] != both["label_base"]]),
         moved=_paths(both[both["split"] != both["split_base"]]),
     )
 

@@ -1,1 +1,1 @@
-"""From a source to arrays: listing, decoding, checks, near-duplicates, split, and the painted data set."""
+"""From a source to arrays: listing, decoding, checks, near-duplicates, split, and the synthetic data set."""

@@ -32,17 +32,17 @@ def compute_hashes(image: Image.Image) -> dict[str, str]:
         image: an upright picture without transparency, of any size.
 
     Returns:
-        `perceptual_hash`: the 64-bit pHash followed by the grey thumbnail of 32x32 it was made of, in hexadecimal
+        `perceptual_hash`: the 64-bit pHash followed by the gray thumbnail of 32x32 it was made of, in hexadecimal
         digits, always as many.
     """
     small = image.resize((THUMBNAIL_SIDE, THUMBNAIL_SIDE), Image.Resampling.BOX)
-    grey = np.asarray(small.convert("L"), dtype=np.uint8)
-    (upright,) = hash_thumbnails(grey[np.newaxis])
-    return {"perceptual_hash": f"{upright:0{HASH_DIGITS}x}{grey.tobytes().hex()}"}
+    gray = np.asarray(small.convert("L"), dtype=np.uint8)
+    (upright,) = hash_thumbnails(gray[np.newaxis])
+    return {"perceptual_hash": f"{upright:0{HASH_DIGITS}x}{gray.tobytes().hex()}"}
 
 
 def read_thumbnails(signatures: Sequence[str]) -> np.ndarray:
-    """The grey thumbnails inside `perceptual_hash`, uint8 (num_photos, 32, 32).
+    """The gray thumbnails inside `perceptual_hash`, uint8 (num_photos, 32, 32).
 
     Raises:
         ConvLensError: a signature is missing, or was made by another version.
@@ -59,7 +59,7 @@ def read_thumbnails(signatures: Sequence[str]) -> np.ndarray:
 
 
 def hash_thumbnails(thumbnails: np.ndarray) -> np.ndarray:
-    """The 64-bit pHash (as `imagehash.phash`) of grey thumbnails.
+    """The 64-bit pHash (as `imagehash.phash`) of gray thumbnails.
 
     Args:
         thumbnails: (num_photos, side, side), whole numbers 0..255.
@@ -214,8 +214,8 @@ INNER = ((0.0, 0.9), (0.05, 0.9), (0.1, 0.9))  # from and to, in shares of the s
 OUTER = ((0.0, 0.895), (0.0, 0.945), (0.0, 1.0))
 NUM_WINDOWS = len(INNER) * len(OUTER)
 PATCH_SIDE = 16
-# Measured with 14 kinds of copies of 2,000 real and 1,200 painted photos: 99.8 % of the copies of every kind have more
-# than 0.9 and 0.75. Of the pairs of different photos whose hashes are close, among 8,200 painted ones, the most alike
+# Measured with 14 kinds of copies of 2,000 real and 1,200 synthetic photos: 99.8 % of the copies of every kind have more
+# than 0.9 and 0.75. Of the pairs of different photos whose hashes are close, among 8,200 synthetic ones, the most alike
 # have 0.93 and 0.71, among 2,000 real ones 0.82 and 0.37.
 MIN_WHOLE = 0.9
 MIN_DETAIL = 0.75
@@ -241,10 +241,10 @@ def hash_windows(thumbnails: np.ndarray, windows: Windows) -> np.ndarray:
 
 
 def are_alike(outer: np.ndarray, inner: np.ndarray) -> np.ndarray:
-    """Whether pairs of photos show the same, cropped or not: their grey values and their details correlate.
+    """Whether pairs of photos show the same, cropped or not: their gray values and their details correlate.
 
     Every pair of windows is compared, the one with the best correlation counts. Details are what pixels have beyond
-    their neighbours; they tell apart what is only lit or laid out alike.
+    their neighbors; they tell apart what is only lit or laid out alike.
 
     Args:
         outer: thumbnails of the first photos, uint8 (num_pairs, 32, 32), looked at through `OUTER`.
@@ -292,7 +292,7 @@ def _areas(start: float, end: float) -> np.ndarray:
 
 
 def _sharpen(patches: np.ndarray) -> np.ndarray:
-    """What each pixel has beyond the mean of its 3x3 neighbourhood."""
+    """What each pixel has beyond the mean of its 3x3 neighborhood."""
     padded = np.pad(patches, [(0, 0), (0, 0), (1, 1), (1, 1)], mode="edge")
     side = patches.shape[-1]
     total = sum(padded[..., row : row + side, column : column + side] for row in range(3) for column in range(3))
@@ -301,21 +301,21 @@ def _sharpen(patches: np.ndarray) -> np.ndarray:
 
 def _correlate(first: np.ndarray, second: np.ndarray) -> np.ndarray:
     """Of every patch with every patch, (num_pairs, num_first * num_second)."""
-    values = _normalise(first) @ _normalise(second).swapaxes(1, 2)
+    values = _normalize(first) @ _normalize(second).swapaxes(1, 2)
     return np.asarray(values.reshape(len(first), first.shape[1] * second.shape[1]))
 
 
-def _normalise(patches: np.ndarray) -> np.ndarray:
+def _normalize(patches: np.ndarray) -> np.ndarray:
     flat = patches.reshape(*patches.shape[:2], PATCH_SIDE**2)
-    centred = flat - flat.mean(axis=-1, keepdims=True)
-    length = np.linalg.norm(centred, axis=-1, keepdims=True)
-    return np.asarray(centred / np.maximum(length, 1e-6))
+    centered = flat - flat.mean(axis=-1, keepdims=True)
+    length = np.linalg.norm(centered, axis=-1, keepdims=True)
+    return np.asarray(centered / np.maximum(length, 1e-6))
 
 
 # --- Groups of photos that show the same: copies, also resized, recompressed, made brighter or slightly cropped ---
 
-# Grey levels; blank pictures are below 1, and of 3,200 photos the flattest has 11. What is flatter has no features
-# to be recognised by: such photos are copies of each other only if their files are.
+# Gray levels; blank pictures are below 1, and of 3,200 photos the flattest has 11. What is flatter has no features
+# to be recognized by: such photos are copies of each other only if their files are.
 MIN_CONTRAST = 3.0
 # Of 25,000 photos of the same kind one in ten meets another one whose hash is close though it is not alike. Where all
 # photos follow one pattern (a document, an X-ray) all meet all; then a photo is compared with so many in vain.
@@ -369,7 +369,7 @@ def group_duplicates(photos: pd.DataFrame, params: PreprocessParams) -> pd.Serie
 
 
 def measure_contrast(thumbnails: np.ndarray) -> np.ndarray:
-    """The standard deviation of each thumbnail in grey levels, float64 (num_photos,)."""
+    """The standard deviation of each thumbnail in gray levels, float64 (num_photos,)."""
     chunks = [thumbnails[start : start + CHUNK].std(axis=(1, 2)) for start in range(0, len(thumbnails), CHUNK)]
     return np.concatenate([np.empty(0), *chunks])
 

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 # --- The one loader: how a photo becomes pixels, everywhere in the project and inside the registered model ---
 #
-# EXIF orientation is applied, colour modes become RGB, transparency is flattened on white, and only the first frame of
+# EXIF orientation is applied, color modes become RGB, transparency is flattened on white, and only the first frame of
 # an animation counts. What the network got is exactly what the report shows.
 
 FILTERS = {
@@ -29,7 +29,7 @@ FILTERS = {
     "bicubic": Image.Resampling.BICUBIC,
     "lanczos": Image.Resampling.LANCZOS,
 }
-PADDING_GREY = (128, 128, 128)
+PADDING_GRAY = (128, 128, 128)
 WHOLE_BYTES = 1 << 24  # of a file; what is not longer is read at once, which is quicker than piece by piece
 OTHER_PROGRAMS = ("EPS", "WMF")  # Pillow hands these to Ghostscript and to Windows: no business of a photo's
 HEIC_BRANDS = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1")
@@ -60,7 +60,7 @@ class LoaderSettings:
 
     Attributes:
         image_size: side of the square in pixels.
-        keep_aspect: pad to a square with mid grey instead of squashing.
+        keep_aspect: pad to a square with mid gray instead of squashing.
         resampling: `bilinear`, `bicubic` or `lanczos`, as Pillow names them.
     """
 
@@ -141,7 +141,7 @@ def resize_photo(image: Image.Image, settings: LoaderSettings) -> np.ndarray:
     side = (settings.image_size, settings.image_size)
     method = FILTERS[settings.resampling]
     if settings.keep_aspect:
-        image = ImageOps.pad(image, side, method=method, color=PADDING_GREY)
+        image = ImageOps.pad(image, side, method=method, color=PADDING_GRAY)
     elif image.size != side:
         image = image.resize(side, method)
     pixels = np.frombuffer(bytearray(image.tobytes()), np.uint8)  # np.array(image) copies once more

@@ -13,9 +13,9 @@ from dataclasses import dataclass
 import numpy as np
 from PIL import Image
 from PIL import ImageFilter
-from convlens.params import InvarianceParams
+from convlens.params import RobustnessParams
 from convlens.data.loader import FILTERS
-from convlens.data.loader import PADDING_GREY
+from convlens.data.loader import PADDING_GRAY
 
 # Takes photos (N, size, size, 3) and their numbers (N,), which random numbers depend on.
 Change = Callable[[np.ndarray, np.ndarray], np.ndarray]
@@ -30,8 +30,8 @@ class Distortion:
     """One kind of disturbance at one strength.
 
     Attributes:
-        name: `shift`, say: a field of `InvarianceParams`, or `flip` or `grey`, which have no strength.
-        strength: as in `InvarianceParams`; 1 for `flip` and `grey`.
+        name: `shift`, say: a field of `RobustnessParams`, or `flip` or `gray`, which have no strength.
+        strength: as in `RobustnessParams`; 1 for `flip` and `gray`.
         changes: what is done; more than one where a strength has several directions.
     """
 
@@ -40,7 +40,7 @@ class Distortion:
     changes: tuple[Change, ...]
 
 
-def list_distortions(params: InvarianceParams) -> Iterator[Distortion]:
+def list_distortions(params: RobustnessParams) -> Iterator[Distortion]:
     """Every disturbance that the parameters ask for, weakest first as far as they are sorted."""
     makers: dict[str, Callable[[float], tuple[Change, ...]]] = {
         "shift": lambda pixels: tuple(_shift_by(int(pixels), *way) for way in DIRECTIONS),
@@ -57,7 +57,7 @@ def list_distortions(params: InvarianceParams) -> Iterator[Distortion]:
         for strength in getattr(params, name):
             yield Distortion(name, float(strength), make(strength))
     yield Distortion("flip", 1.0, (lambda photos, _: photos[:, :, ::-1],))
-    yield Distortion("grey", 1.0, (lambda photos, _: turn_grey(photos),))
+    yield Distortion("gray", 1.0, (lambda photos, _: turn_gray(photos),))
 
 
 def list_places(share: float) -> Iterator[tuple[int, int, Change]]:
@@ -76,12 +76,12 @@ def shift(photos: np.ndarray, down: int, across: int) -> np.ndarray:
 
 
 def rotate(photos: np.ndarray, degrees: float) -> np.ndarray:
-    """Photos turned counter-clockwise about their centre, bilinear."""
+    """Photos turned counter-clockwise about their center, bilinear."""
     return _each(_rotate, degrees)(photos, np.arange(len(photos)))
 
 
 def zoom(photos: np.ndarray, factor: float) -> np.ndarray:
-    """Photos whose content is `factor` times as large, about their centre, bicubic."""
+    """Photos whose content is `factor` times as large, about their center, bicubic."""
     return _each(_zoom, factor)(photos, np.arange(len(photos)))
 
 
@@ -97,8 +97,8 @@ def stretch_contrast(photos: np.ndarray, factor: float) -> np.ndarray:
     return _to_bytes(middle + factor * (values - middle))
 
 
-def turn_grey(photos: np.ndarray) -> np.ndarray:
-    """Photos without colour: luma of ITU-R BT.601 in all three channels."""
+def turn_gray(photos: np.ndarray) -> np.ndarray:
+    """Photos without color: luma of ITU-R BT.601 in all three channels."""
     luma = photos.astype(np.float32) @ np.array([0.299, 0.587, 0.114], np.float32)
     return np.repeat(_to_bytes(luma)[..., None], 3, axis=3)
 
@@ -110,18 +110,18 @@ def add_noise(photos: np.ndarray, numbers: np.ndarray, spread: float, *, seed: i
 
 
 def occlude(photos: np.ndarray, numbers: np.ndarray, share: float, *, seed: int) -> np.ndarray:
-    """Photos with a grey square over a share of their area, wholly inside; a photo keeps its place at all shares."""
+    """Photos with a gray square over a share of their area, wholly inside; a photo keeps its place at all shares."""
     size = photos.shape[1]
     side = max(1, round(size * share**0.5))
     hidden = photos.copy()
     for photo, number in zip(hidden, numbers, strict=True):
         top, left = (_random(seed, number, PLACE).random(2) * (size - side + 1)).astype(int)
-        photo[top : top + side, left : left + side] = PADDING_GREY
+        photo[top : top + side, left : left + side] = PADDING_GRAY
     return hidden
 
 
 def place(photos: np.ndarray, share: float, row: int, column: int) -> np.ndarray:
-    """Photos made smaller, to a share of their side, on a canvas of their mean colour: at row and column of nine."""
+    """Photos made smaller, to a share of their side, on a canvas of their mean color: at row and column of nine."""
     size = photos.shape[1]
     side = max(1, round(size * share))
     top, left = (round((size - side) * step / 2) for step in (row, column))

@@ -19,7 +19,7 @@ from pydantic import model_validator
 from convlens.params import Group
 from convlens.params import parse_group
 from convlens.params import read_yaml
-from convlens.data.synthetic.recipe import PaintingRecipe
+from convlens.data.synthetic.recipe import SyntheticRecipe
 from convlens.data.loader import list_objects
 
 # --- labels csv ---
@@ -282,16 +282,16 @@ def _group_regions(table: pd.DataFrame, found: Path) -> Regions:
 # --- Data-set cards: small YAML files that say how to obtain photos ---
 
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", max_length=100, description="Names files too.")]
-Licence = Annotated[str, Field(description="Under which terms the pictures may be used.")]
+License = Annotated[str, Field(description="Under which terms the pictures may be used.")]
 
 
-class PaintedCard(Group):
+class SyntheticCard(Group):
     """A data set that the painter draws."""
 
-    kind: Literal["painted"]
+    kind: Literal["synthetic"]
     name: Name
-    licence: Licence
-    recipe: PaintingRecipe
+    license: License
+    recipe: SyntheticRecipe
 
 
 class UrlCard(Group):
@@ -299,7 +299,7 @@ class UrlCard(Group):
 
     kind: Literal["url"]
     name: Name
-    licence: Licence
+    license: License
     url: str = Field(pattern=r"^https?://")
     sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")] | None = Field(
         default=None, description="Digest of the archive; without it only its size is checked, and the digest shown."
@@ -319,11 +319,11 @@ class StoreCard(Group):
 
     kind: Literal["store"]
     name: Name
-    licence: Licence
+    license: License
     address: str = Field(pattern=r"^(s3|gs)://[^/@?#]+(/[^?#]*)?$", description="Such as s3://bucket/photos.")
 
 
-Card = PaintedCard | UrlCard | StoreCard
+Card = SyntheticCard | UrlCard | StoreCard
 
 
 def read_card(path: Path) -> Card:
@@ -333,10 +333,10 @@ def read_card(path: Path) -> Card:
         ConvLensError: not a card, or a field is unknown, missing or out of range.
     """
     values = read_yaml(path)
-    kinds: dict[str, type[Card]] = {"painted": PaintedCard, "url": UrlCard, "store": StoreCard}
+    kinds: dict[str, type[Card]] = {"synthetic": SyntheticCard, "url": UrlCard, "store": StoreCard}
     kind = values.get("kind") if isinstance(values, dict) else None
     if not isinstance(kind, str) or kind not in kinds:
-        raise ConvLensError(f"Expected a card with kind: painted, url or store in {path}. Received: {kind!r}.")
+        raise ConvLensError(f"Expected a card with kind: synthetic, url or store in {path}. Received: {kind!r}.")
     return parse_group(kinds[kind], values, where=str(path))
 
 

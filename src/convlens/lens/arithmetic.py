@@ -8,7 +8,7 @@ import numpy as np
 
 from convlens.lens.forward import Scorer, multiplications
 from convlens.lens.graph import Call, Window, layer_windows
-from convlens.lens.lens import SILENT, Block, Lens, Step, normalisation
+from convlens.lens.lens import SILENT, Block, Lens, Step, normalization
 
 # --- What a convolution reads: steps whose maps are held, or the picture through a few factors and addends ---
 
@@ -187,7 +187,7 @@ def _kernel(call: Call) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _known_steps(block: Block, calls: Mapping[str, Call]) -> tuple[Step, ...]:
-    """Normalisations, poolings and ReLUs up to the response, as far as they go."""
+    """Normalizations, poolings and ReLUs up to the response, as far as they go."""
     known: list[Step] = []
     for step in block.steps[1:]:
         if not (step.scale is not None or step.windows is not None or is_relu(calls[step.name])):
@@ -326,7 +326,7 @@ class _Writer:
 
 def _affine_program(call: Call) -> tuple[np.ndarray, np.ndarray]:
     if call.kind == "BatchNormalization":
-        return normalisation(call)
+        return normalization(call)
     count = int(call.output.shape[-1])
     return np.resize(call.layer.scale, count).astype(np.float32), np.resize(call.layer.offset, count).astype(np.float32)
 
@@ -401,7 +401,7 @@ def _convolve(recipe: Recipe, values: np.ndarray) -> np.ndarray:
 
 
 def apply_step(step: Step, values: np.ndarray) -> np.ndarray:
-    """What a pooling, normalisation or ReLU makes of maps (rows, columns, filters)."""
+    """What a pooling, normalization or ReLU makes of maps (rows, columns, filters)."""
     if step.windows is not None:
         return _pool(step, values)
     if step.scale is not None and step.offset is not None:

@@ -126,7 +126,7 @@ def _explain(rest: keras.Model, known: Any, classes: np.ndarray) -> list[np.ndar
 # --- What happens to the answer when a box of the photo is covered ---
 #
 # Zeiler and Fergus, "Visualizing and understanding convolutional networks", ECCV 2014 (arXiv:1311.2901). A box is
-# covered with the photo's own mean colour, which changes its brightness least.
+# covered with the photo's own mean color, which changes its brightness least.
 
 Box = tuple[float, float, float, float]
 SHARES = (1 / 6, 1 / 3)
@@ -178,17 +178,17 @@ def cover_effects(
 
 
 def cover(photo: np.ndarray, box: Box) -> np.ndarray:
-    """A copy of a photo with a box, in its own pixels, in its mean colour; parts of pixels are rounded."""
+    """A copy of a photo with a box, in its own pixels, in its mean color; parts of pixels are rounded."""
     left, top, right, bottom = (round(side) for side in box)
     covered = photo.copy()
-    covered[max(top, 0) : max(bottom, 0), max(left, 0) : max(right, 0)] = mean_colour(photo)
+    covered[max(top, 0) : max(bottom, 0), max(left, 0) : max(right, 0)] = mean_color(photo)
     return covered
 
 
-def mean_colour(photo: np.ndarray) -> np.ndarray:
-    """Mean colour of a photo, rounded, uint8 (3,)."""
-    colour: np.ndarray = np.round(photo.reshape(-1, photo.shape[-1]).mean(axis=0)).astype(photo.dtype)
-    return colour
+def mean_color(photo: np.ndarray) -> np.ndarray:
+    """Mean color of a photo, rounded, uint8 (3,)."""
+    color: np.ndarray = np.round(photo.reshape(-1, photo.shape[-1]).mean(axis=0)).astype(photo.dtype)
+    return color
 
 
 def _covered(scorer: Scorer, photo: np.ndarray, boxes: Sequence[Box]) -> Iterator[np.ndarray]:
@@ -373,7 +373,7 @@ def summarise_regions(photos: Sequence[Sequence[RegionEffect]]) -> list[RegionSu
     """
     names = sorted({effect.name for photo in photos for effect in photo})
     confidence = 1 - (1 - CONFIDENCE) / max(len(names), 1)
-    rows = [_summarise(name, photos, confidence) for name in names]
+    rows = [_summarize(name, photos, confidence) for name in names]
     return sorted(rows, key=lambda row: (-row.difference[0], row.name))
 
 
@@ -416,7 +416,7 @@ def activation_ratio(maps: np.ndarray, block: Block, box: Box) -> np.ndarray:
         return np.asarray(share / (inside.mean() if inside.any() else np.nan))
 
 
-def _summarise(name: str, photos: Sequence[Sequence[RegionEffect]], confidence: float) -> RegionSummary:
+def _summarize(name: str, photos: Sequence[Sequence[RegionEffect]], confidence: float) -> RegionSummary:
     found = [effect for photo in photos for effect in photo if effect.name == name]
     effects = np.array([effect.effect for effect in found])
     nulls = np.array([effect.null.mean() if effect.null.size else np.nan for effect in found])

@@ -38,7 +38,7 @@ def measure_filters(lens: Lens, images: Any, *, labels: np.ndarray, classes: Seq
     blocks = [block for block in lens.blocks if block.is_convolution]
     if not blocks:
         return pd.DataFrame(columns=list(COLUMNS))
-    summaries = _summarise(lens, blocks, images)
+    summaries = _summarize(lens, blocks, images)
     parts = [_describe(block, summaries[i], labels, classes) for i, block in enumerate(blocks)]
     return pd.concat(parts, ignore_index=True)
 
@@ -59,7 +59,7 @@ def area_under_curve(scores: np.ndarray, positive: np.ndarray) -> np.ndarray:
     return np.asarray((sums - num_positive * (num_positive + 1) / 2) / (num_positive * num_negative))
 
 
-def _summarise(lens: Lens, blocks: Sequence[Block], images: Any) -> list[dict[str, np.ndarray]]:
+def _summarize(lens: Lens, blocks: Sequence[Block], images: Any) -> list[dict[str, np.ndarray]]:
     """Highest, lowest and mean value and active share of every filter on every photo; arrays (n, filters) per block."""
     outputs = [value for block in blocks for value in operate(_summaries, block.response.tensor)]
     model = keras.Model(lens.graph.input, outputs)

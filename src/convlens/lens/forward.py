@@ -366,7 +366,7 @@ def read_keras_file(path: Path, *, divide_by: float = 1.0) -> keras.Model:
         divide_by: what the model's photos were divided by outside of it, such as 255; here it becomes a layer of it.
 
     Raises:
-        ConvLensError: Keras cannot read it, or it does not take square photos in colour.
+        ConvLensError: Keras cannot read it, or it does not take square photos in color.
     """
     try:
         model = keras.saving.load_model(path, compile=False, safe_mode=True)
@@ -377,7 +377,7 @@ def read_keras_file(path: Path, *, divide_by: float = 1.0) -> keras.Model:
     height, width, channels = model.inputs[0].shape[1:]
     if (height, channels) != (width, 3):
         raise ConvLensError(
-            f"Expected a model of square photos in three colours. Received: '{model.name}', which takes "
+            f"Expected a model of square photos in three colors. Received: '{model.name}', which takes "
             f"{height}×{width} pixels with {channels} channels."
         )
     return model if divide_by == 1 else _divide(model, divide_by)

@@ -433,8 +433,8 @@ def _join(spans: list[Span]) -> Span:
 
 KINDS = {
     "Conv2D": "convolution", "DepthwiseConv2D": "depthwise convolution", "SeparableConv2D": "separable convolution",
-    "MaxPooling2D": "max-pooling", "AveragePooling2D": "average-pooling", "BatchNormalization": "normalisation",
-    "LayerNormalization": "normalisation", "Normalization": "normalisation", "GroupNormalization": "normalisation",
+    "MaxPooling2D": "max-pooling", "AveragePooling2D": "average-pooling", "BatchNormalization": "normalization",
+    "LayerNormalization": "normalization", "Normalization": "normalization", "GroupNormalization": "normalization",
     "ReLU": "ReLU", "Relu": "ReLU", "LeakyReLU": "leaky ReLU", "Activation": "activation", "Add": "sum",
     "Concatenate": "concatenation", "Resizing": "resize", "Rescaling": "rescale", "Dense": "dense",
     "Flatten": "flatten", "Dropout": "dropout", "GlobalAveragePooling2D": "global average",

@@ -27,7 +27,7 @@ from convlens.lens.graph import (
     walk_model,
 )
 
-# --- Blocks: a convolution with the normalisation, activation and pooling that follow it, each a map to look at ---
+# --- Blocks: a convolution with the normalization, activation and pooling that follow it, each a map to look at ---
 
 ACTIVATIONS = frozenset({
     "Activation", "ReLU", "LeakyReLU", "PReLU", "ELU", "Relu", "Relu6", "LeakyRelu", "Gelu", "Silu", "Elu",
@@ -42,13 +42,13 @@ class Step:
 
     Attributes:
         name: name of the layer that gave it; unique in the graph.
-        kind: `convolution`, `normalisation`, `activation`, `pooling` or `sum`.
+        kind: `convolution`, `normalization`, `activation`, `pooling` or `sum`.
         label: what the layer is, in words: `ReLU`, `max-pooling`.
         shape: rows, columns, filters.
         rectified: values are never below zero.
         receptive_field: pixels a cell sees; None for the whole picture.
-        scale: for a normalisation, its factor per filter; the step is `scale * previous + offset`.
-        offset: for a normalisation, what it adds per filter.
+        scale: for a normalization, its factor per filter; the step is `scale * previous + offset`.
+        offset: for a normalization, what it adds per filter.
         windows: for a pooling, its windows along rows and columns.
     """
 
@@ -163,13 +163,13 @@ def _belongs(call: Call, steps: list[Step]) -> bool:
 
 
 def _is_affine(call: Call) -> bool:
-    """Whether a call is a batch normalisation over channels that come last."""
+    """Whether a call is a batch normalization over channels that come last."""
     return call.kind == "BatchNormalization" and call.layer.axis in (-1, len(call.output.shape) - 1)
 
 
 def _step(call: Call, fields: dict[int, ReceptiveField | None], *, after_rectified: bool) -> Step:
     kind = _kind(call)
-    scale, offset = normalisation(call) if kind == "normalisation" else (None, None)
+    scale, offset = normalization(call) if kind == "normalization" else (None, None)
     rows, columns, channels = example_shape(call.output)
     rectified = _rectifies(call) or (kind == "pooling" and after_rectified)
     return Step(
@@ -193,11 +193,11 @@ def _kind(call: Call) -> str:
         return "pooling"
     if call.kind in ACTIVATIONS:
         return "activation"
-    return "sum" if call.kind == "Add" else "normalisation"
+    return "sum" if call.kind == "Add" else "normalization"
 
 
-def normalisation(call: Call) -> tuple[np.ndarray, np.ndarray]:
-    """What batch normalisation does once training is over: a factor and an addend per channel."""
+def normalization(call: Call) -> tuple[np.ndarray, np.ndarray]:
+    """What batch normalization does once training is over: a factor and an addend per channel."""
     layer = call.layer
     variance, mean = np.asarray(layer.moving_variance), np.asarray(layer.moving_mean)
     gamma = np.asarray(layer.gamma) if layer.scale else np.ones_like(mean)

@@ -52,7 +52,7 @@ class Moment:
         layers: by name of the block.
         maps: by name of the block, float32 (photos, filters shown, rows, columns), cells averaged to at most 18x18.
         kernels: of the first convolution, float32 (filters, red green blue, rows, columns); None where it reads no
-            colours.
+            colors.
     """
 
     epoch: int
@@ -196,7 +196,7 @@ def _take(maps: Any, *, filters: Any) -> Any:
 
 
 def _first_kernels(lens: Lens) -> np.ndarray | None:
-    """The kernels of the first convolution if it reads the three colours of the picture."""
+    """The kernels of the first convolution if it reads the three colors of the picture."""
     recipe = next(iter(find_recipes(lens).values()), None)
     if not isinstance(recipe, Recipe) or sorted(recipe.source.order) != [0, 1, 2] or recipe.kernel.shape[1] != 3:
         return None

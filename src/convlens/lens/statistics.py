@@ -33,11 +33,11 @@ from convlens.lens.lens import Look
 from convlens.lens.trust import (
     Curves,
     Equivariance,
-    Randomisation,
+    Randomization,
     ShiftedAnswers,
     deletion_insertion,
     equivariance,
-    randomise,
+    randomize,
     shift_answers,
 )
 
@@ -94,7 +94,7 @@ class Trust:
     shift: ShiftedAnswers
     equivariance: Sequence[Equivariance]
     curves: Curves | None
-    randomisation: Randomisation | None
+    randomization: Randomization | None
 
 
 @dataclass(frozen=True)
@@ -145,12 +145,12 @@ def measure_trust(scorer: Scorer, photos: np.ndarray) -> Trust:
     """Put the explanation of the answers of photos to the test."""
     answers = scorer.answers(scorer.logits(photos))
     target = choose_cam(find_cam_targets(scorer))
-    curves, randomisation = None, None
+    curves, randomization = None, None
     if target is not None:
         maps = grad_cam(scorer, photos, answers, [target])[target.name]
         curves = deletion_insertion(scorer, photos, maps, answers)
-        randomisation = randomise(scorer, photos, answers, target=target)
-    return Trust(len(photos), shift_answers(scorer, photos), equivariance(scorer, photos), curves, randomisation)
+        randomization = randomize(scorer, photos, answers, target=target)
+    return Trust(len(photos), shift_answers(scorer, photos), equivariance(scorer, photos), curves, randomization)
 
 
 def spread(photos: Any, count: int) -> np.ndarray:

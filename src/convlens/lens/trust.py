@@ -9,7 +9,7 @@ import keras
 import numpy as np
 from scipy.stats import rankdata
 
-from convlens.lens.attribution import CamTarget, cam_blocks, grad_cam, mean_colour
+from convlens.lens.attribution import CamTarget, cam_blocks, grad_cam, mean_color
 from convlens.lens.estimates import Estimates, estimate
 from convlens.lens.filters import LUMINANCE, edge_strength
 from convlens.lens.forward import Scorer, batch_size, run_batches
@@ -123,7 +123,7 @@ def _shrink(values: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
 
 
 def _filled(photo: np.ndarray) -> np.ndarray:
-    return np.broadcast_to(mean_colour(photo), photo.shape)
+    return np.broadcast_to(mean_color(photo), photo.shape)
 
 
 def _blurred(photo: np.ndarray) -> np.ndarray:
@@ -133,9 +133,9 @@ def _blurred(photo: np.ndarray) -> np.ndarray:
     return np.round(np.stack(channels, axis=-1)).astype(photo.dtype)
 
 
-# --- The randomisation check: an explanation that stays when the network forgets all it learned explains nothing ---
+# --- The randomization check: an explanation that stays when the network forgets all it learned explains nothing ---
 #
-# Adebayo et al., "Sanity checks for saliency maps", NeurIPS 2018 (arXiv:1810.03292): weights are randomised layer by
+# Adebayo et al., "Sanity checks for saliency maps", NeurIPS 2018 (arXiv:1810.03292): weights are randomized layer by
 # layer from the answer down, and the explanation is compared with the original one by rank.
 
 THRESHOLD = 0.5
@@ -143,7 +143,7 @@ MAX_STEPS = 12
 
 
 @dataclass(frozen=True)
-class Randomisation:
+class Randomization:
     """What became of an explanation.
 
     Attributes:
@@ -173,7 +173,7 @@ class Randomisation:
         return max(abs(end) for end in self.final) < THRESHOLD
 
 
-def randomise(scorer: Scorer, photos: np.ndarray, classes: np.ndarray, *, target: CamTarget) -> Randomisation:
+def randomize(scorer: Scorer, photos: np.ndarray, classes: np.ndarray, *, target: CamTarget) -> Randomization:
     """Shuffle the weights of one layer after the other, and follow the Grad-CAM of `target`.
 
     Shuffling keeps every layer's own distribution of weights. The network has its weights back afterwards, also after
@@ -190,7 +190,7 @@ def randomise(scorer: Scorer, photos: np.ndarray, classes: np.ndarray, *, target
                 rows.append(spearman(original, _explain(scorer, photos, classes, target)))
     correlations = np.stack(rows)
     final = estimate(correlations[-1][:, np.newaxis])[0]
-    return Randomisation(tuple(layers[number][0] for number in shown), correlations, final)
+    return Randomization(tuple(layers[number][0] for number in shown), correlations, final)
 
 
 def _explain(scorer: Scorer, photos: np.ndarray, classes: np.ndarray, target: CamTarget) -> np.ndarray:

@@ -210,12 +210,12 @@ def _find_obstacle(logits: np.ndarray, labels: np.ndarray) -> str:
 
 def _find_sharpness(logits: np.ndarray, labels: np.ndarray) -> float:
     """One over the temperature. The loss is convex in it, so halving an interval finds where its slope is 0."""
-    centred = logits - logits.mean(axis=1, keepdims=True)
+    centered = logits - logits.mean(axis=1, keepdims=True)
     targets = _soften(labels, logits.shape[1])
     low, high = 1 / LARGEST, 1 / SMALLEST
     for _ in range(NUM_HALVINGS):
         middle = (low + high) / 2
-        slope = float(np.sum((_softmax(centred * middle) - targets) * centred))
+        slope = float(np.sum((_softmax(centered * middle) - targets) * centered))
         low, high = (low, middle) if slope > 0 else (middle, high)
     return (low + high) / 2
 

@@ -200,7 +200,7 @@ def curve_classes(labels: np.ndarray, num_classes: int) -> tuple[int, ...]:
 
 
 def roc_curve(positive: np.ndarray, scores: np.ndarray) -> RocCurve:
-    """The ROC curve without points that lie on a straight line between their neighbours.
+    """The ROC curve without points that lie on a straight line between their neighbors.
 
     Args:
         positive: bool (N,), with both values in it.

@@ -20,7 +20,7 @@ from convlens.files import encode_arrays
 # being several. What the network makes of the photos, as vectors: the energy test, which needs no bandwidth to be
 # chosen. Single photos: the distance to the k-th nearest of some photos the network has learned from.
 
-NUM_NEIGHBOURS = 10
+NUM_NEIGHBORS = 10
 NUM_PERMUTATIONS = 999
 EXACT_UP_TO = 200  # photos; beyond it the asymptotic distribution is as good, and quick
 ROWS_AT_ONCE = 1024
@@ -110,14 +110,12 @@ def energy_test(
     return EnergyTest(float(np.clip(share, 0, 1)), (1 + as_large) / (1 + num_permutations))
 
 
-def neighbour_distances(
-    points: np.ndarray, reference: np.ndarray, *, num_neighbours: int = NUM_NEIGHBOURS
-) -> np.ndarray:
+def neighbor_distances(points: np.ndarray, reference: np.ndarray, *, num_neighbors: int = NUM_NEIGHBORS) -> np.ndarray:
     """Distance of each point (N, D) to its k-th nearest among the reference (R, D); float64 (N,).
 
     Source: Sun et al., Out-of-distribution detection with deep nearest neighbors, ICML 2022.
     """
-    place = min(num_neighbours, len(reference)) - 1
+    place = min(num_neighbors, len(reference)) - 1
     blocks = [
         np.partition(_pairwise(points[start : start + ROWS_AT_ONCE], reference), place, axis=1)[:, place]
         for start in range(0, len(points), ROWS_AT_ONCE)
@@ -201,7 +199,7 @@ class Profile:
 
     def measure_distances(self, features: np.ndarray) -> np.ndarray:
         """How far photos are from the training photos, by what the network makes of them (N, D); float64 (N,)."""
-        return neighbour_distances(round_features(features), self.train_features)
+        return neighbor_distances(round_features(features), self.train_features)
 
     @property
     def unlike_above(self) -> float:

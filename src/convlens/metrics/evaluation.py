@@ -272,7 +272,7 @@ def _sort_names(values: pd.Series) -> Feature:
     return Feature(np.array(found, dtype=np.int64), tuple(str(name) for name in listed))
 
 
-# --- Answers to labelled photos as numbers and tables: what stage `evaluate` writes, as plain values ---
+# --- Answers to labeled photos as numbers and tables: what stage `evaluate` writes, as plain values ---
 
 __all__ = ["Answers", "Evaluation", "count_table", "measure_answers", "round_array"]
 

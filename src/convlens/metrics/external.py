@@ -49,7 +49,7 @@ class FoundPhoto:
 
 
 def find_photos(
-    folder: Path, classes: Sequence[str], *, renamed: Mapping[str, str], unlabelled: bool = False
+    folder: Path, classes: Sequence[str], *, renamed: Mapping[str, str], unlabeled: bool = False
 ) -> list[FoundPhoto]:
     """The photos of a folder of class folders, or of a folder of photos, sorted by name.
 
@@ -57,16 +57,16 @@ def find_photos(
         folder: to be searched, subfolders and all; hidden files, tables and notes are passed over.
         classes: of the model.
         renamed: class by name of a class folder; an empty class leaves the folder out.
-        unlabelled: folders mean nothing.
+        unlabeled: folders mean nothing.
 
     Raises:
         ConvLensError: no folder, no photos, a folder that is no class, or photos beside class folders.
     """
     files = _list_files(folder)
     tops = {_plain(path.relative_to(folder).parts[0]) for path in files if path.parent != folder}
-    if unlabelled or not tops:
+    if unlabeled or not tops:
         if renamed:
-            raise ConvLensError(f"Expected class folders in {folder} for --map. Received: none, or --unlabelled.")
+            raise ConvLensError(f"Expected class folders in {folder} for --map. Received: none, or --unlabeled.")
         return [FoundPhoto(path, _name(path, folder), "") for path in files]
     _refuse_loose_photos(files, folder)
     chosen = _choose_classes(sorted(tops), classes, {_plain(old): _plain(new) for old, new in renamed.items()})
@@ -111,7 +111,7 @@ def _refuse_loose_photos(files: Sequence[Path], folder: Path) -> None:
     if loose:
         raise ConvLensError(
             f"Expected either class folders or photos in {folder}. Received: both, {loose[0]} for one lies beside the "
-            "folders. Move the photos into their class folders, or say --unlabelled."
+            "folders. Move the photos into their class folders, or say --unlabeled."
         )
 
 
@@ -130,7 +130,7 @@ def _choose_classes(names: Sequence[str], classes: Sequence[str], renamed: Mappi
         raise ConvLensError(
             f"Expected folders named as the model's classes, {_list(classes)}. Received: {_list(unknown)}. "
             f"Say what they are: {' '.join(_suggest(name, known) for name in unknown[:MAX_SHOWN])} "
-            "(nothing after = leaves a folder out), or --unlabelled."
+            "(nothing after = leaves a folder out), or --unlabeled."
         )
     return {name: known[renamed.get(name, name)] if renamed.get(name, name) else "" for name in names}
 
@@ -344,7 +344,7 @@ def judge_answers(answered: Answered, model: OpenedModel) -> Outcome:
                 f"Expected a profile of the model's classes. Received: one of {', '.join(profile.classes)}."
             )
         distances = round_array(profile.measure_distances(answered.features))
-    labelled = bool(answered.photos[0].label)
+    labeled = bool(answered.photos[0].label)
     decision = find_decision(model)
     given = Answers([photo.name for photo in answered.photos], classes, _labels(answered, classes), probabilities)
     return Outcome(
@@ -353,8 +353,8 @@ def judge_answers(answered: Answered, model: OpenedModel) -> Outcome:
         failures=answered.failures,
         classes=classes,
         settings=settings,
-        evaluation=measure_answers(given, settings, decision=decision) if labelled else None,
-        compared=_compare(given, decision, profile) if labelled and profile is not None else None,
+        evaluation=measure_answers(given, settings, decision=decision) if labeled else None,
+        compared=_compare(given, decision, profile) if labeled and profile is not None else None,
         drift=None if profile is None else find_drift(answered, probabilities, distances, profile),
     )
 

@@ -227,9 +227,9 @@ def wilson_interval(successes: float, trials: float, *, confidence: float = 0.95
     """Wilson's score interval of a share (JASA 22, 1927); the trials may be a fractional effective number."""
     z = NORMAL.inv_cdf((1 + confidence) / 2)
     share = successes / trials
-    centre = (share + z**2 / (2 * trials)) / (1 + z**2 / trials)
+    center = (share + z**2 / (2 * trials)) / (1 + z**2 / trials)
     half = z * np.sqrt(share * (1 - share) / trials + z**2 / (4 * trials**2)) / (1 + z**2 / trials)
-    return (0.0 if share == 0 else float(centre - half)), (1.0 if share == 1 else float(centre + half))
+    return (0.0 if share == 0 else float(center - half)), (1.0 if share == 1 else float(center + half))
 
 
 def _interval(

@@ -50,7 +50,7 @@ def judge_labels(labels: np.ndarray, probabilities: np.ndarray) -> LabelQuality:
 
 
 def score_labels(labels: np.ndarray, probabilities: np.ndarray) -> np.ndarray:
-    """How well each label fits its photo: cleanlab's normalised margin, float64 (N,), 0..1."""
+    """How well each label fits its photo: cleanlab's normalized margin, float64 (N,), 0..1."""
     rows = np.arange(len(labels))
     others = probabilities.copy()
     others[rows, labels] = -np.inf

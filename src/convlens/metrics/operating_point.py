@@ -12,7 +12,7 @@ from convlens.params import EvaluateParams, PrecisionTarget
 
 # --- Where to draw the line between two classes: the probability above which the second one is the answer ---
 #
-# Lines lie in the middle between two neighbouring probabilities, so a photo that is nearly like one seen before falls
+# Lines lie in the middle between two neighboring probabilities, so a photo that is nearly like one seen before falls
 # on the same side. They are chosen on photos that are neither trained nor tested on.
 
 EVEN = 0.5
@@ -187,9 +187,9 @@ def wilson_ends(successes: np.ndarray, trials: np.ndarray, confidence: float) ->
     """Wilson's intervals of many shares at once; see `wilson_interval`."""
     z = NORMAL.inv_cdf((1 + confidence) / 2)
     share = successes / trials
-    centre = (share + z**2 / (2 * trials)) / (1 + z**2 / trials)
+    center = (share + z**2 / (2 * trials)) / (1 + z**2 / trials)
     half = z * np.sqrt(share * (1 - share) / trials + z**2 / (4 * trials**2)) / (1 + z**2 / trials)
-    return np.where(share == 0, 0.0, centre - half), np.where(share == 1, 1.0, centre + half)
+    return np.where(share == 0, 0.0, center - half), np.where(share == 1, 1.0, center + half)
 
 
 # --- How probabilities become answers: the threshold, and which are too unsure; chosen on the validation photos ---

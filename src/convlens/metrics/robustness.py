@@ -11,7 +11,7 @@ from convlens.data.perturbations import Change, Distortion, list_distortions, li
 from convlens.data.prepared import Images
 from convlens.errors import ConvLensError
 from convlens.metrics.intervals import Interval, wilson_interval
-from convlens.params import InvarianceParams
+from convlens.params import RobustnessParams
 from convlens.progress import track
 from convlens.training.baseline import Contestant
 
@@ -24,7 +24,7 @@ from convlens.training.baseline import Contestant
 
 
 @dataclass(frozen=True)
-class Invariance:
+class Robustness:
     """What a disturbance does to the answers.
 
     Attributes:
@@ -36,9 +36,9 @@ class Invariance:
     consistency: Interval
 
 
-def measure_invariance(
+def measure_robustness(
     labels: np.ndarray, undisturbed: np.ndarray, answers: np.ndarray, *, confidence: float = 0.95
-) -> Invariance:
+) -> Robustness:
     """Compare answers to disturbed photos with the truth and with the answers to the photos as they are.
 
     Args:
@@ -51,7 +51,7 @@ def measure_invariance(
         ConvLensError: no photos, or shapes that do not fit.
     """
     _check(labels, undisturbed, answers)
-    return Invariance(
+    return Robustness(
         accuracy=share_of_photos(answers == labels, confidence=confidence),
         consistency=share_of_photos(answers == undisturbed, confidence=confidence),
     )
@@ -79,7 +79,7 @@ def _check(labels: np.ndarray, undisturbed: np.ndarray, answers: np.ndarray) -> 
         )
 
 
-# --- Answers to disturbed photos as tables and numbers: what stage `invariance` writes, as plain values ---
+# --- Answers to disturbed photos as tables and numbers: what stage `robustness` writes, as plain values ---
 
 CHUNK_BYTES = 2**26  # of photos disturbed at once
 UNDISTURBED = "none"
@@ -114,14 +114,14 @@ class Sample:
 
 
 def measure_contestants(
-    contestants: Sequence[Contestant], sample: Sample, params: InvarianceParams, *, confidence: float
+    contestants: Sequence[Contestant], sample: Sample, params: RobustnessParams, *, confidence: float
 ) -> Results:
     """Disturb the photos in every way and ask every network about the same pixels.
 
     Args:
         contestants: the networks.
         sample: the photos.
-        params: the group `invariance`.
+        params: the group `robustness`.
         confidence: coverage of the intervals.
     """
     distortions = list(list_distortions(params))
@@ -153,7 +153,7 @@ def _leave(photos: np.ndarray, _: np.ndarray) -> np.ndarray:
 def _answer_all(contestants: Sequence[Contestant], sample: Sample, changes: Sequence[Change]) -> np.ndarray:
     """Answers int64 (networks, changes, N)."""
     answers = np.empty((len(contestants), len(changes), len(sample)), np.int64)
-    for place, change in enumerate(track(changes, total=len(changes), task="invariance", unit="ways of disturbing")):
+    for place, change in enumerate(track(changes, total=len(changes), task="robustness", unit="ways of disturbing")):
         for chunk in _chunks(sample):
             changed = change(sample.images[sample.rows[chunk]], sample.rows[chunk])
             for number, contestant in enumerate(contestants):
@@ -207,7 +207,7 @@ class _Judge:
         return facts | {"num_photos": answers.shape[1], "num_variants": len(answers)} | self._measure(answers)
 
     def _measure(self, answers: np.ndarray, prefix: str = "") -> dict[str, float]:
-        found = measure_invariance(self._labels, self._undisturbed, answers, confidence=self._confidence)
+        found = measure_robustness(self._labels, self._undisturbed, answers, confidence=self._confidence)
         return _ends(f"{prefix}accuracy", found.accuracy) | _ends(f"{prefix}consistency", found.consistency)
 
     def _share_right(self, answers: np.ndarray) -> Interval:

@@ -10,7 +10,7 @@ from convlens.params import ClassicParams, DenseParams, ModelParams
 # --- A small ResNet-9 that takes pictures of any size ---
 #
 # After the networks of the DAWNBench and CIFAR-10 speed runs (Page 2018, "How to train your ResNet"; Jordan 2024, "94%
-# on CIFAR-10 in 3.29 seconds", arXiv:2404.00498). Pooling comes before normalisation, so that normalisation and ReLU
+# on CIFAR-10 in 3.29 seconds", arXiv:2404.00498). Pooling comes before normalization, so that normalization and ReLU
 # touch a quarter of the values. The first convolution is 5x5, and brings the picture to a quarter of its side: a 3x3
 # before it, with few filters on many pixels, took a third of the time and made nothing better.
 
@@ -75,12 +75,12 @@ class _Blocks:
 
 
 # --- architectures ---
-# The networks by name: `residual`, the lecture's `classic`, its fully connected counterexample `dense`, `transfer`.
+# The networks by name: `residual`, the lecture's `classic`, its fully connected baseline `dense`, `transfer`.
 #
 # Every model takes uint8 photos as the loader gives them and answers with probabilities; scaling of the values is its
 # first layer. What lies between photos and answer is the *body*, which is what is trained; it can be built alone, for
 # floats in 0..255. No model resizes: `keras.layers.Resizing` puts all layers behind it into training mode when a model
-# is called (seen in Keras 3.15), so that normalisation would answer by the batch and forget what it has learnt.
+# is called (seen in Keras 3.15), so that normalization would answer by the batch and forget what it has learnt.
 
 GRAPHS = ("residual", "transfer")  # the others are Sequential
 

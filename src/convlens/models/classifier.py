@@ -129,7 +129,7 @@ class PhotoClassifier:
     """Classifies photos given as bytes, base64 texts, paths or uint8 arrays; one row per photo, in their order.
 
     A row has `label`, `probability_<class>` per class, `unsure`, and `error`, which is empty for a photo that was read.
-    A photo that was not has none of the others, and does not disturb its neighbours.
+    A photo that was not has none of the others, and does not disturb its neighbors.
     """
 
     def __init__(self, card: Mapping[str, Any], answer: Answer, load_photo: PhotoLoader) -> None:

@@ -25,7 +25,7 @@ from convlens.models.inference import LOGITS, answer_settings, make_views, view_
 # matrix, so a resampling is two products. Weights have 22 binary digits, as Pillow's; sums are float32, so a value that
 # falls on a half may come out one step of 255 away.
 
-PADDING_GREY = 128.0
+PADDING_GRAY = 128.0
 WEIGHT_STEPS = float(1 << 22)
 SUPPORT = {"bilinear": 1.0, "bicubic": 2.0, "lanczos": 3.0}
 
@@ -36,7 +36,7 @@ def resize_photos(photos: tf.Tensor, *, image_size: int, keep_aspect: bool, resa
     Args:
         photos: uint8 (N, height, width, 3), of any size.
         image_size: side of the square in pixels.
-        keep_aspect: pad with mid grey instead of squashing.
+        keep_aspect: pad with mid gray instead of squashing.
         resampling: `bilinear`, `bicubic` or `lanczos`.
 
     Returns:
@@ -54,7 +54,7 @@ def resize_photos(photos: tf.Tensor, *, image_size: int, keep_aspect: bool, resa
     )
     picture = tf.reshape(picture, (-1, 3, image_size, image_size))  # says what its shape is
     inside = rows.inside[:, None] * columns.inside[None, :]
-    padded = picture * inside + PADDING_GREY * (1 - inside)
+    padded = picture * inside + PADDING_GRAY * (1 - inside)
     return tf.cast(tf.transpose(padded, (0, 2, 3, 1)), tf.uint8)
 
 
@@ -73,7 +73,7 @@ class _Side:
         self.target = _shorten(length, other, image_size) if keep_aspect else tf.constant(image_size)
         place = tf.range(image_size) - _halve_to_even(image_size - self.target)
         self.inside = tf.cast((place >= 0) & (place < self.target), tf.float32)
-        # The distance from the centre of each pixel: whole numbers as far as they go, so that it is exact.
+        # The distance from the center of each pixel: whole numbers as far as they go, so that it is exact.
         halves = (2 * tf.range(length)[:, None] + 1) * self.target - (2 * place[None, :] + 1) * length
         distance = tf.cast(halves, tf.float32) / tf.cast(2 * self.target, tf.float32)
         shrink = tf.minimum(1.0, tf.cast(self.target, tf.float32) / tf.cast(length, tf.float32))
@@ -102,7 +102,7 @@ def _shorten(length: tf.Tensor, other: tf.Tensor, image_size: int) -> tf.Tensor:
 
 
 def _halve_to_even(number: tf.Tensor) -> tf.Tensor:
-    """Half of a whole number, a half rounded to the even neighbour: of 1, 3, 5, 7 it is 0, 2, 2, 4."""
+    """Half of a whole number, a half rounded to the even neighbor: of 1, 3, 5, 7 it is 0, 2, 2, 4."""
     whole = number // 2
     return whole + (number % 2) * (whole % 2)
 

@@ -198,7 +198,7 @@ def _snake_case(name: str) -> str:
 
 # --- Transfer learning: a backbone trained on ImageNet, frozen at first and then trained on at a lower rate ---
 #
-# Normalisation layers of a pretrained backbone stay in inference mode for good, also while their neighbours learn:
+# Normalization layers of a pretrained backbone stay in inference mode for good, also while their neighbors learn:
 # their averages come from a million photos, and batches of ours would spoil them
 # (https://keras.io/guides/transfer_learning).
 
@@ -240,13 +240,13 @@ def apply_transfer(
     values, found = apply_backbone(pictures, params.backbone, image_size=image_size, dtype=dtype)
     if params.weights != "none":
         for layer in found:
-            freeze_normalisation(layer)
+            freeze_normalization(layer)
     values = layers.GlobalAveragePooling2D(name="average", dtype=dtype)(values)
     return layers.Dropout(params.dropout, name="dropout", dtype=dtype)(values) if params.dropout else values
 
 
-def freeze_normalisation(layer: keras.Layer) -> None:
-    """Keep batch normalisation in inference mode; in Keras `trainable = False` does that, even if training=True."""
+def freeze_normalization(layer: keras.Layer) -> None:
+    """Keep batch normalization in inference mode; in Keras `trainable = False` does that, even if training=True."""
     for part in layer.layers if isinstance(layer, keras.Model) else [layer]:
         if isinstance(part, layers.BatchNormalization):
             part.trainable = False

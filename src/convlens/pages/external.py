@@ -183,32 +183,32 @@ class OutsideInputs:
 def photos_shown(predictions: pd.DataFrame) -> list[str]:
     """The paths of the photos that the page shows, each once."""
     read = _readable(predictions)
-    mistakes = list(_choose_mistakes(read)["path"]) if _is_labelled(read) else []
+    mistakes = list(_choose_mistakes(read)["path"]) if _is_labeled(read) else []
     return list(dict.fromkeys([*mistakes, *_choose_unsure(read)["path"], *_choose_unlike(read)["path"]]))
 
 
 def render_outside(inputs: OutsideInputs) -> str:
     """The whole page as HTML text; the same inputs give the same bytes."""
     read = _readable(inputs.predictions)
-    labelled = _is_labelled(read)
+    labeled = _is_labeled(read)
     values = {
         "style": read_asset("overview.css"),
         "title": name_task(inputs.classes),
         "model": inputs.model,
         "card": inputs.card,
         "note": inputs.note,
-        "labelled": labelled,
+        "labeled": labeled,
         "num_photos": len(read),
         "accuracy": interval_of(inputs.metrics, "accuracy"),
         "confidence": show_share(inputs.confidence, 0),
-        "verdict": say_verdict(inputs.metrics, inputs.test_metrics) if labelled else None,
-        "rows": list_rows(inputs.metrics, inputs.test_metrics) if labelled else [],
+        "verdict": say_verdict(inputs.metrics, inputs.test_metrics) if labeled else None,
+        "rows": list_rows(inputs.metrics, inputs.test_metrics) if labeled else [],
         "answers": _count_predicted(read, inputs.classes),
         "drift": _describe_drift(inputs),
-        "figures": _draw_answers(inputs, read) if labelled else [],
+        "figures": _draw_answers(inputs, read) if labeled else [],
         "scores": _describe_classes(inputs.class_scores),
-        "num_mistakes": int((~read["correct"]).sum()) if labelled else 0,
-        "mistakes": _describe(_choose_mistakes(read)) if labelled else [],
+        "num_mistakes": int((~read["correct"]).sum()) if labeled else 0,
+        "mistakes": _describe(_choose_mistakes(read)) if labeled else [],
         "unsure": _describe(_choose_unsure(read)),
         "unlike": _describe(_choose_unlike(read)),
         "failures": _list_failures(inputs.predictions),
@@ -220,10 +220,10 @@ def render_outside(inputs: OutsideInputs) -> str:
 
 def _readable(predictions: pd.DataFrame) -> pd.DataFrame:
     read = predictions[predictions["error"] == ""]
-    return read.assign(correct=read["correct"].astype(bool)) if _is_labelled(read) else read
+    return read.assign(correct=read["correct"].astype(bool)) if _is_labeled(read) else read
 
 
-def _is_labelled(predictions: pd.DataFrame) -> bool:
+def _is_labeled(predictions: pd.DataFrame) -> bool:
     return bool((predictions["label"] != "").all())
 
 

@@ -139,7 +139,7 @@ DISTORTIONS = {
     "jpeg": "compressed",
     "occlusion": "partly hidden",
     "flip": "mirrored",
-    "grey": "without colour",
+    "gray": "without color",
 }
 RECIPE = ("optimizer", "learning_rate", "schedule", "batch_size", "weight_decay", "label_smoothing", "seed")
 
@@ -186,17 +186,17 @@ def list_slices(slices: pd.DataFrame | None) -> list[str]:
     return [head, markdown_table(["Photos", "Number", "Accuracy", "Interval"], rows)]
 
 
-def list_invariance(invariance: Mapping[str, Any]) -> list[str]:
+def list_robustness(robustness: Mapping[str, Any]) -> list[str]:
     """Accuracy on disturbed test photos, and how many answers stay; nothing if it was not measured."""
     rows = []
     for name, title in DISTORTIONS.items():
-        accuracy = interval_of(invariance, f"{MODEL}_{name}_accuracy")
-        same = interval_of(invariance, f"{MODEL}_{name}_consistency")
+        accuracy = interval_of(robustness, f"{MODEL}_{name}_accuracy")
+        same = interval_of(robustness, f"{MODEL}_{name}_consistency")
         if accuracy[0] is not None:
             rows.append([title, _show_share_with_ends(*accuracy), _show_share_with_ends(*same)])
     if not rows:
         return []
-    head = f"The same photos disturbed ({invariance['num_photos']:,} of them, means over several strengths):"
+    head = f"The same photos disturbed ({robustness['num_photos']:,} of them, means over several strengths):"
     return [head, markdown_table(["Photos", "Accuracy", "Same answer as before"], rows)]
 
 
@@ -274,7 +274,7 @@ model = mlflow.pyfunc.load_model("models:/{name}@champion")
 answers = model.predict(["photo.jpg"])  # label, a probability per class, error
 ```"""
 CHECK = """```console
-convlens evaluate path/to/labelled/photos
+convlens evaluate path/to/labeled/photos
 ```"""
 
 
@@ -293,7 +293,7 @@ class CardInputs:
         model_bytes: size of model.keras.
         name: of the registered model.
         slices: `reports/evaluation/slices.csv`; None if there is none.
-        invariance: `reports/invariance/metrics.json`; empty if there is none.
+        robustness: `reports/robustness/metrics.json`; empty if there is none.
     """
 
     model_card: Mapping[str, Any]
@@ -306,7 +306,7 @@ class CardInputs:
     model_bytes: int
     name: str = "convlens"
     slices: pd.DataFrame | None = None
-    invariance: Mapping[str, Any] = field(default_factory=dict)
+    robustness: Mapping[str, Any] = field(default_factory=dict)
 
 
 def render_model_card(inputs: CardInputs) -> str:
@@ -351,18 +351,18 @@ def _describe_model(inputs: CardInputs) -> list[str]:
                 f"- **Input:** one photo; it sees {card['image_size']} × {card['image_size']} pixels of it",
                 f"- **Output:** one of {_names(inputs)}, with a probability for each",
                 f"- **Trained by:** ConvLens, key `{card['key'][:12]}`",
-                f"- **Licence of the data:** {escape_markdown(_licence(inputs))}",
+                f"- **License of the data:** {escape_markdown(_licence(inputs))}",
             ]
         ),
     ]
 
 
 def _licence(inputs: CardInputs) -> str:
-    return str(inputs.source_card.get("licence") or UNKNOWN_LICENCE)
+    return str(inputs.source_card.get("license") or UNKNOWN_LICENCE)
 
 
 def _describe_uses(inputs: CardInputs) -> list[str]:
-    painted = inputs.source_card.get("kind") == "painted"
+    painted = inputs.source_card.get("kind") == "synthetic"
     drawn = "It has never seen a real photo: all it learned from was drawn by a program. It is for learning and tests: "
     what = "sorting" if painted else "Sorting"
     return [
@@ -389,7 +389,7 @@ def _describe_limits(inputs: CardInputs) -> list[str]:
         "shown, filter by filter, in `feature_maps.html`; that a reason looks sensible does not prove it.",
         *_say_worst_class(inputs),
         "### Recommendations",
-        "Evaluate it on labelled photos of your own before you use it; the command also says whether they are like the "
+        "Evaluate it on labeled photos of your own before you use it; the command also says whether they are like the "
         f"photos of the training:\n\n{CHECK}",
     ]
 
@@ -422,7 +422,7 @@ def _describe_evaluation(inputs: CardInputs) -> list[str]:
         "### Results",
         list_results(inputs.metrics, inputs.class_scores),
         *list_slices(inputs.slices),
-        *list_invariance(inputs.invariance),
+        *list_robustness(inputs.robustness),
         *say_calibration(inputs.metrics, inputs.model_card),
     ]
 
@@ -440,7 +440,7 @@ def _describe_training(inputs: CardInputs) -> list[str]:
         "### Training Data",
         f"{escape_markdown(str(inputs.source_card.get('name') or card.get('source', 'unknown')))}"
         + (f", {homepage}" if homepage else "")
-        + f": {show_count(found, 'photo')} found, those that could be used split as below. Licence: "
+        + f": {show_count(found, 'photo')} found, those that could be used split as below. License: "
         f"{escape_markdown(_licence(inputs))}. Digest of photos, labels and split: `{card['digest'][:12]}`.",
         list_counts(card),
         "### Training Procedure",
@@ -491,7 +491,7 @@ def gather_card(inputs: ReportInputs, model_folder: Path) -> CardInputs:
         model_bytes=(model_folder / FILE).stat().st_size,
         name=load_params().register_.model_name,  # a parameter of the stage in dvc.yaml; the rest of its group is not
         slices=inputs.slices,
-        invariance=inputs.invariance,
+        robustness=inputs.robustness,
     )
 
 

@@ -27,22 +27,22 @@ from convlens.pages.user_photos import describe_own
 from convlens.plots.robustness import LOOKS, MEASURES, NETWORKS, drawn_distortions, plot_distortion, plot_places
 from convlens.wording import show_share
 
-# --- The invariance section of the overview page: what stays when photos are moved, turned, darkened or blurred ---
+# --- The robustness section of the overview page: what stays when photos are moved, turned, darkened or blurred ---
 
 SHIFT = 8  # pixels of the sentence, or the next shift below
-WITHOUT_STRENGTH = {"flip": "Mirrored", "grey": "Without colour"}
+WITHOUT_STRENGTH = {"flip": "Mirrored", "gray": "Without color"}
 PERCENT = "\N{NO-BREAK SPACE}%"
 
 
-def describe_invariance(
+def describe_robustness(
     metrics: Mapping[str, Any], curves: pd.DataFrame, places: pd.DataFrame, *, guess: float, mirror: bool
 ) -> dict[str, Any]:
-    """What the invariance section shows; empty where nothing was measured.
+    """What the robustness section shows; empty where nothing was measured.
 
     Args:
-        metrics: `reports/invariance/metrics.json`.
-        curves: `reports/invariance/curves.csv`.
-        places: `reports/invariance/places.csv`.
+        metrics: `reports/robustness/metrics.json`.
+        curves: `reports/robustness/curves.csv`.
+        places: `reports/robustness/places.csv`.
         guess: share of the largest class, which is right without looking.
         mirror: whether the network answers with the mirror image, so that mirrored photos cannot change an answer.
     """
@@ -51,7 +51,7 @@ def describe_invariance(
     return {
         "sentence": say_shift(curves),
         "wherever": _say_places(metrics),
-        "worthless": metrics["counterexample_accuracy_low"] <= guess,
+        "worthless": metrics["baseline_accuracy_low"] <= guess,
         "num_photos": metrics["num_photos"],
         "networks": [_describe_network(metrics, name) for name in NETWORKS],
         "figures": [(LOOKS[name].title, _draw_distortion(curves, name)) for name in drawn_distortions(curves)],
@@ -194,7 +194,7 @@ def describe_mistakes(
 
     Args:
         predictions: `reports/evaluation/predictions.csv`.
-        doubts: `reports/mistakes/photos.csv`; empty if nobody looked.
+        doubts: `reports/label_errors/photos.csv`; empty if nobody looked.
         shown_photos: number of each photo on the feature-map page, by path.
     """
     return {
@@ -253,10 +253,10 @@ class ReportInputs:
         risk_coverage: `reports/evaluation/risk_coverage.csv`.
         slices: `reports/evaluation/slices.csv`.
         decision: `data/decision.json`.
-        invariance: `reports/invariance/metrics.json`; empty if nobody measured.
-        curves: `reports/invariance/curves.csv`.
-        places: `reports/invariance/places.csv`.
-        doubts: `reports/mistakes/photos.csv`; empty if nobody looked.
+        robustness: `reports/robustness/metrics.json`; empty if nobody measured.
+        curves: `reports/robustness/curves.csv`.
+        places: `reports/robustness/places.csv`.
+        doubts: `reports/label_errors/photos.csv`; empty if nobody looked.
         shown_photos: number of each test photo on the feature-map page, by path.
         own: `reports/own.csv`, the user's photos; empty if there are none.
         own_pictures: the pixels that the network gets of them, PNG bytes by path.
@@ -284,7 +284,7 @@ class ReportInputs:
     risk_coverage: pd.DataFrame = field(default_factory=pd.DataFrame)
     slices: pd.DataFrame = field(default_factory=pd.DataFrame)
     decision: Mapping[str, Any] = field(default_factory=dict)
-    invariance: Mapping[str, Any] = field(default_factory=dict)
+    robustness: Mapping[str, Any] = field(default_factory=dict)
     curves: pd.DataFrame = field(default_factory=pd.DataFrame)
     places: pd.DataFrame = field(default_factory=pd.DataFrame)
     doubts: pd.DataFrame = field(default_factory=pd.DataFrame)
@@ -336,8 +336,8 @@ def render_report(inputs: ReportInputs) -> str:
             positive=str(inputs.class_scores["class"].iloc[-1]),
         ),
         "slices": describe_slices(inputs.slices, inputs.metrics),
-        "invariance": describe_invariance(
-            inputs.invariance,
+        "robustness": describe_robustness(
+            inputs.robustness,
             inputs.curves,
             inputs.places,
             guess=float(inputs.class_scores["num_photos"].max() / inputs.class_scores["num_photos"].sum()),

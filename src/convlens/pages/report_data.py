@@ -72,7 +72,7 @@ def _list_facts(manifest: pd.DataFrame, decoded: pd.DataFrame, card: Mapping[str
         ("Source", str(card.get("source", "unknown"))),
         ("Photos", f"{len(manifest):,} in {show_bytes(float(manifest['bytes'].sum()))}"),
         ("Formats", _count_values(decoded["format"])),
-        ("Colour modes", _count_values(decoded["mode"])),
+        ("Color modes", _count_values(decoded["mode"])),
         ("Sizes", _describe_sizes(decoded)),
         ("Given to the network", f"{card['image_size']} × {card['image_size']} pixels, {aspect}, {card['resampling']}"),
     ]

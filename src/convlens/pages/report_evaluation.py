@@ -74,7 +74,7 @@ def name_task(classes: Sequence[str]) -> str:
 
 def is_lectures_task(classes: Sequence[str], source: str) -> bool:
     """Whether these are photos of cats and dogs, which the lecture's network answers right 69 % of the time."""
-    return set(classes) == LECTURE_CLASSES and "painted" not in PurePosixPath(source).name
+    return set(classes) == LECTURE_CLASSES and "synthetic" not in PurePosixPath(source).name
 
 
 def _describe_tile(

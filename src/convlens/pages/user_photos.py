@@ -276,12 +276,12 @@ def describe_own(own: pd.DataFrame, pictures: Mapping[str, bytes]) -> dict[str, 
         "photos": [_describe_photo(row, pictures) for row in read.head(MAX_PHOTOS).to_dict("records")],
         "num_photos": len(read),
         "num_hidden": max(len(read) - MAX_PHOTOS, 0),
-        "sentence": _summarise(len(read), doubted),
+        "sentence": _summarize(len(read), doubted),
         "failures": [{"path": row["path"], "reason": row["error"]} for row in failed.to_dict("records")],
     }
 
 
-def _summarise(num_photos: int, doubted: int) -> str:
+def _summarize(num_photos: int, doubted: int) -> str:
     if not num_photos:
         return "None of your photos could be read."
     answered = f"{show_count(num_photos, 'photo')} of yours"

@@ -12,7 +12,7 @@ from convlens.plots.style import INK, MUTED, SERIES, WIDTH, new_axes, styled
 from convlens.wording import shorten
 
 BASE, HEAD = SERIES[1], SERIES[0]
-LOOKS = ((BASE, (0, (4, 2))), (HEAD, "-"))  # told apart without colour, too
+LOOKS = ((BASE, (0, (4, 2))), (HEAD, "-"))  # told apart without color, too
 
 
 @styled
@@ -25,12 +25,12 @@ def plot_courses(runs: Sequence[tuple[str, pd.DataFrame]], measure: str, title: 
         title: of the figure.
     """
     figure, axes = new_axes()
-    for (name, history), (colour, dashes) in zip(runs, LOOKS, strict=True):
+    for (name, history), (color, dashes) in zip(runs, LOOKS, strict=True):
         marker = "o" if len(history) == 1 else ""
         for split, width, strength in (("train", 0.9, 0.55), ("validation", 2.0, 1.0)):
             if f"{split}_{measure}" in history:
                 label = shorten(name, 24) if split == "validation" else None
-                axes.plot(history["epoch"], history[f"{split}_{measure}"], color=colour, linestyle=dashes,
+                axes.plot(history["epoch"], history[f"{split}_{measure}"], color=color, linestyle=dashes,
                           marker=marker, linewidth=width, alpha=strength, label=label)  # fmt: skip
     _set_axes(axes, measure, title)
     return figure
@@ -66,9 +66,9 @@ def plot_differences(
     axes.axvline(0, color=INK, linewidth=1)
     for place, (_, found) in enumerate(shown):
         value, low, high = float(found.value or 0), float(found.low or 0), float(found.high or 0)
-        colour = MUTED if low <= 0 <= high else HEAD if value > 0 else SERIES[5]
-        axes.plot([low, high], [place, place], color=colour, linewidth=2.4)
-        axes.plot([value], [place], "o", color=colour, markersize=7)
+        color = MUTED if low <= 0 <= high else HEAD if value > 0 else SERIES[5]
+        axes.plot([low, high], [place, place], color=color, linewidth=2.4)
+        axes.plot([value], [place], "o", color=color, markersize=7)
     if limit is not None:
         axes.axvline(limit, color=SERIES[5], linewidth=1.2, linestyle=(0, (1, 2)))
         start, end = axes.get_xlim()

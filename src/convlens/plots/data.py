@@ -10,12 +10,12 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, NullLocator, PercentFormatter, StrMethodFormatter
 
-from convlens.plots.style import COLOURS, INK, PAPER, SERIES, WIDTH, new_axes, styled
+from convlens.plots.style import COLORS, INK, PAPER, SERIES, WIDTH, new_axes, styled
 from convlens.wording import shorten
 
 # --- Figures of a data set: photos per class and split, sizes, and histograms of what was measured ---
 
-SPLIT_COLOURS = {"train": COLOURS["blue"], "validation": COLOURS["sky"], "test": COLOURS["orange"]}
+SPLIT_COLORS = {"train": COLORS["blue"], "validation": COLORS["sky"], "test": COLORS["orange"]}
 MARKERS = "osD^vP"
 MAX_POINTS = 500
 
@@ -51,9 +51,9 @@ def plot_class_balance(counts: Mapping[str, Mapping[str, int]]) -> Figure:
     classes = list(next(iter(counts.values())))
     figure, axes = new_axes(WIDTH, max(2.0, 1.1 + 0.45 * len(classes)))
     lefts = np.zeros(len(classes))
-    for split, colour in SPLIT_COLOURS.items():
+    for split, color in SPLIT_COLORS.items():
         widths = np.array([counts.get(split, {}).get(name, 0) for name in classes])
-        axes.barh(range(len(classes)), widths, left=lefts, height=0.62, color=colour, label=split,
+        axes.barh(range(len(classes)), widths, left=lefts, height=0.62, color=color, label=split,
                   edgecolor=PAPER, linewidth=1)  # fmt: skip
         _label_bars(axes, lefts, widths, split, largest=_largest(counts))
         lefts += widths
@@ -67,7 +67,7 @@ def plot_class_balance(counts: Mapping[str, Mapping[str, int]]) -> Figure:
 
 
 def _label_bars(axes: Axes, lefts: np.ndarray, widths: np.ndarray, split: str, *, largest: int) -> None:
-    ink = PAPER if split == "train" else COLOURS["ink"]
+    ink = PAPER if split == "train" else COLORS["ink"]
     for row, (left, width) in enumerate(zip(lefts, widths, strict=True)):
         if width >= 0.07 * largest:
             axes.text(left + width / 2, row, f"{width:,}", ha="center", va="center", color=ink, fontsize=8.5)
@@ -118,18 +118,18 @@ def plot_measure(manifest: pd.DataFrame, measure: Measure, *, limits: Sequence[f
     space = np.geomspace if measure.in_powers else np.linspace
     bins = space(measure.low, measure.high, NUM_BINS + 1).tolist()
     for index, (label, photos) in enumerate(manifest.groupby("label", sort=True)):
-        colour = SERIES[index % len(SERIES)]
+        color = SERIES[index % len(SERIES)]
         style = ("-", "--", ":", "-.")[index % 4]
         values = photos[measure.column].dropna().clip(measure.low, measure.high)
-        axes.hist(values, bins=bins, histtype="step", color=colour, linewidth=1.8, linestyle=style,
+        axes.hist(values, bins=bins, histtype="step", color=color, linewidth=1.8, linestyle=style,
                   label=shorten(str(label), 18))  # fmt: skip
-        axes.hist(values, bins=bins, color=colour, alpha=0.08)
+        axes.hist(values, bins=bins, color=color, alpha=0.08)
     axes.set(xlabel=measure.axis, ylabel="photos", title=measure.title, xlim=(measure.low, measure.high))
     if measure.in_powers:
         _use_powers(axes, measure)
     axes.yaxis.set_major_locator(MaxNLocator(5, integer=True))
     for limit in limits:
-        axes.axvline(limit, color=COLOURS["vermilion"], linewidth=1.2, linestyle=(0, (4, 3)))
+        axes.axvline(limit, color=COLORS["vermilion"], linewidth=1.2, linestyle=(0, (4, 3)))
     _add_legend(axes)
     return figure
 

@@ -11,7 +11,7 @@ from matplotlib.ticker import MaxNLocator, PercentFormatter
 
 from convlens.metrics.evaluation import Evaluation
 from convlens.metrics.operating_point import Decision
-from convlens.plots.style import COLOURS, INK, MUTED, PAPER, SERIES, SQUARE_HEIGHT, WIDTH, new_axes, styled, to_png
+from convlens.plots.style import COLORS, INK, MUTED, PAPER, SERIES, SQUARE_HEIGHT, WIDTH, new_axes, styled, to_png
 from convlens.wording import interval_of, shorten, show_number
 
 # --- Figures of an evaluation: confusion matrix, ROC curve, reliability, probabilities per class ---
@@ -49,9 +49,9 @@ def plot_confusion_matrix(counts: np.ndarray, classes: Sequence[str]) -> Figure:
 
 def _draw_cell(axes: Axes, place: tuple[int, int], count: int, share: float, *, few: bool) -> None:
     row, column = place
-    colour = COLOURS["blue"] if row == column else COLOURS["vermilion"]
+    color = COLORS["blue"] if row == column else COLORS["vermilion"]
     strength = 0.06 + 0.84 * share if count else 0.03
-    axes.add_patch(Rectangle((column - 0.48, row - 0.48), 0.96, 0.96, facecolor=colour, alpha=strength, linewidth=0))
+    axes.add_patch(Rectangle((column - 0.48, row - 0.48), 0.96, 0.96, facecolor=color, alpha=strength, linewidth=0))
     ink = PAPER if share > 0.55 else INK
     if count or few:
         axes.text(column, row, f"{count:,}", ha="center", va="bottom" if few else "center", color=ink,
@@ -235,8 +235,8 @@ def plot_risk_coverage(curve: pd.DataFrame, *, share_unsure: float | None, max_e
     axes.plot(x, error, color=SERIES[0], zorder=3, marker="o" if len(x) < 3 else None)
     top = max(float(high[len(high) // 4 :].max()), 2 * max_error if max_error < 0.5 else 0.0, 0.01)
     if max_error < top:
-        axes.axhline(max_error, color=COLOURS["vermilion"], linewidth=1, linestyle=DOTTED)
-        axes.text(0.02, max_error, "tolerated", va="bottom", fontsize=8, color=COLOURS["vermilion"])
+        axes.axhline(max_error, color=COLORS["vermilion"], linewidth=1, linestyle=DOTTED)
+        axes.text(0.02, max_error, "tolerated", va="bottom", fontsize=8, color=COLORS["vermilion"])
     if share_unsure is not None and share_unsure < 1:
         axes.axvline(1 - share_unsure, color=MUTED, linewidth=1, linestyle=DOTTED)
     axes.set(xlim=(0, 1), ylim=(0, min(top, 1.0)), title="Risk and coverage")
@@ -259,7 +259,7 @@ ROW_HEIGHT = 0.24  # inches
 
 @styled
 def plot_slices(slices: pd.DataFrame, accuracy: float) -> Figure:
-    """Accuracy of each slice with its interval; those worse than the rest are squares in another colour.
+    """Accuracy of each slice with its interval; those worse than the rest are squares in another color.
 
     Args:
         slices: columns feature, slice, accuracy, low, high, worse, in the order to be shown; 40 rows are drawn.
@@ -268,8 +268,8 @@ def plot_slices(slices: pd.DataFrame, accuracy: float) -> Figure:
     shown = slices.head(MAX_ROWS)
     figure, axes = new_axes(WIDTH, max(1.6, 1.1 + ROW_HEIGHT * len(shown)))
     axes.axvline(accuracy, color=MUTED, linewidth=1, linestyle=(0, (2, 3)))
-    for worse, colour, marker in ((False, SERIES[0], "o"), (True, COLOURS["vermilion"], "s")):
-        _draw_rows(axes, shown, worse=worse, colour=colour, marker=marker)
+    for worse, color, marker in ((False, SERIES[0], "o"), (True, COLORS["vermilion"], "s")):
+        _draw_rows(axes, shown, worse=worse, color=color, marker=marker)
     names = [f"{row.feature}: {shorten(str(row.slice), 22)}" for row in shown.itertuples()]
     axes.set_yticks(range(len(names)), names, color=INK, fontsize=8)
     axes.set(ylim=(max(len(shown), 1) - 0.4, -0.6), xlim=_range(shown, accuracy), title="Accuracy by kind of photo")
@@ -279,12 +279,12 @@ def plot_slices(slices: pd.DataFrame, accuracy: float) -> Figure:
     return figure
 
 
-def _draw_rows(axes: Axes, shown: pd.DataFrame, *, worse: bool, colour: str, marker: str) -> None:
+def _draw_rows(axes: Axes, shown: pd.DataFrame, *, worse: bool, color: str, marker: str) -> None:
     places = np.flatnonzero(shown["worse"].to_numpy(bool) == worse)
     rows = shown.iloc[places]
     value = rows["accuracy"].to_numpy(float)
     ends = np.array([value - rows["low"].to_numpy(float), rows["high"].to_numpy(float) - value])
-    axes.errorbar(value, places, xerr=ends, fmt=marker, color=colour, markersize=5, elinewidth=1.2, zorder=3,
+    axes.errorbar(value, places, xerr=ends, fmt=marker, color=color, markersize=5, elinewidth=1.2, zorder=3,
                   clip_on=False)  # fmt: skip
 
 

@@ -9,15 +9,15 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from matplotlib.ticker import MaxNLocator, PercentFormatter
 
-from convlens.plots.style import COLOURS, INK, MUTED, PAPER, SERIES, WIDTH, styled
+from convlens.plots.style import COLORS, INK, MUTED, PAPER, SERIES, WIDTH, styled
 from convlens.wording import show_share
 
 SHARES = PercentFormatter(1, decimals=0, symbol=" %")
 PANEL_HEIGHT = 2.5
 PAIRS_PER_ROW = 2
 MEASURES = {"accuracy": "right answers", "consistency": "same answers"}
-LINES = {"model": (SERIES[0], "-", "o"), "counterexample": (SERIES[1], (0, (4, 2)), "s")}
-NETWORKS = {"model": "this network", "counterexample": "dense network"}
+LINES = {"model": (SERIES[0], "-", "o"), "baseline": (SERIES[1], (0, (4, 2)), "s")}
+NETWORKS = {"model": "this network", "baseline": "dense network"}
 
 
 @dataclass(frozen=True)
@@ -113,14 +113,14 @@ def plot_places(places: pd.DataFrame) -> Figure:
 
 def _draw(panel: Axes, curves: pd.DataFrame, name: str, measure: str) -> None:
     look = LOOKS[name]
-    for network, (colour, line, marker) in LINES.items():
+    for network, (color, line, marker) in LINES.items():
         table = curves[curves["network"] == network]
         if table.empty:
             continue
         points = _points(table, name, look)
         at = points["strength"]
-        panel.fill_between(at, points[f"{measure}_low"], points[f"{measure}_high"], color=colour, alpha=0.16, lw=0)
-        panel.plot(at, points[measure], color=colour, linestyle=line, marker=marker, markersize=4, zorder=3,
+        panel.fill_between(at, points[f"{measure}_low"], points[f"{measure}_high"], color=color, alpha=0.16, lw=0)
+        panel.plot(at, points[measure], color=color, linestyle=line, marker=marker, markersize=4, zorder=3,
                    clip_on=False, label=NETWORKS[network])  # fmt: skip
         if measure == "accuracy":
             before = float(table.loc[table["distortion"] == "none", measure].iloc[0])
@@ -145,7 +145,7 @@ def _points(table: pd.DataFrame, name: str, look: Look) -> pd.DataFrame:
 def _draw_cell(panel: Axes, cell: dict) -> None:
     share, x, y = float(cell["accuracy"]), int(cell["column"]), int(cell["row"])
     strength = float(np.clip(0.06 + 0.84 * share, 0, 1))
-    panel.add_patch(Rectangle((x - 0.48, y - 0.48), 0.96, 0.96, facecolor=COLOURS["blue"], alpha=strength, lw=0))
+    panel.add_patch(Rectangle((x - 0.48, y - 0.48), 0.96, 0.96, facecolor=COLORS["blue"], alpha=strength, lw=0))
     ink = PAPER if share > 0.55 else INK
     panel.text(x, y + 0.05, show_share(share, 0), ha="center", va="bottom", color=ink, fontsize=11, fontweight="bold")
     ends = f"{100 * cell['accuracy_low']:.0f} to {100 * cell['accuracy_high']:.0f}"

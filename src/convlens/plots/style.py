@@ -1,7 +1,7 @@
 """How figures look, and how they become PNG or SVG: one palette, one type size, the same bytes every time.
 
-The palette is Okabe and Ito's (2008), safe for colour-blind readers; every series differs in line or place as well.
-In SVG every colour is a CSS variable with the light colour as fallback, so a page can give figures its own dark mode.
+The palette is Okabe and Ito's (2008), safe for color-blind readers; every series differs in line or place as well.
+In SVG every color is a CSS variable with the light color as fallback, so a page can give figures its own dark mode.
 """
 
 import io
@@ -21,7 +21,7 @@ from matplotlib.figure import Figure
 
 P = ParamSpec("P")
 
-COLOURS = {
+COLORS = {
     "paper": "#fefefe",
     "ink": "#20242b",
     "muted": "#666c76",
@@ -33,8 +33,8 @@ COLOURS = {
     "sky": "#56b4e9",
     "vermilion": "#d55e00",
 }
-PAPER, INK, MUTED, GRID = (COLOURS[name] for name in ("paper", "ink", "muted", "grid"))
-SERIES = tuple(COLOURS[name] for name in ("blue", "orange", "green", "purple", "sky", "vermilion"))
+PAPER, INK, MUTED, GRID = (COLORS[name] for name in ("paper", "ink", "muted", "grid"))
+SERIES = tuple(COLORS[name] for name in ("blue", "orange", "green", "purple", "sky", "vermilion"))
 
 STYLE = {
     "axes.axisbelow": True,
@@ -110,7 +110,7 @@ def to_png(figure: Figure) -> bytes:
 
 
 def to_svg(figure: Figure, description: str) -> str:
-    """The figure as SVG to stand inside an HTML page: transparent, with CSS colours, real text and a description.
+    """The figure as SVG to stand inside an HTML page: transparent, with CSS colors, real text and a description.
 
     Args:
         figure: a figure drawn in the house's style.
@@ -137,8 +137,8 @@ def _for_html(text: str, description: str) -> str:
     text = re.sub(r"<svg[^>]*?(viewBox=\"[^\"]*\")[^>]*>", rf"<svg {_label(description)} \1>", text, count=1)
     text = text.replace("xlink:href", "href").replace("'DejaVu Sans'", SVG_FONT)
     text = _drop_unused_names(text)
-    for name, colour in COLOURS.items():
-        text = text.replace(colour, f"var(--figure-{name}, {colour})")
+    for name, color in COLORS.items():
+        text = text.replace(color, f"var(--figure-{name}, {color})")
     return text.strip()
 
 

@@ -11,7 +11,7 @@ from convlens.data.sources import (
     LABELS_FILE,
     REGION_COLUMNS,
     REGIONS_FILE,
-    PaintedCard,
+    SyntheticCard,
     UrlCard,
     describe_photos,
     find_address,
@@ -22,7 +22,7 @@ from convlens.data.sources import (
     read_labels,
     read_regions,
 )
-from convlens.data.synthetic.recipe import PaintingRecipe, list_photos, paint_file
+from convlens.data.synthetic.recipe import SyntheticRecipe, list_photos, paint_file
 from convlens.data.workers import map_in_processes
 from convlens.environment import repository_root
 from convlens.errors import ConvLensError, printable
@@ -122,7 +122,7 @@ def _fill(source: Path, folder: Path) -> None:
             "is none of these, or a damaged archive."
         )
     card = read_card(source)
-    if isinstance(card, PaintedCard):
+    if isinstance(card, SyntheticCard):
         _paint(card.recipe, folder)
     elif isinstance(card, UrlCard):
         unpack_archive(_download(card), folder)
@@ -133,7 +133,7 @@ def _download(card: UrlCard) -> Path:
     return download_archive(card.url, target, sha256=card.sha256, size=card.bytes)
 
 
-def _paint(recipe: PaintingRecipe, folder: Path) -> None:
+def _paint(recipe: SyntheticRecipe, folder: Path) -> None:
     which = list_photos(recipe)
     files = track(map_in_processes(partial(paint_file, recipe), which), total=len(which), task="paint")
     rows = []

@@ -1,4 +1,4 @@
-"""Stage `mistakes`: what networks answer that never learnt from a photo, and whose label is probably wrong."""
+"""Stage `label_errors`: what networks answer that never learnt from a photo, and whose label is probably wrong."""
 
 import json
 from pathlib import Path
@@ -14,7 +14,7 @@ from convlens.metrics.intervals import wilson_interval
 from convlens.metrics.label_errors import LabelQuality, judge_labels
 from convlens.models.files import load_card, load_trained_model
 from convlens.models.inference import answer_settings, predict_probabilities
-from convlens.params import AugmentParams, EvaluateParams, MistakesParams, ModelParams, TrainParams
+from convlens.params import AugmentParams, EvaluateParams, LabelErrorsParams, ModelParams, TrainParams
 from convlens.progress import say
 from convlens.training.cross_validation import Folds, answer_out_of_fold
 from convlens.training.fit import History, Recipe
@@ -23,7 +23,7 @@ DIGITS = 7
 CONFIDENCE = "confidence"
 
 
-def mistakes(
+def label_errors(
     *,
     prepared: Path,
     model_folder: Path,
@@ -37,7 +37,7 @@ def mistakes(
     augment: AugmentParams,
     train: TrainParams,
     evaluate: EvaluateParams,
-    mistakes: MistakesParams,
+    label_errors: LabelErrorsParams,
 ) -> None:
     """Judge every label by answers of networks that were not trained on its photo.
 
@@ -56,7 +56,7 @@ def mistakes(
         augment: the group `augment`.
         train: the group `train`.
         evaluate: the group `evaluate`, for the confidence of the interval.
-        mistakes: the group `mistakes`.
+        label_errors: the group `label_errors`.
 
     Raises:
         ConvLensError: an input is missing.
@@ -68,19 +68,19 @@ def mistakes(
         "test": _read_test(predictions, data),
     }
     histories: list[pd.DataFrame] = []
-    if mistakes.folds:
+    if label_errors.folds:
         recipe = Recipe(model, augment, train, len(data.classes))
         groups = json.loads(leaks.read_text(encoding="utf-8"))["groups"]
-        trainings = Folds(mistakes.folds, recipe, card, groups, checkpoints)
+        trainings = Folds(label_errors.folds, recipe, card, groups, checkpoints)
         found = answer_out_of_fold(data, trainings, lambda fold, rows: histories.append(_history(fold, rows)))
         answers = {"train": found, **answers}
     table = list_answers(data, answers)
-    numbers = count_suspicious(table, mistakes.folds, confidence=evaluate.confidence)
+    numbers = count_suspicious(table, label_errors.folds, confidence=evaluate.confidence)
 
     write_csv(photos, table)
     write_csv(folds, pd.concat(histories) if histories else _history(0, []))
     write_json(metrics, numbers)
-    say(f"mistakes: {numbers['num_suspicious']:,} of {numbers['num_photos']:,} labels are worth a second look.")
+    say(f"label_errors: {numbers['num_suspicious']:,} of {numbers['num_photos']:,} labels are worth a second look.")
 
 
 def list_answers(data: Prepared, answers: dict[str, np.ndarray]) -> pd.DataFrame:

@@ -11,7 +11,7 @@ from convlens.data.prepared import Prepared, open_prepared
 from convlens.errors import ConvLensError
 from convlens.files import read_parquet, write_bytes
 from convlens.lens.forward import embed_photos, open_features
-from convlens.metrics.drift import Profile, encode_profile, neighbour_distances, round_features
+from convlens.metrics.drift import Profile, encode_profile, neighbor_distances, round_features
 from convlens.models.files import load_card, load_trained_model
 from convlens.params import EvaluateParams
 from convlens.progress import say
@@ -93,7 +93,7 @@ def _look(data: Prepared, model_folder: Path) -> dict[str, np.ndarray]:
     if not unseen:
         raise ConvLensError("Expected held-out photos. Received: none. Raise preprocess.test_fraction.")
     held_out = round_features(np.concatenate(unseen))
-    distances = np.sort(neighbour_distances(held_out, seen))
+    distances = np.sort(neighbor_distances(held_out, seen))
     return {"train_features": seen, "held_out_features": held_out, "held_out_distances": distances}
 
 

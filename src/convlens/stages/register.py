@@ -28,8 +28,8 @@ def register(
     validation: Path,
     training: Path,
     evaluation: Path,
-    invariance: Path,
-    mistakes: Path,
+    robustness: Path,
+    label_errors: Path,
     report: Path,
     feature_maps: Path,
     feature_maps_folder: Path,
@@ -52,8 +52,8 @@ def register(
         validation: folder of the data checks: result.json, quarantine.csv, data_docs/.
         training: folder with history.csv and perhaps timing.csv.
         evaluation: folder with metrics.json, predictions.csv and plots.
-        invariance: folder with metrics.json, tables and plots about disturbed photos.
-        mistakes: folder with metrics.json and the table of photos whose label may be wrong.
+        robustness: folder with metrics.json, tables and plots about disturbed photos.
+        label_errors: folder with metrics.json and the table of photos whose label may be wrong.
         report: page about data, training and evaluation.
         feature_maps: page of feature maps.
         feature_maps_folder: its pictures and tables.
@@ -80,8 +80,8 @@ def register(
         validation=validation,
         training=training,
         evaluation=evaluation,
-        invariance=invariance,
-        mistakes=mistakes,
+        robustness=robustness,
+        label_errors=label_errors,
         report=report,
         feature_maps=feature_maps,
         feature_maps_folder=feature_maps_folder,

@@ -65,7 +65,7 @@ def report(
     slices: Path,
     decision: Path,
     profile: Path,
-    invariance_metrics: Path,
+    robustness_metrics: Path,
     curves: Path,
     places: Path,
     doubts: Path,
@@ -107,7 +107,7 @@ def report(
         slices: accuracy by kind of photo (CSV).
         decision: threshold and least probability (JSON).
         profile: what the photos of the training are like, from `profile`.
-        invariance_metrics: numbers on disturbed photos (JSON).
+        robustness_metrics: numbers on disturbed photos (JSON).
         curves: the same by disturbance and strength (CSV).
         places: the same by place of a shrunken photo (CSV).
         doubts: photos by how well their label fits (CSV).
@@ -159,7 +159,7 @@ def report(
                 "curves": read_table(curves), "places": read_table(places), "doubts": read_table(doubts)},
         cards={"validation_result": read_facts(validation), "duplicates": read_facts(leaks),
                "metrics": read_facts(metrics), "decision": read_facts(decision),
-               "invariance": read_facts(invariance_metrics),
+               "robustness": read_facts(robustness_metrics),
                "model_card": card},
         own=answered,
     )  # fmt: skip

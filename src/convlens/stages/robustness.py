@@ -1,4 +1,4 @@
-"""Stage `invariance`: how far the test photos may be changed before the answers change, beside a dense network."""
+"""Stage `robustness`: how far the test photos may be changed before the answers change, beside a dense network."""
 
 from pathlib import Path
 
@@ -8,17 +8,17 @@ from convlens.data.prepared import Prepared, open_prepared
 from convlens.errors import ConvLensError
 from convlens.files import write_bytes, write_csv, write_json
 from convlens.metrics.robustness import Results, Sample, measure_contestants
-from convlens.params import EvaluateParams, InvarianceParams, ModelParams, TrainParams
+from convlens.params import EvaluateParams, ModelParams, RobustnessParams, TrainParams
 from convlens.plots.robustness import plot_curves, plot_places
 from convlens.plots.style import to_png
 from convlens.progress import say
-from convlens.training.baseline import open_model, train_counterexample
+from convlens.training.baseline import open_model, train_baseline
 from convlens.wording import show_share
 
 SPLIT = "test"
 
 
-def invariance(
+def robustness(
     *,
     prepared: Path,
     model_folder: Path,
@@ -30,7 +30,7 @@ def invariance(
     model: ModelParams,
     train: TrainParams,
     evaluate: EvaluateParams,
-    invariance: InvarianceParams,
+    robustness: RobustnessParams,
 ) -> None:
     """Disturb test photos, ask the trained network and a fully connected one, and write what came of it.
 
@@ -42,21 +42,21 @@ def invariance(
         curves_figure: the same as a picture (PNG).
         places: one row per network and place of a shrunken photo (CSV).
         places_figure: the same as a picture (PNG).
-        model: the group `model`, for the form of the counterexample.
+        model: the group `model`, for the form of the baseline.
         train: the group `train`, for its device and threads.
         evaluate: the group `evaluate`, for the confidence of the intervals.
-        invariance: the group `invariance`.
+        robustness: the group `robustness`.
 
     Raises:
         ConvLensError: no test photos, or no model.
     """
     data = open_prepared(prepared)
-    sample = choose_sample(data, invariance.max_photos)
+    sample = choose_sample(data, robustness.max_photos)
     contestants = [
         open_model(model_folder),
-        train_counterexample(data, invariance, model=model, train=train),
+        train_baseline(data, robustness, model=model, train=train),
     ]
-    found = measure_contestants(contestants, sample, invariance, confidence=evaluate.confidence)
+    found = measure_contestants(contestants, sample, robustness, confidence=evaluate.confidence)
     pictures = to_png(plot_curves(found.curves)), to_png(plot_places(found.places))
 
     write_csv(curves, found.curves)
@@ -82,9 +82,9 @@ def choose_sample(prepared: Prepared, max_photos: int) -> Sample:
 
 def _tell(found: Results) -> None:
     numbers = found.metrics
-    for name, title in (("model", "the network"), ("counterexample", "a dense one")):
+    for name, title in (("model", "the network"), ("baseline", "a dense one")):
         say(
-            f"invariance: {title}: {show_share(numbers[f'{name}_accuracy'])} right, "
+            f"robustness: {title}: {show_share(numbers[f'{name}_accuracy'])} right, "
             f"{show_share(numbers[f'{name}_places_agreement'])} of {numbers['num_photos']:,} photos "
             "answered alike at all nine places."
         )

@@ -48,7 +48,7 @@ def validate(
         report = {
             quarantine: csv_bytes(left_out),
             gallery: parquet_bytes(scan.gallery),
-            result: json_bytes(_summarise(scan.manifest, left_out, verdicts)),
+            result: json_bytes(_summarize(scan.manifest, left_out, verdicts)),
         }
         passed = not _failed(verdicts, "critical")
         write_together({**report, manifest: parquet_bytes(scan.manifest)} if passed else report)
@@ -57,7 +57,7 @@ def validate(
     _tell(scan.manifest, verdicts, quarantine)
 
 
-def _summarise(table: pd.DataFrame, left_out: pd.DataFrame, verdicts: list[Verdict]) -> dict[str, object]:
+def _summarize(table: pd.DataFrame, left_out: pd.DataFrame, verdicts: list[Verdict]) -> dict[str, object]:
     counts = left_out["cause"].value_counts()
     return {
         "success": not _failed(verdicts, "critical"),

@@ -139,7 +139,7 @@ def _load(uri: str, address: str) -> Any:
 
 
 def _download(uri: str, folder: Path) -> None:
-    """A neighbour takes the folder's place when everything has arrived."""
+    """A neighbor takes the folder's place when everything has arrived."""
     part = folder.with_name(f".{folder.name}.{os.getpid()}.part")
     try:
         part.mkdir(parents=True)

@@ -362,8 +362,8 @@ def judge_results(results: Results, register: RegisterParams) -> list[Criterion]
     demanded = register.criteria
     sections = {
         results.evaluation: ("evaluation", demanded.evaluation),
-        results.invariance: ("invariance", demanded.invariance),
-        results.mistakes: ("mistakes", demanded.mistakes),
+        results.robustness: ("robustness", demanded.robustness),
+        results.label_errors: ("label_errors", demanded.label_errors),
     }
     judged = [
         criterion

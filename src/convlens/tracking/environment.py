@@ -61,7 +61,7 @@ def _secret_values() -> list[str]:
 # --- How ConvLens's numbers and parameters are called in MLflow: one naming for live and replayed records ---
 #
 # The MLflow UI makes a section of what stands before the first `/`, and sorts the sections: first `curves/` (one step
-# per epoch), then `invariance/`, `mistakes/` and `test/` (the evaluation).
+# per epoch), then `robustness/`, `label_errors/` and `test/` (the evaluation).
 
 MAX_PARAM_LENGTH = 6000  # what MLflow stores
 

@@ -78,7 +78,7 @@ def judge_metrics(section: str, metrics: Mapping[str, Any], demanded: Mapping[st
     """The metrics of one file against what is demanded of them.
 
     Args:
-        section: `evaluation`, `invariance` or `mistakes`.
+        section: `evaluation`, `robustness` or `label_errors`.
         metrics: the content of its metrics.json; ends of intervals are called `<metric>_low` and `<metric>_high`.
         demanded: bounds by the metric's name.
 

@@ -307,8 +307,8 @@ class Results:
     validation: Path
     training: Path
     evaluation: Path
-    invariance: Path
-    mistakes: Path
+    robustness: Path
+    label_errors: Path
     report: Path
     feature_maps: Path
     feature_maps_folder: Path
@@ -345,7 +345,7 @@ def gather_record(results: Results, photos: Prepared, card: Mapping[str, Any]) -
         lock_digest=digest_lock(results.lock),
         changes=describe_changes(),
         pictures=[*_list_plots(results), *_list_maps(results.feature_maps_folder)],
-        parts=_read_folds(results.mistakes),
+        parts=_read_folds(results.label_errors),
     )
 
 
@@ -375,8 +375,8 @@ def digest_lock(lock: Path) -> str:
 def _read_metrics(results: Results) -> dict[str, float]:
     return {
         **evaluation_metrics(read_json(results.evaluation / "metrics.json")),
-        **evaluation_metrics(read_json(results.invariance / "metrics.json"), section="invariance"),
-        **evaluation_metrics(read_json(results.mistakes / "metrics.json"), section="mistakes"),
+        **evaluation_metrics(read_json(results.robustness / "metrics.json"), section="robustness"),
+        **evaluation_metrics(read_json(results.label_errors / "metrics.json"), section="label_errors"),
     }
 
 
@@ -402,14 +402,14 @@ def _split_epochs(table: pd.DataFrame) -> list[tuple[int, dict[str, float]]]:
     return [(int(row["epoch"]), {str(name): value for name, value in row.items() if pd.notna(value)}) for row in rows]
 
 
-def _read_folds(mistakes: Path) -> list[Part]:
+def _read_folds(label_errors: Path) -> list[Part]:
     """The trainings of the folds, where there were any."""
-    path = mistakes / "folds.csv"
+    path = label_errors / "folds.csv"
     if not path.is_file():
         return []
     table = pd.read_csv(path)
     return [
-        Part(f"fold {fold}", {"mistakes.fold": str(fold)}, _split_epochs(rows.drop(columns="fold")))
+        Part(f"fold {fold}", {"label_errors.fold": str(fold)}, _split_epochs(rows.drop(columns="fold")))
         for fold, rows in table.groupby("fold")
     ]
 
@@ -444,8 +444,8 @@ def _list_files(results: Results) -> dict[str, Path]:
         "model_card.md": results.model_card,
         "feature_maps": results.feature_maps_folder,
         "evaluation": results.evaluation,
-        "invariance": results.invariance,
-        "mistakes": results.mistakes,
+        "robustness": results.robustness,
+        "label_errors": results.label_errors,
         "training": results.training,
         "validation": results.validation,
         "data/splits.csv": results.prepared / "splits.csv",
@@ -457,7 +457,7 @@ def _list_files(results: Results) -> dict[str, Path]:
 
 def _list_plots(results: Results) -> Iterator[Picture]:
     """Each plot is a series of one, which stands beside the same plot of other runs."""
-    for folder in (results.evaluation, results.invariance, results.training):
+    for folder in (results.evaluation, results.robustness, results.training):
         for path in sorted(folder.glob("*.png")):
             yield Picture(f"{folder.name}/{path.stem}", 0, path)
 

@@ -16,7 +16,7 @@ from convlens.params import AugmentParams
 
 MAX_BOX_AREA = 0.5
 MAX_BOX_ASPECT = 2.0
-PLACES, COLOURS, BOXES = range(3)  # each kind of change has random numbers of its own
+PLACES, COLORS, BOXES = range(3)  # each kind of change has random numbers of its own
 
 
 def augment(photos: np.ndarray, *, seed: Sequence[int], size: int, params: AugmentParams) -> np.ndarray:
@@ -39,9 +39,9 @@ def augment(photos: np.ndarray, *, seed: Sequence[int], size: int, params: Augme
         for picture, photo, matrix in zip(pictures, photos, matrices, strict=True):
             _transform(photo, matrix, into=picture)
     if params.brightness or params.contrast or params.saturation:
-        draws = 2 * _draw(3, len(photos), [*seed, COLOURS]) - 1
+        draws = 2 * _draw(3, len(photos), [*seed, COLORS]) - 1
         for picture, draw in zip(pictures, draws.T, strict=True):
-            _change_colours(picture, draw, params)
+            _change_colors(picture, draw, params)
     return pictures
 
 
@@ -96,14 +96,14 @@ def _draw_transforms(shape: tuple[int, ...], draws: np.ndarray, size: int, param
     stretch = np.exp((2 * aspect - 1) * 0.5 * math.log(params.max_crop_aspect))
     crop_width = np.minimum(np.sqrt(area) * stretch, 1.0) * width
     crop_height = np.minimum(np.sqrt(area) / stretch, 1.0) * height
-    centre_x = crop_width / 2 + x * (width - crop_width)
-    centre_y = crop_height / 2 + y * (height - crop_height)
+    center_x = crop_width / 2 + x * (width - crop_width)
+    center_y = crop_height / 2 + y * (height - crop_height)
     angle = (2 * turn - 1) * math.radians(params.rotation)
     sign = np.where(mirror < 0.5, -1.0, 1.0) if params.flip else 1.0
     a, b = sign * np.cos(angle) * crop_width / size, -np.sin(angle) * crop_height / size
     c, d = sign * np.sin(angle) * crop_width / size, np.cos(angle) * crop_height / size
     middle = (size - 1) / 2
-    offset_x, offset_y = centre_x - 0.5 - (a + b) * middle, centre_y - 0.5 - (c + d) * middle
+    offset_x, offset_y = center_x - 0.5 - (a + b) * middle, center_y - 0.5 - (c + d) * middle
     return np.stack([a, b, offset_x, c, d, offset_y], axis=1).reshape(-1, 2, 3)
 
 
@@ -120,10 +120,10 @@ def _transform(photo: np.ndarray, matrix: np.ndarray, *, into: np.ndarray) -> No
     cv2.warpAffine(photo, matrix, into.shape[:2], dst=into, flags=flags, borderMode=cv2.BORDER_REFLECT)
 
 
-def _change_colours(picture: np.ndarray, draws: np.ndarray, params: AugmentParams) -> None:
+def _change_colors(picture: np.ndarray, draws: np.ndarray, params: AugmentParams) -> None:
     """Saturation, then contrast, then brightness, in place; multiplied out, so that it is gone through once."""
     saturation, contrast = 1 + params.saturation * draws[0], 1 + params.contrast * draws[1]
     mean = sum(cv2.mean(picture)[:3]) / 3
-    colours = contrast * (saturation * np.eye(3) + (1 - saturation) / 3)  # grey is the mean of the three
+    colors = contrast * (saturation * np.eye(3) + (1 - saturation) / 3)  # gray is the mean of the three
     offset = np.full((3, 1), (1 - contrast) * mean + 255 * params.brightness * draws[2])
-    cv2.transform(picture, np.hstack([colours, offset]), dst=picture)
+    cv2.transform(picture, np.hstack([colors, offset]), dst=picture)

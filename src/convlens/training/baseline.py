@@ -11,12 +11,12 @@ from convlens.data.perturbations import resize
 from convlens.data.prepared import Images, Prepared
 from convlens.models.files import finish_model, load_card, load_trained_model
 from convlens.models.inference import answer_settings, predict_probabilities
-from convlens.params import NO_AUGMENTATION, PLAIN_TRAINING, InvarianceParams, ModelParams, TrainParams
+from convlens.params import NO_AUGMENTATION, PLAIN_TRAINING, ModelParams, RobustnessParams, TrainParams
 from convlens.training.checkpoints import Checkpoint, State
 from convlens.training.fit import Photos, Recipe, fit
 from convlens.training.runtime import prepare_runtime
 
-MODEL, COUNTEREXAMPLE = "model", "counterexample"
+MODEL, BASELINE = "model", "baseline"
 DENSE_TRAINING = {
     **PLAIN_TRAINING,
     "precision": "float32",
@@ -32,7 +32,7 @@ class Contestant:
     """A network that is asked.
 
     Attributes:
-        name: `model` or `counterexample`; names columns and metrics.
+        name: `model` or `baseline`; names columns and metrics.
         num_parameters: weights of the network.
         answer: class indices int64 (N,) for prepared photos, uint8 (N, size, size, 3).
     """
@@ -52,18 +52,18 @@ def open_model(folder: Path) -> Contestant:
     return Contestant(MODEL, model.count_params(), lambda photos: _classes(model, photos, **settings))
 
 
-def train_counterexample(
-    prepared: Prepared, params: InvarianceParams, *, model: ModelParams, train: TrainParams
+def train_baseline(
+    prepared: Prepared, params: RobustnessParams, *, model: ModelParams, train: TrainParams
 ) -> Contestant:
     """A fully connected network, trained here on the same training photos made smaller; takes seconds.
 
     Args:
         prepared: the photos.
-        params: the group `invariance`.
+        params: the group `robustness`.
         model: the group `model`, of which nothing but the form is used.
         train: the group `train`, of which device and threads are used.
     """
-    size, resampling = params.counterexample.image_size, prepared.loader.resampling
+    size, resampling = params.baseline.image_size, prepared.loader.resampling
     recipe = _plan(params, model, train, num_classes=len(prepared.classes))
     splits = [
         Photos(Resized(prepared.images(split), size, resampling), prepared.labels(split))
@@ -79,7 +79,7 @@ def train_counterexample(
     )
     network = finish_model(result.body, recipe.model, num_classes=recipe.num_classes, image_size=size)
     return Contestant(
-        COUNTEREXAMPLE, network.count_params(), lambda photos: _classes(network, Resized(photos, size, resampling))
+        BASELINE, network.count_params(), lambda photos: _classes(network, Resized(photos, size, resampling))
     )
 
 
@@ -103,8 +103,8 @@ class _NoCheckpoint(Checkpoint):
         """Let go of the state."""
 
 
-def _plan(params: InvarianceParams, model: ModelParams, train: TrainParams, *, num_classes: int) -> Recipe:
-    wanted = params.counterexample
+def _plan(params: RobustnessParams, model: ModelParams, train: TrainParams, *, num_classes: int) -> Recipe:
+    wanted = params.baseline
     dense = model.dense.model_copy(update={"units": wanted.units})
     changes = {
         **DENSE_TRAINING,

@@ -108,7 +108,7 @@ def decode_state(content: bytes) -> State | None:
 # --- A few snapshots of the weights over a training, so that a reader can see how its filters came to be ---
 #
 # Kernels are stored as float16 with one power of two per tensor, good to one part in 2,000; vectors, statistics of
-# normalisation among them, as float32. The default network takes 2 MB a snapshot. The network that is kept in the end
+# normalization among them, as float32. The default network takes 2 MB a snapshot. The network that is kept in the end
 # is no snapshot: it has its own file.
 
 NAME = "epoch_{:05d}.npz"
@@ -119,7 +119,7 @@ def kept_epochs(num_done: int, most: int) -> tuple[int, ...]:
     """The epochs whose snapshots are held after `num_done` epochs: powers of two, thinned to at most `most`.
 
     Nobody needs to know where the training ends: what is held after an epoch was held before it or is that epoch. Where
-    there are too many, the one goes whose neighbours are nearest to each other, as a ratio; the first always stays.
+    there are too many, the one goes whose neighbors are nearest to each other, as a ratio; the first always stays.
     """
     kept: list[int] = []
     epoch = 1
@@ -191,7 +191,7 @@ def load_snapshots(folder: Path) -> dict[int, list[np.ndarray]]:
 
 
 def _most_crowded(kept: Sequence[int]) -> int:
-    """The place, neither first nor last, whose neighbours are nearest to each other; where only two are, the second."""
+    """The place, neither first nor last, whose neighbors are nearest to each other; where only two are, the second."""
     inner = range(1, len(kept) - 1)
     return min(inner, key=lambda place: kept[place + 1] / kept[place - 1], default=len(kept) - 1)
 

@@ -123,6 +123,6 @@ def _checkpoint(folds: Folds, number: int) -> Checkpoint:
 def _tell(report: EpochReport, number: int, count: int) -> None:
     minutes, seconds = divmod(round(report.seconds_left), 60)
     say(
-        f"mistakes: fold {number + 1} of {count}, epoch {int(report.values['epoch'])}/{report.num_epochs}, "
+        f"label_errors: fold {number + 1} of {count}, epoch {int(report.values['epoch'])}/{report.num_epochs}, "
         f"{minutes}:{seconds:02d} left of this fold"
     )

@@ -17,7 +17,7 @@ def build_optimizer(params: TrainParams, network: keras.Model) -> keras.optimize
     """The optimizer that `train.optimizer` names; its learning rate is set at every step by the schedule."""
     rate, decay = params.learning_rate, params.weight_decay
     if params.optimizer == "conv_muon":
-        return ConvMuon(rate, keep_norm=is_normalised(network))
+        return ConvMuon(rate, keep_norm=is_normalized(network))
     if params.optimizer == "adam":
         return keras.optimizers.Adam(rate)
     if params.optimizer == "adamw":
@@ -25,17 +25,17 @@ def build_optimizer(params: TrainParams, network: keras.Model) -> keras.optimize
     return keras.optimizers.SGD(rate, momentum=0.9, nesterov=True, weight_decay=decay or None)
 
 
-def is_normalised(network: keras.Model) -> bool:
-    """Whether normalisation that learns from the batch follows the convolutions, so that their norm does not matter.
+def is_normalized(network: keras.Model) -> bool:
+    """Whether normalization that learns from the batch follows the convolutions, so that their norm does not matter.
 
-    Frozen normalisation, as in pretrained backbones, does not make up for a changed norm; nor is there any behind a
+    Frozen normalization, as in pretrained backbones, does not make up for a changed norm; nor is there any behind a
     convolution with a bias of its own, as in squeeze-and-excitation.
     """
-    normalisations = [layer for layer in network.layers if isinstance(layer, keras.layers.BatchNormalization)]
+    normalizations = [layer for layer in network.layers if isinstance(layer, keras.layers.BatchNormalization)]
     convolutions = [layer for layer in network.layers if isinstance(layer, CONVOLUTIONS)]
     return (
-        bool(normalisations)
-        and all(layer.trainable for layer in normalisations)
+        bool(normalizations)
+        and all(layer.trainable for layer in normalizations)
         and not any(layer.use_bias for layer in convolutions)
     )
 
@@ -58,7 +58,7 @@ class ConvMuon(keras.optimizers.Optimizer):
         other_momentum: their Nesterov momentum.
         num_iterations: Newton-Schulz steps.
         keep_norm: bring each kernel to Frobenius norm sqrt(filters) before each update. Only right where
-            normalisation follows the convolution, which makes the answer independent of the kernel's norm.
+            normalization follows the convolution, which makes the answer independent of the kernel's norm.
     """
 
     def __init__(
@@ -112,7 +112,7 @@ class ConvMuon(keras.optimizers.Optimizer):
         return gradient + momentum * velocity
 
     def get_config(self) -> dict[str, Any]:
-        """The arguments, for Keras serialisation."""
+        """The arguments, for Keras serialization."""
         own = ("momentum", "other_rate", "other_momentum", "num_iterations", "keep_norm")
         return {**super().get_config(), **{name: getattr(self, name) for name in own}}
 

@@ -145,7 +145,7 @@ class Steps:
 # --- The steps of a training on several devices: the same as on one, up to rounding ---
 #
 # A batch is changed at random as a whole, on each machine in the same way, so that the pictures do not depend on the
-# number of devices; then every device learns from its own share of it. Normalisation layers take the statistics of the
+# number of devices; then every device learns from its own share of it. Normalization layers take the statistics of the
 # whole batch.
 
 

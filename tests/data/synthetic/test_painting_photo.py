@@ -1,4 +1,4 @@
-"""Painted photos: the same from the same key, every part in its box, cues where the recipe plants them."""
+"""Synthetic photos: the same from the same key, every part in its box, cues where the recipe plants them."""
 
 import hashlib
 import io
@@ -11,10 +11,10 @@ import pytest
 from PIL import Image
 
 from convlens.data.synthetic.canvas import Dice
-from convlens.data.synthetic.recipe import Box, PaintingRecipe, encode_photo, paint_photo, paint_scene
+from convlens.data.synthetic.recipe import Box, SyntheticRecipe, encode_photo, paint_photo, paint_scene
 
 PARTS = {"face", "outline", "left_ear", "right_ear", "left_eye", "right_eye", "muzzle", "nose", "whiskers"}
-SMALL = PaintingRecipe(image_size=64)
+SMALL = SyntheticRecipe(image_size=64)
 
 
 def is_inside(inner: Box, outer: Box, *, slack: float = 0.0) -> bool:
@@ -36,8 +36,8 @@ def test_same_key_same_bytes_in_any_order():
 
 def test_another_process_paints_the_same():
     program = (
-        "import hashlib; from convlens.data.synthetic import PaintingRecipe, encode_photo, paint_photo; "
-        "photo = paint_photo(PaintingRecipe(image_size=64), 'dogs', 7); "
+        "import hashlib; from convlens.data.synthetic import SyntheticRecipe, encode_photo, paint_photo; "
+        "photo = paint_photo(SyntheticRecipe(image_size=64), 'dogs', 7); "
         "print(hashlib.sha256(encode_photo(photo)).hexdigest())"
     )
     environment = {**os.environ, "PYTHONHASHSEED": "123", "PYTHONPATH": os.pathsep.join(sys.path)}
@@ -46,18 +46,18 @@ def test_another_process_paints_the_same():
 
 
 def test_number_of_photos_does_not_change_a_photo():
-    many, few = PaintingRecipe(image_size=64, num_photos=1000), PaintingRecipe(image_size=64, num_photos=4)
+    many, few = SyntheticRecipe(image_size=64, num_photos=1000), SyntheticRecipe(image_size=64, num_photos=4)
     assert encode_photo(paint_photo(many, "dogs", 1)) == encode_photo(paint_photo(few, "dogs", 1))
 
 
 def test_another_seed_gives_another_photo():
-    other = PaintingRecipe(image_size=64, seed=1)
+    other = SyntheticRecipe(image_size=64, seed=1)
     assert encode_photo(paint_photo(SMALL, "cats", 0)) != encode_photo(paint_photo(other, "cats", 0))
 
 
 @pytest.mark.parametrize("label", ["cats", "dogs"])
 def test_every_part_has_its_box(label):
-    photo = paint_photo(PaintingRecipe(image_size=64, tongue_probability={label: 1.0}), label, 0)
+    photo = paint_photo(SyntheticRecipe(image_size=64, tongue_probability={label: 1.0}), label, 0)
     assert photo.label == label
     assert set(photo.regions) == PARTS | {"tongue"}
 
@@ -76,21 +76,21 @@ def test_boxes_fit(label):
 
 def test_the_default_photos_have_not_moved():
     """Fails when another picture is painted: then the numbers in the README and in dvc.lock are out of date too."""
-    faces = {label: paint_photo(PaintingRecipe(), label, 0).regions["face"] for label in ("cats", "dogs")}
+    faces = {label: paint_photo(SyntheticRecipe(), label, 0).regions["face"] for label in ("cats", "dogs")}
     corners = {label: (face.left, face.top, face.right, face.bottom) for label, face in faces.items()}
     assert corners["cats"] == pytest.approx((44.633, 28.731, 124.211, 92.133), abs=0.01)
     assert corners["dogs"] == pytest.approx((66.250, 56.439, 135.418, 129.615), abs=0.01)
 
 
 def test_boxes_scale_with_the_photo():
-    small, large = (paint_photo(PaintingRecipe(image_size=size), "cats", 5).regions for size in (64, 128))
+    small, large = (paint_photo(SyntheticRecipe(image_size=size), "cats", 5).regions for size in (64, 128))
     for name, box in small.items():
         assert np.array([large[name].left, large[name].bottom]) == pytest.approx([2 * box.left, 2 * box.bottom])
 
 
 def test_the_tongue_is_where_its_box_is():
     shown, hidden = (
-        PaintingRecipe(image_size=96, noise=0.0, occlusion_probability=0.0, tongue_probability={"dogs": chance})
+        SyntheticRecipe(image_size=96, noise=0.0, occlusion_probability=0.0, tongue_probability={"dogs": chance})
         for chance in (1.0, 0.0)
     )
     for index in range(5):
@@ -103,22 +103,22 @@ def test_the_tongue_is_where_its_box_is():
 
 
 def test_tongue_probability_is_obeyed():
-    planted = PaintingRecipe(image_size=32, tongue_probability={"cats": 0.0, "dogs": 1.0})
+    planted = SyntheticRecipe(image_size=32, tongue_probability={"cats": 0.0, "dogs": 1.0})
     assert not any("tongue" in paint_photo(planted, "cats", index).regions for index in range(10))
     assert all("tongue" in paint_photo(planted, "dogs", index).regions for index in range(10))
-    fair = sum("tongue" in paint_photo(PaintingRecipe(image_size=32), "cats", index).regions for index in range(40))
+    fair = sum("tongue" in paint_photo(SyntheticRecipe(image_size=32), "cats", index).regions for index in range(40))
     assert 11 <= fair <= 29
 
 
 def test_horizontal_position_is_obeyed():
-    recipe = PaintingRecipe(image_size=32, horizontal_position={"cats": (0.0, 0.0), "dogs": (1.0, 1.0)})
+    recipe = SyntheticRecipe(image_size=32, horizontal_position={"cats": (0.0, 0.0), "dogs": (1.0, 1.0)})
     for index in range(5):
         left, right = (paint_photo(recipe, label, index).regions["face"] for label in ("cats", "dogs"))
         assert (left.left + left.right) / 2 < 16 < (right.left + right.right) / 2
 
 
 def test_without_shape_the_label_changes_nothing():
-    recipe = PaintingRecipe(image_size=64, shape_tells=False)
+    recipe = SyntheticRecipe(image_size=64, shape_tells=False)
     for key in range(6):
         cat, dog = (paint_scene(recipe, label, dice=Dice("test", key)) for label in ("cats", "dogs"))
         assert encode_photo(cat) == encode_photo(dog)
@@ -126,7 +126,7 @@ def test_without_shape_the_label_changes_nothing():
 
 
 def test_with_shape_the_label_changes_the_head_alone():
-    recipe = PaintingRecipe(image_size=96, noise=0.0, occlusion_probability=0.0)
+    recipe = SyntheticRecipe(image_size=96, noise=0.0, occlusion_probability=0.0)
     for key in range(6):
         cat, dog = (paint_scene(recipe, label, dice=Dice("test", key)) for label in ("cats", "dogs"))
         changed = np.abs(np.asarray(cat.image, int) - np.asarray(dog.image, int)).max(axis=2) > 0
@@ -140,7 +140,7 @@ def test_with_shape_the_label_changes_the_head_alone():
 
 
 def test_encoding_is_a_jpeg_of_the_photo():
-    photo = paint_photo(PaintingRecipe(image_size=96), "cats", 2)
+    photo = paint_photo(SyntheticRecipe(image_size=96), "cats", 2)
     with Image.open(io.BytesIO(encode_photo(photo))) as image:
         image.load()
         assert (image.format, image.mode, image.size) == ("JPEG", "RGB", (96, 96))
@@ -155,12 +155,12 @@ def test_recipe_and_photo_at_the_limits():
         {"head_size": (0.15, 0.15)},
         {"head_size": (0.7, 0.7)},
     ):
-        photo = paint_photo(PaintingRecipe(image_size=33, **values), "dogs", 0)
+        photo = paint_photo(SyntheticRecipe(image_size=33, **values), "dogs", 0)
         assert photo.image.size == (33, 33)
 
 
 def test_unknown_photos_are_refused():
-    cats = PaintingRecipe(classes=("cats",))
+    cats = SyntheticRecipe(classes=("cats",))
     with pytest.raises(ValueError, match=r"Expected a label of the recipe's classes .* Received: 'dogs'"):
         paint_photo(cats, "dogs", 0)
     with pytest.raises(ValueError, match=r"Expected an index >= 0. Received: -1"):

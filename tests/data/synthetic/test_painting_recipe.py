@@ -1,15 +1,15 @@
-"""The recipe of the painted data set: its defaults, and the errors of wrong values."""
+"""The recipe of the synthetic data set: its defaults, and the errors of wrong values."""
 
 import json
 
 import pytest
 from pydantic import ValidationError
 
-from convlens.data.synthetic.recipe import PaintingRecipe, file_name, list_photos
+from convlens.data.synthetic.recipe import SyntheticRecipe, file_name, list_photos
 
 
 def test_defaults():
-    recipe = PaintingRecipe()
+    recipe = SyntheticRecipe()
     assert recipe.model_dump() == {
         "num_photos": 1200,
         "image_size": 160,
@@ -26,21 +26,21 @@ def test_defaults():
 
 
 def test_every_field_is_described():
-    missing = [name for name, field in PaintingRecipe.model_fields.items() if not field.description]
+    missing = [name for name, field in SyntheticRecipe.model_fields.items() if not field.description]
     assert missing == []
 
 
 def test_plain_values_of_yaml_and_json_are_taken():
     values = {"classes": ["dogs", "cats"], "head_size": [0.3, 0.5], "horizontal_position": {"cats": [0, 0.4]}}
-    recipe = PaintingRecipe.model_validate(values)
-    assert recipe == PaintingRecipe.model_validate_json(json.dumps(values))
+    recipe = SyntheticRecipe.model_validate(values)
+    assert recipe == SyntheticRecipe.model_validate_json(json.dumps(values))
     assert recipe.classes == ("dogs", "cats")
     assert recipe.horizontal_position == {"cats": (0.0, 0.4), "dogs": (0.0, 1.0)}
 
 
 def test_a_recipe_is_frozen():
     with pytest.raises(ValidationError, match="frozen"):
-        PaintingRecipe().seed = 1
+        SyntheticRecipe().seed = 1
 
 
 @pytest.mark.parametrize(
@@ -61,23 +61,23 @@ def test_a_recipe_is_frozen():
         ({"head_size": (0.1, 0.5)}, r"Expected a head size from 0.15 to 0.7. Received: \(0.1, 0.5\)"),
         ({"head_size": (0.5, 0.4)}, "low <= high"),
         ({"clutter": -0.1}, "greater than or equal to 0"),
-        ({"colour": "red"}, "Extra inputs are not permitted"),
+        ({"color": "red"}, "Extra inputs are not permitted"),
     ],
 )
 def test_wrong_values_are_refused(values, message):
     with pytest.raises(ValidationError, match=message):
-        PaintingRecipe.model_validate(values)
+        SyntheticRecipe.model_validate(values)
 
 
 def test_photos_are_split_evenly():
-    assert list_photos(PaintingRecipe(num_photos=5)) == [
+    assert list_photos(SyntheticRecipe(num_photos=5)) == [
         ("cats", 0),
         ("cats", 1),
         ("cats", 2),
         ("dogs", 0),
         ("dogs", 1),
     ]
-    assert list_photos(PaintingRecipe(num_photos=2, classes=("dogs",))) == [("dogs", 0), ("dogs", 1)]
+    assert list_photos(SyntheticRecipe(num_photos=2, classes=("dogs",))) == [("dogs", 0), ("dogs", 1)]
 
 
 def test_file_names():

@@ -1,10 +1,10 @@
-"""The painted data set: cats and dogs drawn by code, told apart by their shape alone, every part's place known."""
+"""The synthetic data set: cats and dogs drawn by code, told apart by their shape alone, every part's place known."""
 
 from convlens.data.synthetic.recipe import (
     KINDS,
     Box,
-    PaintedPhoto,
-    PaintingRecipe,
+    SyntheticPhoto,
+    SyntheticRecipe,
     encode_photo,
     file_name,
     list_photos,
@@ -14,8 +14,8 @@ from convlens.data.synthetic.recipe import (
 __all__ = [
     "KINDS",
     "Box",
-    "PaintedPhoto",
-    "PaintingRecipe",
+    "SyntheticPhoto",
+    "SyntheticRecipe",
     "encode_photo",
     "file_name",
     "list_photos",

@@ -14,7 +14,7 @@ from convlens.data.synthetic.canvas import shrink
 from convlens.data.synthetic.canvas import smooth_halves
 from convlens.data.synthetic.canvas import smooth_path
 from convlens.data.synthetic.canvas import smooth_loop
-from convlens.data.synthetic.canvas import Colour
+from convlens.data.synthetic.canvas import Color
 from convlens.data.synthetic.canvas import mix
 from convlens.data.synthetic.canvas import shade
 from convlens.data.synthetic.coats import fur_edge
@@ -27,7 +27,7 @@ from convlens.data.synthetic.canvas import almond
 
 # --- The shape of a head: the one thing that tells a cat from a dog ---
 #
-# All points are in radii of the head around its centre, x to the viewer's right and y downwards; depths stand out
+# All points are in radii of the head around its center, x to the viewer's right and y downwards; depths stand out
 # towards the viewer. The right half is given, the left half is its mirror image.
 
 @dataclass(frozen=True)
@@ -41,9 +41,9 @@ class Ear:
 
 @dataclass(frozen=True)
 class Eye:
-    """The right eye: centre, half its width and height, slant in radians, how pointed its corners are, its pupil."""
+    """The right eye: center, half its width and height, slant in radians, how pointed its corners are, its pupil."""
 
-    centre: tuple[float, float]
+    center: tuple[float, float]
     radii: tuple[float, float]
     slant: float
     sharpness: float
@@ -90,12 +90,12 @@ class Anatomy:
 
 # --- Where the head is and which way it looks; drawn without knowing the class, so that neither tells it ---
 
-ROOM = 1.42  # radii kept free around the centre of a head, so that at most the tip of an ear leaves the photo
+ROOM = 1.42  # radii kept free around the center of a head, so that at most the tip of an ear leaves the photo
 
 
 @dataclass(frozen=True)
 class Pose:
-    """Places points of the head, given in radii around its centre, in the photo.
+    """Places points of the head, given in radii around its center, in the photo.
 
     `x`, `y` and `radius` are shares of the photo's side; `yaw`, `pitch` and `tilt` are radians.
     """
@@ -122,7 +122,7 @@ class Pose:
 
 
 def draw_pose(dice: Dice, *, head_size: tuple[float, float], across: tuple[float, float]) -> Pose:
-    """Draw a pose; `across` is the range of the centre's place across the free room, 0 left to 1 right."""
+    """Draw a pose; `across` is the range of the center's place across the free room, 0 left to 1 right."""
     low, high = head_size[0] / 2, head_size[1] / 2
     radius = low * (high / low) ** dice.uniform(0, 1)
     margin = min(ROOM * radius, 0.5)
@@ -197,8 +197,8 @@ def _draw_eye(dice: Dice) -> Eye:
     """Draw an almond with a slit pupil."""
     size = dice.uniform(0.92, 1.1)
     pupil = 0.04 + 0.1 * dice.uniform(0, 1) ** 2, 0.18 * size
-    centre = dice.uniform(0.4, 0.46), dice.uniform(-0.1, -0.02)
-    return Eye(centre, (0.27 * size, 0.2 * size), dice.uniform(-0.35, -0.1), dice.uniform(0.2, 0.65), pupil)
+    center = dice.uniform(0.4, 0.46), dice.uniform(-0.1, -0.02)
+    return Eye(center, (0.27 * size, 0.2 * size), dice.uniform(-0.35, -0.1), dice.uniform(0.2, 0.65), pupil)
 
 
 def _draw_muzzle(dice: Dice) -> Muzzle:
@@ -289,8 +289,8 @@ def _draw_eye_dog(dice: Dice) -> Eye:
     """Draw a round eye with a round pupil."""
     size = dice.uniform(0.92, 1.1)
     pupil = 0.115 * size * dice.uniform(0.9, 1.1)
-    centre = dice.uniform(0.36, 0.42), dice.uniform(-0.22, -0.12)
-    return Eye(centre, (0.2 * size, 0.195 * size), dice.uniform(-0.2, 0.25), dice.uniform(0.0, 0.25), (pupil, pupil))
+    center = dice.uniform(0.36, 0.42), dice.uniform(-0.22, -0.12)
+    return Eye(center, (0.2 * size, 0.195 * size), dice.uniform(-0.2, 0.25), dice.uniform(0.0, 0.25), (pupil, pupil))
 
 
 def _draw_muzzle_dog(dice: Dice) -> Muzzle:
@@ -348,8 +348,8 @@ class _HeadBrush(Brush):
         coat, pose = self.coat, self.pose
         outline = pose.place(skull)
         layer = self.canvas.layer(coat.fur)
-        for mark, colour in draw_marks(coat, self.dice.branch("marks")):
-            layer.polygon(pose.wrap(mark), colour)
+        for mark, color in draw_marks(coat, self.dice.branch("marks")):
+            layer.polygon(pose.wrap(mark), color)
         self._light(layer)
         self.canvas.lay(layer, outline)
         fur = 0.13 * pose.radius * (0.6 + 0.4 * coat.fluff)
@@ -365,13 +365,13 @@ class _HeadBrush(Brush):
         layer.glow(
             (pose.x + side * radius, pose.y - 0.5 * radius),
             (1.1 * radius, 0.9 * radius),
-            colour=mix(self.coat.fur, (255, 250, 235), 0.55),
+            color=mix(self.coat.fur, (255, 250, 235), 0.55),
             strength=0.4,
         )
         layer.glow(
             (pose.x - side * radius, pose.y + 1.25 * radius),
             (1.5 * radius, 0.9 * radius),
-            colour=shade(self.coat.fur, 0.45),
+            color=shade(self.coat.fur, 0.45),
             strength=0.5,
         )
 
@@ -380,16 +380,16 @@ class _HeadBrush(Brush):
         regions = {}
         for number, (side, ear) in enumerate(zip(_SIDES, anatomy.ears, strict=True)):
             if ear.in_front == in_front:
-                regions[f"{side}_ear"] = self._paint_ear(ear, side, colour=self.coat.ears[number])
+                regions[f"{side}_ear"] = self._paint_ear(ear, side, color=self.coat.ears[number])
         return regions
 
-    def _paint_ear(self, ear: Ear, side: str, *, colour: Colour) -> Points:
+    def _paint_ear(self, ear: Ear, side: str, *, color: Color) -> Points:
         """Paint one ear with contour, inside and fur; return all its points."""
         outline, dice = self._place(ear.outer, side), self.dice.branch(f"{side} ear")
-        self.canvas.polygon(outline, colour)
+        self.canvas.polygon(outline, color)
         if ear.in_front:
             contour = np.concatenate([outline, outline[:1]])
-            self.canvas.line(contour, mix(colour, self.coat.line, 0.4), width=0.03 * self.pose.radius)
+            self.canvas.line(contour, mix(color, self.coat.line, 0.4), width=0.03 * self.pose.radius)
         length = 0.12 * self.pose.radius * (0.6 + 0.4 * self.coat.fluff)
         fur_inside(self.canvas, outline, length=length, count=self._hairs(60), dice=dice)
         tips = fur_edge(self.canvas, outline, length=0.55 * length, count=self._hairs(64), dice=dice)
@@ -424,7 +424,7 @@ def paint_body(canvas: Canvas, coat: Coat, *, pose: Pose, dice: Dice) -> None:
         return placed
 
     foot = place(np.array([[0.0, long]]))[0]
-    canvas.glow((foot[0], foot[1]), (1.7 * pose.radius, 0.34 * pose.radius), colour=INK, strength=0.55)
+    canvas.glow((foot[0], foot[1]), (1.7 * pose.radius, 0.34 * pose.radius), color=INK, strength=0.55)
     _paint_tail(canvas, coat, tail=place(_draw_tail(long, dice)), width=0.26 * pose.radius)
     trunk = place(_trunk(long, wide))
     _paint_trunk(canvas, coat, trunk=trunk, pose=pose, dice=dice)
@@ -461,7 +461,7 @@ def _draw_tail(long: float, dice: Dice) -> Points:
 
 
 def _paint_tail(canvas: Canvas, coat: Coat, *, tail: Points, width: float) -> None:
-    """Paint a tail as a thick line with a round end in the second colour."""
+    """Paint a tail as a thick line with a round end in the second color."""
     canvas.line(tail, shade(coat.fur, 0.86), width=width)
     tip = tail[-7:]
     canvas.line(tip, shade(coat.second, 0.95), width=width)
@@ -472,9 +472,9 @@ def _paint_trunk(canvas: Canvas, coat: Coat, *, trunk: Points, pose: Pose, dice:
     """Paint the trunk with a light chest, the shadow of the head and fur."""
     radius = pose.radius
     layer = canvas.layer(shade(coat.fur, 0.94))
-    layer.glow((pose.x, pose.y + 1.6 * radius), (0.55 * radius, 0.8 * radius), colour=coat.light, strength=0.8)
+    layer.glow((pose.x, pose.y + 1.6 * radius), (0.55 * radius, 0.8 * radius), color=coat.light, strength=0.8)
     shadow = shade(coat.fur, 0.35)
-    layer.glow((pose.x, pose.y + 0.8 * radius), (1.1 * radius, 0.7 * radius), colour=shadow, strength=0.6)
+    layer.glow((pose.x, pose.y + 0.8 * radius), (1.1 * radius, 0.7 * radius), color=shadow, strength=0.6)
     canvas.lay(layer, trunk)
     fur_inside(canvas, trunk, length=0.16 * radius, count=90, dice=dice)
     fur_edge(canvas, trunk, length=0.11 * radius * coat.fluff, count=80, dice=dice)
@@ -490,10 +490,10 @@ def _paint_legs(canvas: Canvas, coat: Coat, *, legs: list[Points], dice: Dice) -
 
 def _paint_paws(canvas: Canvas, coat: Coat, *, paws: list[Points], dice: Dice) -> None:
     """Paint the paws with their toes; some animals wear socks."""
-    colour = dice.pick((coat.fur, coat.fur, mix(coat.light, WHITE, 0.5), coat.second))
-    line = mix(colour, coat.line, 0.5)
+    color = dice.pick((coat.fur, coat.fur, mix(coat.light, WHITE, 0.5), coat.second))
+    line = mix(color, coat.line, 0.5)
     for paw in paws:
-        canvas.polygon(paw, colour)
+        canvas.polygon(paw, color)
         canvas.line(np.concatenate([paw, paw[:1]]), line, width=0.004)
         middle, half = paw.mean(axis=0), (paw.max(axis=0) - paw.min(axis=0)) / 2
         for shift in (-0.3, 0.3):
@@ -501,10 +501,10 @@ def _paint_paws(canvas: Canvas, coat: Coat, *, paws: list[Points], dice: Dice) -
             canvas.line(toe, line, width=0.005)
 
 
-def _paint_collar(canvas: Canvas, colour: Colour, *, place: Place, radius: float) -> None:
+def _paint_collar(canvas: Canvas, color: Color, *, place: Place, radius: float) -> None:
     """Paint a collar with a round tag."""
     band = smooth_path([(-0.56, 0.98), (0.0, 1.2), (0.56, 0.98)], 6)
-    canvas.line(place(band), colour, width=0.16 * radius)
+    canvas.line(place(band), color, width=0.16 * radius)
     canvas.polygon(place(ellipse((0.0, 1.34), (0.12, 0.13), count=16)), (226, 186, 84))
     canvas.polygon(place(ellipse((-0.03, 1.3), (0.04, 0.04), count=10)), (250, 232, 170))
 
@@ -562,22 +562,22 @@ class _FeatureBrush(Brush):
             self.canvas.polygon(self._on_eye(ellipse(spot, (size, size), count=12), eye, side), WHITE)
 
     def _on_eye(self, points: Points, eye: Eye, side: str) -> Points:
-        """Return points around the eye's centre in the photo."""
-        right = points + np.array(eye.centre)
+        """Return points around the eye's center in the photo."""
+        right = points + np.array(eye.center)
         return self.pose.place(mirror(right) if side == "left" else right, _EYE_DEPTH)
 
     def paint_muzzle(self, muzzle: Muzzle) -> Regions:
         """Paint the muzzle with the shadow below it and its fur."""
-        radius, colour = self.pose.radius, self.coat.muzzle
+        radius, color = self.pose.radius, self.coat.muzzle
         placed = [self.pose.place(loop, muzzle.depth) for loop in muzzle.loops]
         middle = np.concatenate(placed).mean(axis=0)
         shadow = self.pose.place(muzzle.loops[-1] * 1.05, muzzle.depth - 0.08)
         self.canvas.blend(shade(self.coat.fur, 0.5), shadow, strength=0.3)
         for number, loop in enumerate(placed):
-            self.canvas.polygon(loop, colour if number else shade(colour, 0.86))
-            self.canvas.line(np.concatenate([loop, loop[:1]]), mix(colour, self.coat.line, 0.3), width=0.03 * radius)
-        shine = mix(colour, WHITE, 0.5)
-        self.canvas.glow((middle[0], middle[1]), (0.5 * radius, 0.4 * radius), colour=shine, strength=0.35)
+            self.canvas.polygon(loop, color if number else shade(color, 0.86))
+            self.canvas.line(np.concatenate([loop, loop[:1]]), mix(color, self.coat.line, 0.3), width=0.03 * radius)
+        shine = mix(color, WHITE, 0.5)
+        self.canvas.glow((middle[0], middle[1]), (0.5 * radius, 0.4 * radius), color=shine, strength=0.35)
         for number, loop in enumerate(placed):
             fur_inside(self.canvas, loop, length=0.1 * radius, count=40, dice=self.dice.branch(f"muzzle {number}"))
         return {"muzzle": np.concatenate(placed)}
@@ -624,8 +624,8 @@ class _FeatureBrush(Brush):
     def paint_whiskers(self, whiskers: Whiskers) -> Regions:
         """Draw the whiskers of both sides, light on dark fur and dark on light fur."""
         bright = sum(self.coat.fur) < 560
-        colour = mix(WHITE, self.coat.fur, 0.1) if bright else shade(self.coat.line, 0.9)
+        color = mix(WHITE, self.coat.fur, 0.1) if bright else shade(self.coat.line, 0.9)
         placed = [self.pose.place(side(hair), 0.5) for hair in whiskers.hairs for side in (np.asarray, mirror)]
         for hair in placed:
-            self.canvas.line(hair, colour, width=0.003 + 0.006 * self.pose.radius)
+            self.canvas.line(hair, color, width=0.003 + 0.006 * self.pose.radius)
         return {"whiskers": np.concatenate(placed)}

@@ -72,8 +72,8 @@ def as_points(points: Sequence[tuple[float, float]]) -> Points:
 def smooth_loop(corners: Sequence[tuple[float, float]] | Points, steps: int = 6) -> Points:
     """Return a closed Catmull-Rom curve through the corners, `steps` points for each."""
     knots = np.asarray(corners, dtype=np.float64)
-    neighbours = np.stack([np.roll(knots, shift, axis=0) for shift in (1, 0, -1, -2)], axis=1)
-    return _interpolate(neighbours, steps)
+    neighbors = np.stack([np.roll(knots, shift, axis=0) for shift in (1, 0, -1, -2)], axis=1)
+    return _interpolate(neighbors, steps)
 
 
 def smooth_halves(right: Sequence[tuple[float, float]], steps: int = 6) -> Points:
@@ -85,23 +85,23 @@ def smooth_path(corners: Sequence[tuple[float, float]] | Points, steps: int = 6)
     """Return an open Catmull-Rom curve from the first corner to the last."""
     knots = np.asarray(corners, dtype=np.float64)
     padded = np.concatenate([knots[:1], knots, knots[-1:]])
-    neighbours = np.stack([padded[i : len(padded) - 3 + i] for i in range(4)], axis=1)
-    return np.concatenate([_interpolate(neighbours, steps), knots[-1:]])
+    neighbors = np.stack([padded[i : len(padded) - 3 + i] for i in range(4)], axis=1)
+    return np.concatenate([_interpolate(neighbors, steps), knots[-1:]])
 
 
-def _interpolate(neighbours: Points, steps: int) -> Points:
-    """Return the points between each second and third of four neighbouring knots."""
+def _interpolate(neighbors: Points, steps: int) -> Points:
+    """Return the points between each second and third of four neighboring knots."""
     time = np.arange(steps) / steps
     powers = time[:, None] ** np.arange(4)
-    points: Points = np.einsum("sk,nkd->nsd", powers @ _CATMULL_ROM, neighbours).reshape(-1, 2)
+    points: Points = np.einsum("sk,nkd->nsd", powers @ _CATMULL_ROM, neighbors).reshape(-1, 2)
     return points
 
 
-def ellipse(centre: tuple[float, float], radii: tuple[float, float], *, turn: float = 0.0, count: int = 26) -> Points:
+def ellipse(center: tuple[float, float], radii: tuple[float, float], *, turn: float = 0.0, count: int = 26) -> Points:
     """Return the outline of an ellipse, turned by `turn` radians."""
     angle = np.arange(count) * (2 * np.pi / count)
     upright = np.stack([radii[0] * np.cos(angle), radii[1] * np.sin(angle)], axis=1)
-    outline: Points = rotate(upright, turn) + np.array(centre)
+    outline: Points = rotate(upright, turn) + np.array(center)
     return outline
 
 
@@ -133,8 +133,8 @@ def mirror(points: Points) -> Points:
 
 def shrink(points: Points, towards: tuple[float, float], *, factor: float) -> Points:
     """Return the points moved towards one point, to `factor` of their distance."""
-    centre = np.array(towards)
-    shrunk: Points = centre + (points - centre) * factor
+    center = np.array(towards)
+    shrunk: Points = center + (points - center) * factor
     return shrunk
 
 
@@ -147,42 +147,42 @@ def outward(points: Points) -> Points:
     return np.where(away < 0, -normal, normal)
 
 
-# --- Colours as (red, green, blue), 0 to 255, and the few ways the painter mixes them ---
+# --- Colors as (red, green, blue), 0 to 255, and the few ways the painter mixes them ---
 
-Colour = tuple[int, int, int]
+Color = tuple[int, int, int]
 
-WHITE: Colour = (250, 248, 244)
-INK: Colour = (38, 28, 28)
+WHITE: Color = (250, 248, 244)
+INK: Color = (38, 28, 28)
 
 
-def mix(first: Colour, second: Colour, share: float) -> Colour:
-    """Return the colour `share` of the way from the first to the second."""
+def mix(first: Color, second: Color, share: float) -> Color:
+    """Return the color `share` of the way from the first to the second."""
     red, green, blue = (round(a + (b - a) * share) for a, b in zip(first, second, strict=True))
     return red, green, blue
 
 
-def shade(colour: Colour, factor: float) -> Colour:
-    """Return the colour made darker (`factor` below 1) or lighter (above), within 0 to 255."""
-    red, green, blue = (min(255, max(0, round(channel * factor))) for channel in colour)
+def shade(color: Color, factor: float) -> Color:
+    """Return the color made darker (`factor` below 1) or lighter (above), within 0 to 255."""
+    red, green, blue = (min(255, max(0, round(channel * factor))) for channel in color)
     return red, green, blue
 
 
-def hue(position: float, *, saturation: float, value: float) -> Colour:
-    """Return the colour at a position (0 to 1) of the colour circle."""
+def hue(position: float, *, saturation: float, value: float) -> Color:
+    """Return the color at a position (0 to 1) of the color circle."""
     red, green, blue = (round(channel * 255) for channel in colorsys.hsv_to_rgb(position % 1, saturation, value))
     return red, green, blue
 
 
-def draw_colour(dice: Dice, *, saturation: tuple[float, float], value: tuple[float, float]) -> Colour:
-    """Draw a colour of any hue within the ranges of saturation and value."""
+def draw_color(dice: Dice, *, saturation: tuple[float, float], value: tuple[float, float]) -> Color:
+    """Draw a color of any hue within the ranges of saturation and value."""
     return hue(dice.uniform(0, 1), saturation=dice.uniform(*saturation), value=dice.uniform(*value))
 
 
-def vary(colour: Colour, dice: Dice, *, amount: float = 0.06) -> Colour:
-    """Return a colour close by: each channel and the brightness wander by up to `amount`."""
+def vary(color: Color, dice: Dice, *, amount: float = 0.06) -> Color:
+    """Return a color close by: each channel and the brightness wander by up to `amount`."""
     bright = 1 + dice.uniform(-amount, amount)
     red, green, blue = (
-        min(255, max(0, round(channel * bright * (1 + dice.uniform(-amount, amount) / 2)))) for channel in colour
+        min(255, max(0, round(channel * bright * (1 + dice.uniform(-amount, amount) / 2)))) for channel in color
     )
     return red, green, blue
 
@@ -204,10 +204,10 @@ def _falloff(size: int = 64) -> np.ndarray:
 class Canvas:
     """A square RGB picture with drawing tools; all coordinates and widths are shares of the side, from 0 to 1."""
 
-    def __init__(self, side: int, colour: Colour = (0, 0, 0)) -> None:
+    def __init__(self, side: int, color: Color = (0, 0, 0)) -> None:
         """Open an empty canvas of `side` × `side` pixels."""
         self.side = side
-        self.image = Image.new("RGB", (side, side), colour)
+        self.image = Image.new("RGB", (side, side), color)
         self._draw = ImageDraw.Draw(self.image)
 
     def replace(self, image: Image.Image) -> None:
@@ -215,42 +215,42 @@ class Canvas:
         self.image = image
         self._draw = ImageDraw.Draw(image)
 
-    def polygon(self, points: Points, colour: Colour) -> None:
+    def polygon(self, points: Points, color: Color) -> None:
         """Fill a closed shape."""
-        self._draw.polygon((points * self.side).ravel().tolist(), fill=colour)
+        self._draw.polygon((points * self.side).ravel().tolist(), fill=color)
 
-    def line(self, points: Points, colour: Colour, *, width: float) -> None:
+    def line(self, points: Points, color: Color, *, width: float) -> None:
         """Draw a line through the points, its bends rounded when it is wide."""
         pixels = max(1, round(width * self.side))
         joint = "curve" if pixels > 4 else None
-        self._draw.line((points * self.side).ravel().tolist(), fill=colour, width=pixels, joint=joint)
+        self._draw.line((points * self.side).ravel().tolist(), fill=color, width=pixels, joint=joint)
 
-    def strokes(self, ends: Points, colours: np.ndarray, *, width: float) -> None:
-        """Draw many short lines: `ends` is (num, 4) as x, y, x, y and `colours` is (num, 3), uint8."""
+    def strokes(self, ends: Points, colors: np.ndarray, *, width: float) -> None:
+        """Draw many short lines: `ends` is (num, 4) as x, y, x, y and `colors` is (num, 3), uint8."""
         pixels, line = max(1, round(width * self.side)), self._draw.line
-        for coordinates, colour in zip((ends * self.side).tolist(), colours.tolist(), strict=True):
-            line(coordinates, fill=tuple(colour), width=pixels)
+        for coordinates, color in zip((ends * self.side).tolist(), colors.tolist(), strict=True):
+            line(coordinates, fill=tuple(color), width=pixels)
 
-    def colours_at(self, points: Points) -> np.ndarray:
-        """Return the colours below the points (the nearest pixel inside the canvas), shape (num, 3), uint8."""
+    def colors_at(self, points: Points) -> np.ndarray:
+        """Return the colors below the points (the nearest pixel inside the canvas), shape (num, 3), uint8."""
         pixels = np.clip((points * self.side).astype(np.int64), 0, self.side - 1)
         left, top = pixels.min(axis=0).tolist()
         right, bottom = pixels.max(axis=0).tolist()
         patch = np.asarray(self.image.crop((left, top, right + 1, bottom + 1)))
-        colours: np.ndarray = patch[pixels[:, 1] - top, pixels[:, 0] - left]
-        return colours
+        colors: np.ndarray = patch[pixels[:, 1] - top, pixels[:, 0] - left]
+        return colors
 
-    def glow(self, centre: tuple[float, float], radii: tuple[float, float], *, colour: Colour, strength: float) -> None:
-        """Lay a soft spot of a colour over the picture; `strength` (0 to 1) is its cover in the middle."""
+    def glow(self, center: tuple[float, float], radii: tuple[float, float], *, color: Color, strength: float) -> None:
+        """Lay a soft spot of a color over the picture; `strength` (0 to 1) is its cover in the middle."""
         size = max(2, round(2 * radii[0] * self.side)), max(2, round(2 * radii[1] * self.side))
         spot = Image.fromarray(np.round(255 * strength * _falloff()).astype(np.uint8))
         mask = spot.resize(size, Image.Resampling.BILINEAR)
-        corner = round((centre[0] - radii[0]) * self.side), round((centre[1] - radii[1]) * self.side)
-        self.image.paste(colour, (*corner, corner[0] + size[0], corner[1] + size[1]), mask)
+        corner = round((center[0] - radii[0]) * self.side), round((center[1] - radii[1]) * self.side)
+        self.image.paste(color, (*corner, corner[0] + size[0], corner[1] + size[1]), mask)
 
-    def layer(self, colour: Colour) -> Self:
-        """Return another canvas of the same side, filled with one colour."""
-        return type(self)(self.side, colour)
+    def layer(self, color: Color) -> Self:
+        """Return another canvas of the same side, filled with one color."""
+        return type(self)(self.side, color)
 
     def lay(self, layer: "Canvas", outline: Points) -> None:
         """Copy what another canvas shows inside an outline."""
@@ -258,10 +258,10 @@ class Canvas:
         box = left, top, left + mask.width, top + mask.height
         self.image.paste(layer.image.crop(box), box, mask)
 
-    def blend(self, colour: Colour, outline: Points, *, strength: float) -> None:
+    def blend(self, color: Color, outline: Points, *, strength: float) -> None:
         """Fill a shape so that what is below shines through; `strength` 1 is opaque."""
         mask, (left, top) = self._mask(outline, round(255 * strength))
-        self.image.paste(colour, (left, top, left + mask.width, top + mask.height), mask)
+        self.image.paste(color, (left, top, left + mask.width, top + mask.height), mask)
 
     def _mask(self, outline: Points, value: int) -> tuple[Image.Image, tuple[int, int]]:
         """Return a mask just large enough for a shape, and where its left upper corner is on the canvas."""
@@ -272,8 +272,8 @@ class Canvas:
         ImageDraw.Draw(mask).polygon((pixels - np.array([left, top])).ravel().tolist(), fill=value)
         return mask, (left, top)
 
-    def gradient(self, top: Colour, bottom: Colour, *, span: tuple[float, float] = (0, 1)) -> None:
-        """Fill the canvas between two heights with a gradient from one colour to another."""
+    def gradient(self, top: Color, bottom: Color, *, span: tuple[float, float] = (0, 1)) -> None:
+        """Fill the canvas between two heights with a gradient from one color to another."""
         share = np.linspace(0, 1, 48)[:, None, None]
         ramp = np.array(top) + (np.array(bottom) - np.array(top)) * share
         first, last = round(span[0] * self.side), round(span[1] * self.side)
@@ -301,7 +301,7 @@ def take_photo(canvas: Canvas, dice: Dice, *, strength: float) -> Image.Image:
 
 
 def _draw_light(side: int, dice: Dice, *, strength: float) -> np.ndarray:
-    """Draw the factor by which light scales every pixel: exposure, colour temperature, a lit side, a dark rim."""
+    """Draw the factor by which light scales every pixel: exposure, color temperature, a lit side, a dark rim."""
     across, down = np.meshgrid(np.linspace(-1, 1, side, dtype=np.float32), np.linspace(-1, 1, side, dtype=np.float32))
     angle, slope = dice.uniform(0, 2 * np.pi), strength * dice.uniform(0, 0.45)
     lit = 1 + slope * (across * np.float32(np.cos(angle)) + down * np.float32(np.sin(angle)))
@@ -312,12 +312,12 @@ def _draw_light(side: int, dice: Dice, *, strength: float) -> np.ndarray:
 
 
 def _draw_noise(side: int, dice: Dice, *, strength: float) -> np.ndarray:
-    """Draw the noise of a sensor: mostly brightness, a little colour."""
+    """Draw the noise of a sensor: mostly brightness, a little color."""
     amount = np.float32(strength * (1.0 + 17.0 * dice.uniform(0, 1) ** 2))
     generator = dice.generator()
-    colour = generator.standard_normal((side, side, 3), dtype=np.float32)
-    grey = np.roll(colour[..., :1], side // 3, axis=0)
-    return np.asarray(amount * (np.float32(0.8) * grey + np.float32(0.4) * colour), dtype=np.float32)
+    color = generator.standard_normal((side, side, 3), dtype=np.float32)
+    gray = np.roll(color[..., :1], side // 3, axis=0)
+    return np.asarray(amount * (np.float32(0.8) * gray + np.float32(0.4) * color), dtype=np.float32)
 
 
 def draw_jpeg_quality(dice: Dice) -> int:

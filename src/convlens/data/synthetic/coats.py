@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 from convlens.data.synthetic.canvas import WHITE
-from convlens.data.synthetic.canvas import Colour
+from convlens.data.synthetic.canvas import Color
 from convlens.data.synthetic.canvas import mix
 from convlens.data.synthetic.canvas import shade
 from convlens.data.synthetic.canvas import vary
@@ -17,12 +17,12 @@ from convlens.data.synthetic.canvas import mirror
 from convlens.data.synthetic.canvas import smooth_halves
 from convlens.data.synthetic.canvas import smooth_loop
 
-# --- Colours and markings of an animal; drawn without knowing the class, so that they never tell it ---
+# --- Colors and markings of an animal; drawn without knowing the class, so that they never tell it ---
 
-_FURS: tuple[Colour, ...] = (
+_FURS: tuple[Color, ...] = (
     (226, 142, 66),  # ginger
     (240, 212, 168),  # cream
-    (138, 142, 154),  # blue grey
+    (138, 142, 154),  # blue gray
     (66, 60, 64),  # black
     (238, 234, 226),  # white
     (120, 78, 52),  # chocolate
@@ -32,7 +32,7 @@ _FURS: tuple[Colour, ...] = (
     (184, 180, 176),  # silver
     (160, 128, 96),  # sand
 )
-_IRISES: tuple[Colour, ...] = (
+_IRISES: tuple[Color, ...] = (
     (236, 178, 54),
     (150, 186, 72),
     (104, 168, 206),
@@ -40,36 +40,36 @@ _IRISES: tuple[Colour, ...] = (
     (196, 124, 46),
     (98, 176, 142),
 )
-_NOSES: tuple[Colour, ...] = ((222, 134, 134), (54, 44, 48), (112, 70, 60), (62, 50, 54), (186, 104, 104))
-_TONGUES: tuple[Colour, ...] = ((232, 106, 124), (222, 92, 108), (240, 128, 140))
-MARKINGS = ("plain", "tabby", "patches", "bicolour", "mask", "blaze", "brows")
+_NOSES: tuple[Color, ...] = ((222, 134, 134), (54, 44, 48), (112, 70, 60), (62, 50, 54), (186, 104, 104))
+_TONGUES: tuple[Color, ...] = ((232, 106, 124), (222, 92, 108), (240, 128, 140))
+MARKINGS = ("plain", "tabby", "patches", "bicolor", "mask", "blaze", "brows")
 
 
 @dataclass(frozen=True)
 class Coat:
-    """The colours of one animal, and the name of its markings (one of `MARKINGS`)."""
+    """The colors of one animal, and the name of its markings (one of `MARKINGS`)."""
 
-    fur: Colour
-    second: Colour
-    light: Colour
+    fur: Color
+    second: Color
+    light: Color
     markings: str
-    ears: tuple[Colour, Colour]
-    inner_ear: Colour
-    muzzle: Colour
-    iris: Colour
-    nose: Colour
-    tongue: Colour
-    collar: Colour | None
+    ears: tuple[Color, Color]
+    inner_ear: Color
+    muzzle: Color
+    iris: Color
+    nose: Color
+    tongue: Color
+    collar: Color | None
     fluff: float
 
     @property
-    def line(self) -> Colour:
-        """The colour of contours: the fur, much darker."""
+    def line(self) -> Color:
+        """The color of contours: the fur, much darker."""
         return shade(mix(self.fur, (90, 50, 40), 0.35), 0.45)
 
 
 def draw_coat(dice: Dice) -> Coat:
-    """Draw a coat; every colour comes from the same list for every animal."""
+    """Draw a coat; every color comes from the same list for every animal."""
     fur = vary(dice.pick(_FURS), dice, amount=0.1)
     second = _draw_second(dice, fur)
     light = mix(fur, WHITE, dice.uniform(0.35, 0.8))
@@ -89,21 +89,21 @@ def draw_coat(dice: Dice) -> Coat:
     )
 
 
-def _draw_second(dice: Dice, fur: Colour) -> Colour:
-    """Draw the colour of the markings, far enough from the fur to be seen."""
+def _draw_second(dice: Dice, fur: Color) -> Color:
+    """Draw the color of the markings, far enough from the fur to be seen."""
     other = vary(dice.pick(_FURS), dice, amount=0.1)
     if abs(sum(other) - sum(fur)) > 120:
         return other
     return shade(fur, 0.55) if sum(fur) > 300 else mix(fur, WHITE, 0.55)
 
 
-def _draw_collar(dice: Dice) -> Colour | None:
-    """Draw the colour of a collar, which half of the animals wear."""
-    colour = vary(dice.pick(((206, 62, 62), (54, 112, 190), (64, 150, 102), (232, 178, 60), (134, 84, 164))), dice)
-    return colour if dice.chance(0.5) else None
+def _draw_collar(dice: Dice) -> Color | None:
+    """Draw the color of a collar, which half of the animals wear."""
+    color = vary(dice.pick(((206, 62, 62), (54, 112, 190), (64, 150, 102), (232, 178, 60), (134, 84, 164))), dice)
+    return color if dice.chance(0.5) else None
 
 
-# --- Fur: short strokes that take the colour below them, a little lighter or darker ---
+# --- Fur: short strokes that take the color below them, a little lighter or darker ---
 
 def fur_edge(canvas: Canvas, outline: Points, *, length: float, count: int, dice: Dice) -> Points:
     """Draw hairs that stick out of an outline (both in shares of the side) and return their tips."""
@@ -131,13 +131,13 @@ def fur_inside(canvas: Canvas, outline: Points, *, length: float, count: int, di
 def _draw_hairs(canvas: Canvas, start: Points, tips: Points, *, width: float, generator: np.random.Generator) -> None:
     """Draw one hair from each start to its tip."""
     tone = generator.uniform(0.8, 1.16, (len(start), 1))
-    colours = np.clip(canvas.colours_at(start) * tone, 0, 255).astype(np.uint8)
-    canvas.strokes(np.concatenate([start, tips], axis=1), colours, width=width)
+    colors = np.clip(canvas.colors_at(start) * tone, 0, 255).astype(np.uint8)
+    canvas.strokes(np.concatenate([start, tips], axis=1), colors, width=width)
 
 
-# --- Markings on the face: shapes in radii of the head, each with its colour; the same for cats and dogs ---
+# --- Markings on the face: shapes in radii of the head, each with its color; the same for cats and dogs ---
 
-Mark = tuple[Points, Colour]
+Mark = tuple[Points, Color]
 
 
 def draw_marks(coat: Coat, dice: Dice) -> list[Mark]:
@@ -152,11 +152,11 @@ def _plain(_coat: Coat, _dice: Dice) -> list[Mark]:
 
 def _tabby(coat: Coat, dice: Dice) -> list[Mark]:
     """Draw stripes over the forehead and the cheeks."""
-    colour = mix(coat.fur, coat.second, dice.uniform(0.55, 0.9))
+    color = mix(coat.fur, coat.second, dice.uniform(0.55, 0.9))
     brow = [((top, -0.9), (0.75 * top, dice.uniform(-0.55, -0.4))) for top in (0.0, 0.24, 0.48)]
     cheek = [((1.05, height - 0.08), (dice.uniform(0.6, 0.72), height)) for height in (0.08, 0.32, 0.54)]
     stripes = [_stripe(start, end, width=0.07) for start, end in (*brow, *cheek)]
-    return [(side(stripe), colour) for stripe in stripes for side in (np.asarray, mirror)]
+    return [(side(stripe), color) for stripe in stripes for side in (np.asarray, mirror)]
 
 
 def _stripe(start: tuple[float, float], end: tuple[float, float], *, width: float) -> Points:
@@ -168,7 +168,7 @@ def _stripe(start: tuple[float, float], end: tuple[float, float], *, width: floa
 
 
 def _patches(coat: Coat, dice: Dice) -> list[Mark]:
-    """Draw two to four patches anywhere, in the second colour or in white."""
+    """Draw two to four patches anywhere, in the second color or in white."""
     return [(_blob(dice), dice.pick((coat.second, coat.second, WHITE))) for _ in range(dice.integer(2, 4))]
 
 
@@ -180,7 +180,7 @@ def _blob(dice: Dice) -> Points:
     return smooth_loop(corners + uneven)
 
 
-def _bicolour(coat: Coat, dice: Dice) -> list[Mark]:
+def _bicolor(coat: Coat, dice: Dice) -> list[Mark]:
     """Draw a white lower face that runs up between the eyes."""
     peak, foot = dice.uniform(-0.9, -0.2), dice.uniform(0.5, 0.8)
     half = [(0.0, peak), (0.1, -0.1), (0.32, 0.22), (foot, 0.42), (0.9, 0.8), (0.4, 1.2), (0.0, 1.2)]
@@ -188,13 +188,13 @@ def _bicolour(coat: Coat, dice: Dice) -> list[Mark]:
 
 
 def _mask(coat: Coat, dice: Dice) -> list[Mark]:
-    """Draw a mask of the second colour around the eyes."""
+    """Draw a mask of the second color around the eyes."""
     round_eye = ellipse((0.4, -0.1), (0.34, dice.uniform(0.26, 0.36)), turn=dice.uniform(-0.3, 0.1))
     return [(round_eye, coat.second), (mirror(round_eye), coat.second)]
 
 
 def _blaze(coat: Coat, dice: Dice) -> list[Mark]:
-    """Draw one half of the face in the second colour, or a light line down the middle."""
+    """Draw one half of the face in the second color, or a light line down the middle."""
     if dice.chance(0.4):
         side = dice.sign()
         half = smooth_loop([(0.04, -1.2), (1.2, -1.2), (1.2, 1.2), (0.3, 1.0), (0.12, 0.2), (0.03, -0.4)])
@@ -215,7 +215,7 @@ _MARKS: dict[str, Callable[[Coat, Dice], list[Mark]]] = {
     "plain": _plain,
     "tabby": _tabby,
     "patches": _patches,
-    "bicolour": _bicolour,
+    "bicolor": _bicolor,
     "mask": _mask,
     "blaze": _blaze,
     "brows": _brows,

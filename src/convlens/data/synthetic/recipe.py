@@ -32,7 +32,7 @@ from convlens.data.synthetic.scenes import paint_occluder
 from convlens.data.synthetic.animals import Pose
 from convlens.data.synthetic.animals import draw_pose
 
-# --- What to paint: the recipe of the painted data set, checked in full before the first picture ---
+# --- What to paint: the recipe of the synthetic data set, checked in full before the first picture ---
 
 KINDS = ("cats", "dogs")
 
@@ -49,8 +49,8 @@ def _as_tuple(value: Any) -> Any:
 Range = Annotated[tuple[Share, Share], BeforeValidator(_as_tuple)]
 
 
-class PaintingRecipe(BaseModel):
-    """The recipe of a data set of painted cats and dogs; only shape tells them apart unless a cue is planted."""
+class SyntheticRecipe(BaseModel):
+    """The recipe of a data set of synthetic cats and dogs; only shape tells them apart unless a cue is planted."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
@@ -69,7 +69,7 @@ class PaintingRecipe(BaseModel):
     horizontal_position: dict[str, Range] = Field(
         default_factory=dict,
         validate_default=True,
-        description="Range per class of the head's centre across the free room, 0 left to 1 right; all if left out.",
+        description="Range per class of the head's center across the free room, 0 left to 1 right; all if left out.",
     )
     head_size: Range = Field((0.34, 0.64), description="Range of the head's height as a share of the photo's side.")
     clutter: Share = Field(0.7, description="Chance of each of up to four things that lie around.")
@@ -108,7 +108,7 @@ class PaintingRecipe(BaseModel):
         return bounds
 
     @model_validator(mode="after")
-    def _check_number(self) -> "PaintingRecipe":
+    def _check_number(self) -> "SyntheticRecipe":
         """Make sure that no class stays empty."""
         if self.num_photos < len(self.classes):
             raise ValueError(f"Expected num_photos >= {len(self.classes)}, one per class. Received: {self.num_photos}")
@@ -129,9 +129,9 @@ def _check_rising(bounds: tuple[float, float]) -> None:
         raise ValueError(f"Expected a range (low, high) with low <= high. Received: {bounds}")
 
 
-# --- A painted photo: its picture, its label, and the box of every painted part ---
+# --- A synthetic photo: its picture, its label, and the box of every synthetic part ---
 
-_FULL_COLOUR_FROM = 80
+_FULL_COLOR_FROM = 80
 
 
 @dataclass(frozen=True)
@@ -145,8 +145,8 @@ class Box:
 
 
 @dataclass(frozen=True)
-class PaintedPhoto:
-    """One painted photo before compression, with the box of every part by its name.
+class SyntheticPhoto:
+    """One synthetic photo before compression, with the box of every part by its name.
 
     Left and right are the viewer's. The boxes tell where a part was painted, even if something hides it.
     """
@@ -164,10 +164,10 @@ def box_around(points: Points, image_size: int) -> Box:
     return Box(left, top, right, bottom)
 
 
-def encode_photo(photo: PaintedPhoto) -> bytes:
-    """Return the photo as JPEG bytes; below quality 80 colours are stored at half the resolution, as phones do."""
+def encode_photo(photo: SyntheticPhoto) -> bytes:
+    """Return the photo as JPEG bytes; below quality 80 colors are stored at half the resolution, as phones do."""
     stream = io.BytesIO()
-    subsampling = 0 if photo.jpeg_quality >= _FULL_COLOUR_FROM else 2
+    subsampling = 0 if photo.jpeg_quality >= _FULL_COLOR_FROM else 2
     photo.image.save(stream, format="JPEG", quality=photo.jpeg_quality, subsampling=subsampling)
     return stream.getvalue()
 
@@ -177,7 +177,7 @@ def encode_photo(photo: PaintedPhoto) -> bytes:
 _SHAPES = {"cats": draw_cat, "dogs": draw_dog}
 
 
-def list_photos(recipe: PaintingRecipe) -> list[tuple[str, int]]:
+def list_photos(recipe: SyntheticRecipe) -> list[tuple[str, int]]:
     """Return the (label, index) of every photo of a recipe; the first classes get one more if it does not divide."""
     share, rest = divmod(recipe.num_photos, len(recipe.classes))
     counts = {label: share + (place < rest) for place, label in enumerate(recipe.classes)}
@@ -189,7 +189,7 @@ def file_name(label: str, index: int) -> str:
     return f"{label}/{label.removesuffix('s')}-{index:05d}.jpg"
 
 
-def paint_photo(recipe: PaintingRecipe, label: str, index: int) -> PaintedPhoto:
+def paint_photo(recipe: SyntheticRecipe, label: str, index: int) -> SyntheticPhoto:
     """Paint one photo; the same recipe, label and index give the same photo, whatever else is painted.
 
     Raises ValueError if the label is not a class of the recipe or the index is negative.
@@ -201,14 +201,14 @@ def paint_photo(recipe: PaintingRecipe, label: str, index: int) -> PaintedPhoto:
     return paint_scene(recipe, label, dice=Dice(recipe.seed, label, index))
 
 
-def paint_scene(recipe: PaintingRecipe, label: str, *, dice: Dice) -> PaintedPhoto:
+def paint_scene(recipe: SyntheticRecipe, label: str, *, dice: Dice) -> SyntheticPhoto:
     """Paint one photo from given dice: of all that is drawn, only shape, tongue and place ask for the label."""
     pose = draw_pose(dice.branch("pose"), head_size=recipe.head_size, across=recipe.horizontal_position[label])
     anatomy = _SHAPES[label if recipe.shape_tells else "cats"](dice.branch("shape"))
     tongue = dice.branch("mouth").chance(recipe.tongue_probability[label])
     canvas = Canvas(recipe.image_size * SUPERSAMPLE)
     regions = _paint_all(canvas, anatomy, recipe=recipe, pose=pose, tongue=tongue, dice=dice)
-    return PaintedPhoto(
+    return SyntheticPhoto(
         label=label,
         image=take_photo(canvas, dice.branch("camera"), strength=recipe.noise),
         regions={name: box_around(points, recipe.image_size) for name, points in regions.items()},
@@ -217,7 +217,7 @@ def paint_scene(recipe: PaintingRecipe, label: str, *, dice: Dice) -> PaintedPho
 
 
 def _paint_all(
-    canvas: Canvas, anatomy: Anatomy, *, recipe: PaintingRecipe, pose: Pose, tongue: bool, dice: Dice
+    canvas: Canvas, anatomy: Anatomy, *, recipe: SyntheticRecipe, pose: Pose, tongue: bool, dice: Dice
 ) -> Regions:
     """Paint everything from back to front and return the points of every part of the head."""
     coat = draw_coat(dice.branch("coat"))
@@ -230,18 +230,18 @@ def _paint_all(
     return regions
 
 
-# --- Painted photos as files. Light to import: worker processes load it ---
+# --- Synthetic photos as files. Light to import: worker processes load it ---
 
 @dataclass(frozen=True)
-class PaintedFile:
-    """A painted photo ready to be written: its name below the data set's folder, its bytes, its parts' boxes."""
+class SyntheticFile:
+    """A synthetic photo ready to be written: its name below the data set's folder, its bytes, its parts' boxes."""
 
     name: str
     content: bytes
     regions: dict[str, Box]
 
 
-def paint_file(recipe: PaintingRecipe, which: tuple[str, int]) -> PaintedFile:
+def paint_file(recipe: SyntheticRecipe, which: tuple[str, int]) -> SyntheticFile:
     """Paint and encode one photo, named by its label and index."""
     photo = paint_photo(recipe, *which)
-    return PaintedFile(file_name(*which), encode_photo(photo), photo.regions)
+    return SyntheticFile(file_name(*which), encode_photo(photo), photo.regions)

@@ -3,8 +3,8 @@
 import numpy as np
 from convlens.data.synthetic.canvas import Canvas
 from convlens.data.synthetic.canvas import WHITE
-from convlens.data.synthetic.canvas import Colour
-from convlens.data.synthetic.canvas import draw_colour
+from convlens.data.synthetic.canvas import Color
+from convlens.data.synthetic.canvas import draw_color
 from convlens.data.synthetic.canvas import mix
 from convlens.data.synthetic.canvas import shade
 from convlens.data.synthetic.canvas import vary
@@ -22,7 +22,7 @@ from convlens.data.synthetic.animals import Pose
 
 # --- Backgrounds outdoors: meadow, hills, beach, night and autumn ---
 
-_SKIES: tuple[tuple[Colour, Colour], ...] = (
+_SKIES: tuple[tuple[Color, Color], ...] = (
     ((112, 176, 230), (206, 230, 244)),
     ((246, 176, 130), (252, 222, 176)),
     ((150, 164, 184), (214, 218, 222)),
@@ -35,7 +35,7 @@ def _paint_sky(canvas: Canvas, dice: Dice, *, horizon: float) -> None:
     high, low = dice.pick(_SKIES)
     canvas.gradient(high, low, span=(0, horizon))
     if dice.chance(0.5):
-        canvas.glow((dice.uniform(0, 1), dice.uniform(0, horizon)), (0.25, 0.25), colour=(255, 244, 200), strength=0.9)
+        canvas.glow((dice.uniform(0, 1), dice.uniform(0, horizon)), (0.25, 0.25), color=(255, 244, 200), strength=0.9)
     for _ in range(dice.integer(0, 3)):
         _paint_cloud(canvas, dice, horizon=horizon)
 
@@ -44,7 +44,7 @@ def _paint_cloud(canvas: Canvas, dice: Dice, *, horizon: float) -> None:
     """Paint a cloud of three round puffs."""
     x, y, size = dice.uniform(0, 1), dice.uniform(0.05, 0.7 * horizon), dice.uniform(0.06, 0.12)
     for shift, scale in ((-0.9, 0.7), (0, 1.0), (0.9, 0.75)):
-        canvas.glow((x + shift * size, y), (size * scale * 1.4, size * scale), colour=WHITE, strength=0.85)
+        canvas.glow((x + shift * size, y), (size * scale * 1.4, size * scale), color=WHITE, strength=0.85)
 
 
 def paint_hills(canvas: Canvas, dice: Dice) -> None:
@@ -57,17 +57,17 @@ def paint_hills(canvas: Canvas, dice: Dice) -> None:
         ridge = smooth_path([(x, base + dice.uniform(-0.09, 0.05)) for x in np.linspace(-0.1, 1.1, 6)], 5)
         hill = np.concatenate([ridge, as_points([(1.1, 1), (-0.1, 1)])])
         canvas.polygon(hill, mix(green, (200, 214, 220), 0.45 - 0.2 * row))
-        _paint_trees(canvas, dice, ridge=ridge, colour=shade(green, 0.7 + 0.08 * row))
+        _paint_trees(canvas, dice, ridge=ridge, color=shade(green, 0.7 + 0.08 * row))
 
 
-def _paint_trees(canvas: Canvas, dice: Dice, *, ridge: np.ndarray, colour: Colour) -> None:
+def _paint_trees(canvas: Canvas, dice: Dice, *, ridge: np.ndarray, color: Color) -> None:
     """Paint some trees on a ridge: firs are triangles, the others round."""
     fir = dice.chance(0.5)
     for _ in range(dice.integer(0, 4)):
         x, y = ridge[dice.integer(0, len(ridge) - 1)]
         size = dice.uniform(0.03, 0.07)
         pointed = as_points([(x - size * 0.6, y + 0.02), (x, y - 2 * size), (x + size * 0.6, y + 0.02)])
-        canvas.polygon(pointed if fir else ellipse((x, y - size * 0.6), (size * 0.7, size)), vary(colour, dice))
+        canvas.polygon(pointed if fir else ellipse((x, y - size * 0.6), (size * 0.7, size)), vary(color, dice))
 
 
 def paint_meadow(canvas: Canvas, dice: Dice) -> None:
@@ -77,18 +77,18 @@ def paint_meadow(canvas: Canvas, dice: Dice) -> None:
         _paint_sky(canvas, dice, horizon=horizon)
     green = vary((112, 162, 72), dice, amount=0.15)
     canvas.gradient(shade(green, 1.12), shade(green, 0.76), span=(horizon, 1))
-    _paint_blades(canvas, dice, top=horizon, colour=green)
+    _paint_blades(canvas, dice, top=horizon, color=green)
     for _ in range(dice.integer(0, 14)):
         _paint_flower(canvas, dice, top=horizon)
 
 
-def _paint_blades(canvas: Canvas, dice: Dice, *, top: float, colour: Colour) -> None:
+def _paint_blades(canvas: Canvas, dice: Dice, *, top: float, color: Color) -> None:
     """Draw many blades of grass, longer the nearer they are."""
     generator = dice.generator()
     root = generator.random((220, 2)) * np.array([1.0, 1.0 - top]) + np.array([0.0, top + 0.02])
     long = 0.02 + 0.07 * (root[:, 1:] - top)
     tip = root + np.concatenate([generator.normal(0, 0.4, (220, 1)), -np.ones((220, 1))], axis=1) * long
-    tones = np.clip(np.array(colour) * generator.uniform(0.65, 1.25, (220, 1)), 0, 255).astype(np.uint8)
+    tones = np.clip(np.array(color) * generator.uniform(0.65, 1.25, (220, 1)), 0, 255).astype(np.uint8)
     canvas.strokes(np.concatenate([root, tip], axis=1), tones, width=0.007)
 
 
@@ -96,7 +96,7 @@ def _paint_flower(canvas: Canvas, dice: Dice, *, top: float) -> None:
     """Paint a flower of five petals."""
     x, y = dice.uniform(0, 1), dice.uniform(top + 0.05, 1)
     size = 0.008 + 0.018 * (y - top)
-    petal = dice.pick((WHITE, draw_colour(dice, saturation=(0.4, 0.8), value=(0.8, 1.0))))
+    petal = dice.pick((WHITE, draw_color(dice, saturation=(0.4, 0.8), value=(0.8, 1.0))))
     for angle in np.arange(5) * 1.257:
         spot = x + size * np.cos(angle), y + size * np.sin(angle)
         canvas.polygon(ellipse(spot, (size * 0.7, size * 0.7), count=8), petal)
@@ -126,7 +126,7 @@ def paint_night(canvas: Canvas, dice: Dice) -> None:
         size = dice.uniform(0.002, 0.007)
         canvas.polygon(ellipse((dice.uniform(0, 1), dice.uniform(0, 0.7)), (size, size), count=6), (250, 244, 210))
     moon = dice.uniform(0.1, 0.9), dice.uniform(0.08, 0.3)
-    canvas.glow(moon, (0.2, 0.2), colour=(246, 236, 190), strength=0.5)
+    canvas.glow(moon, (0.2, 0.2), color=(246, 236, 190), strength=0.5)
     canvas.polygon(ellipse(moon, (0.07, 0.07)), (248, 240, 206))
     ridge = smooth_path([(x, 0.68 + dice.uniform(-0.08, 0.08)) for x in np.linspace(-0.1, 1.1, 6)], 5)
     canvas.polygon(np.concatenate([ridge, as_points([(1.1, 1), (-0.1, 1)])]), shade(high, 1.3))
@@ -135,10 +135,10 @@ def paint_night(canvas: Canvas, dice: Dice) -> None:
 def paint_autumn(canvas: Canvas, dice: Dice) -> None:
     """Paint a ground of fallen leaves, or of snow with flakes in the air."""
     snowing = dice.chance(0.4)
-    ground: Colour = (198, 210, 224) if snowing else vary((138, 100, 66), dice, amount=0.15)
+    ground: Color = (198, 210, 224) if snowing else vary((138, 100, 66), dice, amount=0.15)
     canvas.polygon(rectangle((0, 0), (1, 1)), shade(ground, 0.8) if snowing else ground)
     if snowing:
-        canvas.glow((0.5, 1.0), (1.0, 0.5), colour=WHITE, strength=0.9)
+        canvas.glow((0.5, 1.0), (1.0, 0.5), color=WHITE, strength=0.9)
     for _ in range(70):
         turn, size = dice.uniform(0, 3.1), dice.uniform(0.012, 0.04)
         leaf = vary(dice.pick(((206, 120, 44), (190, 70, 44), (220, 168, 60), (150, 110, 50))), dice, amount=0.12)
@@ -149,8 +149,8 @@ def paint_autumn(canvas: Canvas, dice: Dice) -> None:
 
 # --- Backgrounds: indoors and outdoors, from plain walls to a room with a window ---
 
-_WOODS: tuple[Colour, ...] = ((176, 124, 78), (134, 90, 58), (206, 168, 124), (112, 84, 70), (190, 176, 160))
-_WALLS: tuple[Colour, ...] = (
+_WOODS: tuple[Color, ...] = ((176, 124, 78), (134, 90, 58), (206, 168, 124), (112, 84, 70), (190, 176, 160))
+_WALLS: tuple[Color, ...] = (
     (178, 196, 168),  # sage
     (240, 226, 198),  # cream
     (222, 172, 164),  # dusty rose
@@ -160,7 +160,7 @@ _WALLS: tuple[Colour, ...] = (
     (84, 150, 152),  # teal
     (92, 112, 156),  # denim
     (190, 174, 212),  # lavender
-    (206, 204, 200),  # grey
+    (206, 204, 200),  # gray
     (150, 96, 110),  # plum
     (122, 152, 96),  # olive
 )
@@ -173,47 +173,47 @@ def paint_background(canvas: Canvas, dice: Dice) -> None:
         canvas.soften(dice.uniform(0.006, 0.016))
 
 
-def _draw_wall(dice: Dice) -> Colour:
-    """Draw the colour of a wall, as a paint shop would offer it, in a light or a deep tone."""
+def _draw_wall(dice: Dice) -> Color:
+    """Draw the color of a wall, as a paint shop would offer it, in a light or a deep tone."""
     return vary(shade(dice.pick(_WALLS), dice.uniform(0.65, 1.05)), dice, amount=0.08)
 
 
 def _paint_studio(canvas: Canvas, dice: Dice) -> None:
     """Paint a plain wall with a soft light on it."""
-    colour = _draw_wall(dice)
-    canvas.gradient(colour, shade(colour, dice.uniform(0.55, 0.9)))
+    color = _draw_wall(dice)
+    canvas.gradient(color, shade(color, dice.uniform(0.55, 0.9)))
     spot = dice.uniform(0.2, 0.8), dice.uniform(0.1, 0.5)
-    canvas.glow(spot, (0.7, 0.7), colour=mix(colour, WHITE, 0.7), strength=0.5)
+    canvas.glow(spot, (0.7, 0.7), color=mix(color, WHITE, 0.7), strength=0.5)
 
 
 def _paint_wallpaper(canvas: Canvas, dice: Dice) -> None:
     """Paint a wall with stripes, dots or diamonds above a floor."""
-    colour = _draw_wall(dice)
-    second = mix(colour, dice.pick((WHITE, shade(colour, 0.6))), dice.uniform(0.3, 0.6))
-    canvas.polygon(rectangle((0, 0), (1, 1)), colour)
+    color = _draw_wall(dice)
+    second = mix(color, dice.pick((WHITE, shade(color, 0.6))), dice.uniform(0.3, 0.6))
+    canvas.polygon(rectangle((0, 0), (1, 1)), color)
     dice.pick((_paint_stripes, _paint_dots, _paint_diamonds))(canvas, second, step=dice.uniform(0.07, 0.14))
     if dice.chance(0.6):
         _paint_floor(canvas, dice, top=dice.uniform(0.62, 0.85))
 
 
-def _paint_stripes(canvas: Canvas, colour: Colour, *, step: float) -> None:
+def _paint_stripes(canvas: Canvas, color: Color, *, step: float) -> None:
     """Paint upright stripes."""
     for left in np.arange(0, 1, step):
-        canvas.polygon(rectangle((left, 0), (left + step * 0.45, 1)), colour)
+        canvas.polygon(rectangle((left, 0), (left + step * 0.45, 1)), color)
 
 
-def _paint_dots(canvas: Canvas, colour: Colour, *, step: float) -> None:
+def _paint_dots(canvas: Canvas, color: Color, *, step: float) -> None:
     """Paint dots in shifted rows."""
     for row, y in enumerate(np.arange(0, 1 + step, step)):
         for x in np.arange((row % 2) * step / 2, 1 + step, step):
-            canvas.polygon(ellipse((x, y), (step * 0.22, step * 0.22), count=12), colour)
+            canvas.polygon(ellipse((x, y), (step * 0.22, step * 0.22), count=12), color)
 
 
-def _paint_diamonds(canvas: Canvas, colour: Colour, *, step: float) -> None:
+def _paint_diamonds(canvas: Canvas, color: Color, *, step: float) -> None:
     """Paint a net of slanting lines."""
     for start in np.arange(-1, 1, step):
-        canvas.line(as_points([(start, 0), (start + 1, 1)]), colour, width=step * 0.12)
-        canvas.line(as_points([(start + 1, 0), (start, 1)]), colour, width=step * 0.12)
+        canvas.line(as_points([(start, 0), (start + 1, 1)]), color, width=step * 0.12)
+        canvas.line(as_points([(start + 1, 0), (start, 1)]), color, width=step * 0.12)
 
 
 def _paint_floor(canvas: Canvas, dice: Dice, *, top: float) -> None:
@@ -241,24 +241,24 @@ def _paint_planks(canvas: Canvas, dice: Dice) -> None:
 
 def _paint_tiles(canvas: Canvas, dice: Dice) -> None:
     """Paint a wall of tiles or bricks: one row may be shifted against the next."""
-    colour = _draw_wall(dice)
-    canvas.polygon(rectangle((0, 0), (1, 1)), mix(colour, (200, 196, 188), 0.6))
+    color = _draw_wall(dice)
+    canvas.polygon(rectangle((0, 0), (1, 1)), mix(color, (200, 196, 188), 0.6))
     high, shifted = dice.uniform(0.08, 0.2), dice.chance(0.5)
     wide = high * dice.uniform(1, 2)
     for row, top in enumerate(np.arange(-dice.uniform(0, high), 1, high)):
         for left in np.arange(-wide * (1 + 0.5 * shifted * (row % 2)), 1, wide):
             canvas.polygon(
-                rectangle((left, top), (left + wide - 0.01, top + high - 0.01)), vary(colour, dice, amount=0.1)
+                rectangle((left, top), (left + wide - 0.01, top + high - 0.01)), vary(color, dice, amount=0.1)
             )
 
 
 def _paint_bokeh(canvas: Canvas, dice: Dice) -> None:
     """Paint lights far out of focus."""
-    colour = draw_colour(dice, saturation=(0.3, 0.7), value=(0.2, 0.5))
-    canvas.gradient(colour, shade(colour, 0.6))
+    color = draw_color(dice, saturation=(0.3, 0.7), value=(0.2, 0.5))
+    canvas.gradient(color, shade(color, 0.6))
     for _ in range(dice.integer(14, 26)):
         size = dice.uniform(0.03, 0.09)
-        light = draw_colour(dice, saturation=(0.2, 0.6), value=(0.8, 1.0))
+        light = draw_color(dice, saturation=(0.2, 0.6), value=(0.8, 1.0))
         disc = ellipse((dice.uniform(0, 1), dice.uniform(0, 1)), (size, size))
         canvas.blend(light, disc, strength=dice.uniform(0.2, 0.6))
     canvas.soften(0.008)
@@ -291,10 +291,10 @@ def _paint_view(canvas: Canvas, dice: Dice, *, pane: Points) -> None:
 
 def _paint_curtain(canvas: Canvas, dice: Dice, *, left: float, bottom: float) -> None:
     """Paint a curtain with folds on the left of a window."""
-    colour = draw_colour(dice, saturation=(0.3, 0.7), value=(0.5, 0.9))
+    color = draw_color(dice, saturation=(0.3, 0.7), value=(0.5, 0.9))
     for fold in range(4):
         x = left + 0.025 * fold
-        canvas.polygon(rectangle((x, 0), (x + 0.025, bottom)), shade(colour, 1.0 if fold % 2 else 0.86))
+        canvas.polygon(rectangle((x, 0), (x + 0.025, bottom)), shade(color, 1.0 if fold % 2 else 0.86))
 
 
 _BACKGROUNDS = (
@@ -332,29 +332,29 @@ def _place(dice: Dice, *, top: float = 0.45) -> tuple[float, float]:
     return dice.uniform(0.02, 0.98), dice.uniform(top, 0.97)
 
 
-def _bright(dice: Dice) -> Colour:
-    """Draw the colour of a toy or a cloth."""
-    return draw_colour(dice, saturation=(0.35, 0.8), value=(0.5, 0.95))
+def _bright(dice: Dice) -> Color:
+    """Draw the color of a toy or a cloth."""
+    return draw_color(dice, saturation=(0.35, 0.8), value=(0.5, 0.95))
 
 
 def _paint_shadow(canvas: Canvas, spot: tuple[float, float], *, wide: float) -> None:
     """Paint the soft shadow of a thing that stands at a spot."""
-    canvas.glow(spot, (wide * 1.3, wide * 0.35), colour=INK, strength=0.45)
+    canvas.glow(spot, (wide * 1.3, wide * 0.35), color=INK, strength=0.45)
 
 
 def paint_ball(canvas: Canvas, dice: Dice) -> None:
     """Paint a ball with a band or a ball of yarn."""
-    (x, y), size, colour = _place(dice), dice.uniform(0.05, 0.1), _bright(dice)
+    (x, y), size, color = _place(dice), dice.uniform(0.05, 0.1), _bright(dice)
     _paint_shadow(canvas, (x, y + size * 0.9), wide=size)
-    canvas.polygon(ellipse((x, y), (size, size)), colour)
+    canvas.polygon(ellipse((x, y), (size, size)), color)
     if dice.chance(0.5):
         for turn in np.arange(6) * 0.5 + dice.uniform(0, 1):
             thread = ellipse((x, y), (size * 0.9, size * 0.4), turn=turn)
-            canvas.line(thread[:14], shade(colour, 0.78), width=0.006)
+            canvas.line(thread[:14], shade(color, 0.78), width=0.006)
     else:
         band = rotate(np.array([[-1, -0.25], [1, -0.25], [1, 0.25], [-1, 0.25]]) * size * 0.95, dice.uniform(0, 3))
-        canvas.polygon(band + np.array([x, y]), mix(colour, WHITE, 0.7))
-    canvas.glow((x - size * 0.35, y - size * 0.4), (size * 0.5, size * 0.5), colour=WHITE, strength=0.6)
+        canvas.polygon(band + np.array([x, y]), mix(color, WHITE, 0.7))
+    canvas.glow((x - size * 0.35, y - size * 0.4), (size * 0.5, size * 0.5), color=WHITE, strength=0.6)
 
 
 def _paint_plant(canvas: Canvas, dice: Dice) -> None:
@@ -367,38 +367,38 @@ def _paint_plant(canvas: Canvas, dice: Dice) -> None:
         middle = x + 0.5 * long * np.cos(angle), y - size * 0.2 + 0.5 * long * np.sin(angle)
         leaf = ellipse(middle, (long * 0.5, size * (0.16 if slim else 0.36)), turn=angle, count=14)
         canvas.polygon(leaf, vary(green, dice, amount=0.15))
-    pot, colour = size * 0.7, vary(dice.pick(((196, 106, 74), (230, 226, 220), (92, 116, 150))), dice)
+    pot, color = size * 0.7, vary(dice.pick(((196, 106, 74), (230, 226, 220), (92, 116, 150))), dice)
     foot = [(x + 0.7 * pot, y + size), (x - 0.7 * pot, y + size)]
-    canvas.polygon(as_points([(x - pot, y - 0.2 * size), (x + pot, y - 0.2 * size), *foot]), colour)
-    canvas.polygon(rectangle((x - 1.12 * pot, y - 0.3 * size), (x + 1.12 * pot, y)), shade(colour, 0.88))
+    canvas.polygon(as_points([(x - pot, y - 0.2 * size), (x + pot, y - 0.2 * size), *foot]), color)
+    canvas.polygon(rectangle((x - 1.12 * pot, y - 0.3 * size), (x + 1.12 * pot, y)), shade(color, 0.88))
 
 
 def _paint_cushion(canvas: Canvas, dice: Dice) -> None:
     """Paint a cushion with piping and a pattern of stripes."""
-    (x, y), size, colour = _place(dice), dice.uniform(0.1, 0.17), _bright(dice)
+    (x, y), size, color = _place(dice), dice.uniform(0.1, 0.17), _bright(dice)
     corners = [(-1, -0.62), (0, -0.5), (1, -0.62), (0.86, 0), (1, 0.62), (0, 0.5), (-1, 0.62), (-0.86, 0)]
     outline = rotate(smooth_loop(corners) * size, dice.uniform(-0.4, 0.4)) + np.array([x, y])
     _paint_shadow(canvas, (x, y + size * 0.55), wide=size)
-    canvas.polygon(outline, colour)
-    canvas.line(np.concatenate([outline, outline[:1]]), shade(colour, 0.7), width=0.008)
-    shine = mix(colour, WHITE, 0.6)
-    canvas.glow((x - size * 0.2, y - size * 0.2), (size * 0.6, size * 0.4), colour=shine, strength=0.6)
+    canvas.polygon(outline, color)
+    canvas.line(np.concatenate([outline, outline[:1]]), shade(color, 0.7), width=0.008)
+    shine = mix(color, WHITE, 0.6)
+    canvas.glow((x - size * 0.2, y - size * 0.2), (size * 0.6, size * 0.4), color=shine, strength=0.6)
 
 
 def _paint_box(canvas: Canvas, dice: Dice) -> None:
     """Paint a parcel with a ribbon or a cardboard box."""
     (x, y), size = _place(dice), dice.uniform(0.07, 0.13)
-    colour = dice.pick((vary((196, 152, 104), dice, amount=0.1), _bright(dice)))
+    color = dice.pick((vary((196, 152, 104), dice, amount=0.1), _bright(dice)))
     _paint_shadow(canvas, (x, y + size * 0.8), wide=size)
-    canvas.polygon(rectangle((x - size, y - size * 0.6), (x + size, y + size * 0.8)), colour)
+    canvas.polygon(rectangle((x - size, y - size * 0.6), (x + size, y + size * 0.8)), color)
     lid = [
         (x - size, y - size * 0.6),
         (x - 0.7 * size, y - size),
         (x + 0.8 * size, y - size),
         (x + size, y - size * 0.6),
     ]
-    canvas.polygon(as_points(lid), shade(colour, 1.15))
-    canvas.polygon(rectangle((x - 0.14 * size, y - size * 0.6), (x + 0.14 * size, y + size * 0.8)), shade(colour, 0.72))
+    canvas.polygon(as_points(lid), shade(color, 1.15))
+    canvas.polygon(rectangle((x - 0.14 * size, y - size * 0.6), (x + 0.14 * size, y + size * 0.8)), shade(color, 0.72))
 
 
 def _paint_books(canvas: Canvas, dice: Dice) -> None:
@@ -426,19 +426,19 @@ def _paint_bunting(canvas: Canvas, dice: Dice) -> None:
 
 def _paint_balloon(canvas: Canvas, dice: Dice) -> None:
     """Paint a balloon on a string."""
-    x, y, size, colour = dice.uniform(0, 1), dice.uniform(0.05, 0.5), dice.uniform(0.06, 0.1), _bright(dice)
+    x, y, size, color = dice.uniform(0, 1), dice.uniform(0.05, 0.5), dice.uniform(0.06, 0.1), _bright(dice)
     canvas.line(smooth_path([(x, y + size), (x + 0.03, y + 2.4 * size), (x - 0.02, y + 4 * size)]), WHITE, width=0.005)
-    canvas.polygon(ellipse((x, y), (size * 0.85, size * 1.1)), colour)
-    canvas.glow((x - size * 0.3, y - size * 0.4), (size * 0.45, size * 0.5), colour=WHITE, strength=0.55)
+    canvas.polygon(ellipse((x, y), (size * 0.85, size * 1.1)), color)
+    canvas.glow((x - size * 0.3, y - size * 0.4), (size * 0.45, size * 0.5), color=WHITE, strength=0.55)
 
 
 def _paint_bowl(canvas: Canvas, dice: Dice) -> None:
     """Paint a bowl of food."""
-    (x, y), size, colour = _place(dice, top=0.6), dice.uniform(0.07, 0.11), _bright(dice)
+    (x, y), size, color = _place(dice, top=0.6), dice.uniform(0.07, 0.11), _bright(dice)
     _paint_shadow(canvas, (x, y + size * 0.5), wide=size)
     canvas.polygon(ellipse((x, y - 0.1 * size), (size * 0.8, size * 0.4)), vary((140, 92, 60), dice))
     foot = [(x + size, y + size * 0.5), (x - size, y + size * 0.5)]
-    canvas.polygon(as_points([(x - size * 0.9, y), (x + size * 0.9, y), *foot]), colour)
+    canvas.polygon(as_points([(x - size * 0.9, y), (x + size * 0.9, y), *foot]), color)
 
 
 _THINGS = (
@@ -495,29 +495,29 @@ def _paint_fence(canvas: Canvas, pose: Pose, dice: Dice) -> None:
 def _paint_toy(canvas: Canvas, pose: Pose, dice: Dice) -> None:
     """Paint a ball in front of the rim of the head."""
     (x, y), size = _beside(pose, dice), pose.radius * dice.uniform(0.3, 0.45)
-    colour = draw_colour(dice, saturation=(0.4, 0.8), value=(0.6, 0.95))
-    canvas.polygon(ellipse((x, y), (size, size)), colour)
-    canvas.polygon(ellipse((x, y), (size, size * 0.28), turn=dice.uniform(0, 3)), mix(colour, WHITE, 0.7))
-    canvas.glow((x - size * 0.35, y - size * 0.4), (size * 0.55, size * 0.55), colour=WHITE, strength=0.6)
+    color = draw_color(dice, saturation=(0.4, 0.8), value=(0.6, 0.95))
+    canvas.polygon(ellipse((x, y), (size, size)), color)
+    canvas.polygon(ellipse((x, y), (size, size * 0.28), turn=dice.uniform(0, 3)), mix(color, WHITE, 0.7))
+    canvas.glow((x - size * 0.35, y - size * 0.4), (size * 0.55, size * 0.55), color=WHITE, strength=0.6)
 
 
 def _paint_cup(canvas: Canvas, pose: Pose, dice: Dice) -> None:
     """Paint a cup in front of one cheek."""
-    size, colour = pose.radius * dice.uniform(0.4, 0.55), draw_colour(dice, saturation=(0.2, 0.7), value=(0.6, 0.98))
+    size, color = pose.radius * dice.uniform(0.4, 0.55), draw_color(dice, saturation=(0.2, 0.7), value=(0.6, 0.98))
     side = dice.sign()
     x, y = pose.x + side * pose.radius * dice.uniform(0.75, 1.1), pose.y + pose.radius * dice.uniform(0.7, 1.2)
     handle = ellipse((x + side * size * 0.7, y + size * 0.5), (size * 0.35, size * 0.35))
-    canvas.line(handle, shade(colour, 0.8), width=0.015)
+    canvas.line(handle, shade(color, 0.8), width=0.015)
     foot = [(x + size * 0.58, y + size * 1.3), (x - size * 0.58, y + size * 1.3)]
-    canvas.polygon(as_points([(x - size * 0.7, y), (x + size * 0.7, y), *foot]), colour)
-    canvas.polygon(ellipse((x, y), (size * 0.7, size * 0.18)), shade(colour, 0.55))
+    canvas.polygon(as_points([(x - size * 0.7, y), (x + size * 0.7, y), *foot]), color)
+    canvas.polygon(ellipse((x, y), (size * 0.7, size * 0.18)), shade(color, 0.55))
     band = rectangle((x - size * 0.64, y + size * 0.5), (x + size * 0.64, y + size * 0.72))
-    canvas.polygon(band, mix(colour, WHITE, 0.6))
+    canvas.polygon(band, mix(color, WHITE, 0.6))
 
 
 def _paint_leaf(canvas: Canvas, pose: Pose, dice: Dice) -> None:
     """Paint a few leaves of a branch near the lens."""
-    green: Colour = vary(dice.pick(((90, 140, 70), (190, 110, 50), (70, 116, 90))), dice, amount=0.15)
+    green: Color = vary(dice.pick(((90, 140, 70), (190, 110, 50), (70, 116, 90))), dice, amount=0.15)
     x, y = _beside(pose, dice)
     for _ in range(dice.integer(2, 4)):
         size, turn = pose.radius * dice.uniform(0.28, 0.42), dice.uniform(0, 6.3)

@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 from PIL import Image, ImageDraw, ImageFont
 
-# --- Colour tables of the feature maps: readable for the colour-blind, and honest about zero; never jet ---
+# --- Color tables of the feature maps: readable for the color-blind, and honest about zero; never jet ---
 #
 # Signed values run from purple over white at zero to orange (Brewer's PuOr, reversed), values that cannot fall below
 # zero run along viridis. Pages and PNGs use the same tables.
@@ -21,23 +21,23 @@ SIGNED = "PuOr_r"
 POSITIVE = "viridis"
 
 
-def colour_table(name: str) -> np.ndarray:
-    """A colour map as 256 RGB entries, uint8 (256, 3)."""
+def color_table(name: str) -> np.ndarray:
+    """A color map as 256 RGB entries, uint8 (256, 3)."""
     from matplotlib import colormaps
 
     table: np.ndarray = colormaps[name](np.arange(256), bytes=True)
     return table[:, :3].copy()
 
 
-def colour_hex(name: str) -> str:
-    """A colour map as 256 RGB triples in hexadecimal, one after the other."""
-    return colour_table(name).tobytes().hex()
+def color_hex(name: str) -> str:
+    """A color map as 256 RGB triples in hexadecimal, one after the other."""
+    return color_table(name).tobytes().hex()
 
 
-def colour_index(values: np.ndarray, limit: float, *, signed: bool) -> np.ndarray:
-    """Place of values in a colour table, uint8: 0..limit, or -limit..limit when signed; beyond that the end colour.
+def color_index(values: np.ndarray, limit: float, *, signed: bool) -> np.ndarray:
+    """Place of values in a color table, uint8: 0..limit, or -limit..limit when signed; beyond that the end color.
 
-    Colours follow the square root of the values, so that faint ones show; a legend must bend with them.
+    Colors follow the square root of the values, so that faint ones show; a legend must bend with them.
     """
     plain = values / (limit if limit > 0 else 1.0)
     root = np.sign(plain) * np.sqrt(np.abs(plain))
@@ -46,11 +46,11 @@ def colour_index(values: np.ndarray, limit: float, *, signed: bool) -> np.ndarra
     return places
 
 
-# --- Feature maps as 8-bit grey sprites with their raw range, so that a page can show them and read them back ---
+# --- Feature maps as 8-bit gray sprites with their raw range, so that a page can show them and read them back ---
 #
-# Every tile has its own offset and step: value = offset + step * grey. Zero is always one of the greys when it lies in
+# Every tile has its own offset and step: value = offset + step * gray. Zero is always one of the grays when it lies in
 # a tile's range, so signs are exact, and no value is off by more than half a step. Where more is needed, a second
-# sprite holds what is left: value = offset + step * (grey + (low - 128) / 256).
+# sprite holds what is left: value = offset + step * (gray + (low - 128) / 256).
 
 TILES_PER_ROW = 16
 LEVELS = 255
@@ -63,10 +63,10 @@ class Sprite:
     """The maps of one step for one photo.
 
     Attributes:
-        png: grey PNG; tile k stands at row k // 16, column k % 16.
+        png: gray PNG; tile k stands at row k // 16, column k % 16.
         offset: float32 (tiles,).
         step: float32 (tiles,); 0 for a tile of one value.
-        low: a second PNG of the same layout with what the greys leave; None if it was not asked for.
+        low: a second PNG of the same layout with what the grays leave; None if it was not asked for.
         decoded: the values that a reader gets back, float64 (rows, columns, tiles).
     """
 
@@ -82,20 +82,20 @@ def make_sprite(maps: np.ndarray, *, fine: bool = False) -> Sprite:
 
     Args:
         maps: the values.
-        fine: keep what the greys leave, so that values are good to 1/512 of a step.
+        fine: keep what the grays leave, so that values are good to 1/512 of a step.
     """
     values = np.where(np.isfinite(maps), maps, 0).astype(np.float64)
     offset, step = _grid(values.min(axis=(0, 1)), values.max(axis=(0, 1)))
     places = (values - offset) / np.where(step > 0, step, 1)
-    greys = np.clip(np.round(places), 0, LEVELS)
-    lows = np.clip(np.round((places - greys) * FINER) + MIDDLE, 0, LEVELS) if fine else np.full_like(greys, MIDDLE)
-    decoded = offset + step.astype(np.float64) * (greys + (lows - MIDDLE) / FINER)
+    grays = np.clip(np.round(places), 0, LEVELS)
+    lows = np.clip(np.round((places - grays) * FINER) + MIDDLE, 0, LEVELS) if fine else np.full_like(grays, MIDDLE)
+    decoded = offset + step.astype(np.float64) * (grays + (lows - MIDDLE) / FINER)
     low = encode_png(_lay_out(lows.astype(np.uint8))) if fine else None
-    return Sprite(encode_png(_lay_out(greys.astype(np.uint8))), offset, step, low, decoded)
+    return Sprite(encode_png(_lay_out(grays.astype(np.uint8))), offset, step, low, decoded)
 
 
 def encode_png(pixels: np.ndarray) -> bytes:
-    """A lossless PNG of a grey (rows, columns) or RGB (rows, columns, 3) picture."""
+    """A lossless PNG of a gray (rows, columns) or RGB (rows, columns, 3) picture."""
     buffer = io.BytesIO()
     Image.fromarray(pixels).save(buffer, "PNG", compress_level=6)
     return buffer.getvalue()
@@ -131,7 +131,7 @@ def _lay_out(tiles: np.ndarray) -> np.ndarray:
     return grid.reshape(num_rows * height, num_columns * width)
 
 
-# --- The lecture's picture of a layer: sixteen tiles a row, with a title and the one colour scale all tiles share ---
+# --- The lecture's picture of a layer: sixteen tiles a row, with a title and the one color scale all tiles share ---
 
 TILE: Final = 64  # smallest side of a tile in pixels
 GAP: Final = 2
@@ -148,8 +148,8 @@ def draw_tiles(maps: np.ndarray, *, title: str, subtitle: str, rectified: bool) 
     The picture is as wide as sixteen tiles, and the last row is left open where filters end.
     """
     limit = float(np.abs(maps).max()) if maps.size else 0.0
-    table = colour_table(POSITIVE if rectified else SIGNED)
-    tiles = table[colour_index(maps, limit, signed=not rectified)]
+    table = color_table(POSITIVE if rectified else SIGNED)
+    tiles = table[color_index(maps, limit, signed=not rectified)]
     scale = max(1, TILE // max(maps.shape[:2]))
     tiles = tiles.repeat(scale, axis=0).repeat(scale, axis=1)
     return _compose(tiles, table, limit=limit, words=(title, subtitle), signed=not rectified)
@@ -185,9 +185,9 @@ def _write(page: Image.Image, title: str, subtitle: str) -> None:
 
 
 def _draw_legend(page: Image.Image, table: np.ndarray, *, limit: float, signed: bool) -> None:
-    """The colour scale at the top right, even in the values, with its numbers below."""
+    """The color scale at the top right, even in the values, with its numbers below."""
     left, top = page.width - MARGIN - 256, MARGIN
-    ramp = table[colour_index(np.linspace(-1 if signed else 0, 1, 256), 1.0, signed=signed)]
+    ramp = table[color_index(np.linspace(-1 if signed else 0, 1, 256), 1.0, signed=signed)]
     page.paste(Image.fromarray(np.broadcast_to(ramp, (12, 256, 3)).copy()), (left, top))
     pen, font = ImageDraw.Draw(page), write_font(12)
     values = (-limit, 0.0, limit) if signed else (0.0, limit / 2, limit)
@@ -273,7 +273,7 @@ class Block(Protocol):
 # --- What the feature-map page holds: blocks, filters and photos as compact JSON ---
 #
 # The page stores the maps of activations and sums, and of convolutions that it cannot work out. Other convolutions
-# (from their input and kernels), normalisations (an affine function per filter) and poolings (from the maps before
+# (from their input and kernels), normalizations (an affine function per filter) and poolings (from the maps before
 # them) it works out by itself, as the network does.
 
 RARE = 0.01  # a filter that fires on a smaller share of photos is called rare

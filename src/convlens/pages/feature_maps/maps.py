@@ -130,15 +130,15 @@ def _trust_metrics(atlas: Atlas) -> dict[str, float | bool]:
     names = {("deletion", "saliency"): "deletion", ("deletion", "random"): "deletion_random",
              ("deletion", "edges"): "deletion_edges", ("insertion", "saliency"): "insertion",
              ("insertion", "random"): "insertion_random", ("insertion", "edges"): "insertion_edges",
-             ("randomisation", "final"): "randomisation_correlation"}  # fmt: skip
+             ("randomization", "final"): "randomisation_correlation"}  # fmt: skip
     if atlas.trust is None:
         return {}
     found: dict[str, float | bool] = {
         names[check, of]: round(float(values[0]), 6) for check, of, values in _checks(atlas) if (check, of) in names
     }
-    if atlas.trust.curves and atlas.trust.randomisation:
+    if atlas.trust.curves and atlas.trust.randomization:
         found["explanation_beats_chance"] = atlas.trust.curves.passes
-        found["randomisation_passed"] = atlas.trust.randomisation.passes
+        found["randomisation_passed"] = atlas.trust.randomization.passes
     found["shift_consistency"] = round(float(np.mean(atlas.trust.shift.same)), 6) if atlas.trust.shift.same else 1.0
     errors = [row.error[0] for row in atlas.trust.equivariance]
     return found | ({"mean_equivariance_error": round(float(np.mean(errors)), 6)} if errors else {})
@@ -166,10 +166,10 @@ def _checks(atlas: Atlas) -> Iterable[tuple[str, str, tuple[float, float, float]
             for order in trust.curves.deletion:
                 yield kind, order, trust.curves.area(kind, order)[0]
             yield kind, "saliency - random", trust.curves.difference(kind)[0]
-    if trust.randomisation:
-        for layer, values in zip(trust.randomisation.layers, trust.randomisation.steps, strict=True):
-            yield "randomisation", layer, values
-        yield "randomisation", "final", trust.randomisation.final
+    if trust.randomization:
+        for layer, values in zip(trust.randomization.layers, trust.randomization.steps, strict=True):
+            yield "randomization", layer, values
+        yield "randomization", "final", trust.randomization.final
     for pixels, same, change in zip(trust.shift.pixels, trust.shift.same, trust.shift.change, strict=True):
         yield "same answer when shifted", f"{pixels} pixels", (same, np.nan, np.nan)
         yield "change of probability when shifted", f"{pixels} pixels", (change, np.nan, np.nan)

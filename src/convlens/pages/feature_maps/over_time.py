@@ -23,8 +23,8 @@ from convlens.pages.feature_maps.encode import (
     POSITIVE,
     SIGNED,
     as_base64,
-    colour_index,
-    colour_table,
+    color_index,
+    color_table,
     compact_json,
     write_font,
 )
@@ -205,7 +205,7 @@ def _encode_layer(found: OverTime, layer: ShownLayer, table: pd.DataFrame, step:
 
 def _encode_maps(found: OverTime, name: str, photo: int, step: float) -> str:
     """Whole numbers of eight bits: epoch by epoch, filter by filter, row by row."""
-    return as_base64(_quantise(np.stack([moment.maps[name][photo] for moment in found.moments]), step))
+    return as_base64(_quantize(np.stack([moment.maps[name][photo] for moment in found.moments]), step))
 
 
 def _encode_kernels(kernels: Sequence[np.ndarray | None]) -> dict[str, Any] | None:
@@ -218,11 +218,11 @@ def _encode_kernels(kernels: Sequence[np.ndarray | None]) -> dict[str, Any] | No
         "numFilters": stacked.shape[1],
         "shape": list(stacked.shape[3:]),
         "step": step,
-        "values": as_base64(_quantise(stacked, step)),
+        "values": as_base64(_quantize(stacked, step)),
     }
 
 
-def _quantise(values: np.ndarray, step: float) -> np.ndarray:
+def _quantize(values: np.ndarray, step: float) -> np.ndarray:
     finite = np.where(np.isfinite(values), values, 0).astype(np.float64)
     return np.clip(np.round(finite / step), -LEVELS, LEVELS).astype(np.int8)
 
@@ -251,7 +251,7 @@ NAMES: Final = 170
 ROW: Final = TILE + CAPTION + GAP
 KERNELS_PER_ROW: Final = 24
 KERNEL: Final = 22
-WORDS: Final = ("Each layer has one scale for all epochs, root colours.",
+WORDS: Final = ("Each layer has one scale for all epochs, root colors.",
                 "Below a tile: the filter, and its correlation with its end.")  # fmt: skip
 
 
@@ -262,7 +262,7 @@ def draw_epochs(found: OverTime) -> dict[str, bytes]:
 
 
 def kernel_pictures(kernels: np.ndarray, limit: float) -> np.ndarray:
-    """Kernels (filters, 3, rows, columns) in their own colours, uint8 (filters, rows, columns, 3): grey is zero."""
+    """Kernels (filters, 3, rows, columns) in their own colors, uint8 (filters, rows, columns, 3): gray is zero."""
     shares = kernels.transpose(0, 2, 3, 1) / (limit if limit > 0 else 1.0)
     return np.clip(np.round(127.5 + 127.5 * shares), 0, 255).astype(np.uint8)
 
@@ -316,9 +316,9 @@ def _paste_layer(page: Image.Image, found: OverTime, what: tuple[int, ShownLayer
     words = (layer.name, f"{int(then.dead.sum())} of {len(then.dead)} dead", f"scale {scale}")
     for line, text in enumerate(words):
         pen.text((MARGIN, top + 4 + 20 * line), text, fill=FAINT if line else INK, font=write_font(13))
-    table = colour_table(POSITIVE if layer.rectified else SIGNED)
+    table = color_table(POSITIVE if layer.rectified else SIGNED)
     for number, values in enumerate(moment.maps[layer.name][0]):
-        tile = table[colour_index(values, limit, signed=not layer.rectified)]
+        tile = table[color_index(values, limit, signed=not layer.rectified)]
         left = MARGIN + NAMES + number * (TILE + GAP)
         page.paste(Image.fromarray(tile).resize((TILE, TILE), Image.Resampling.NEAREST), (left, top))
         like = f"{layer.filters[number]}: {then.correlation[layer.filters[number]]:.2f}".replace("-", "\u2212")

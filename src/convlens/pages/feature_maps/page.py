@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 from PIL import Image
 
-from convlens.pages.feature_maps.encode import POSITIVE, RARE, SIGNED, Block, EncodedPhoto, colour_hex, compact_json
+from convlens.pages.feature_maps.encode import POSITIVE, RARE, SIGNED, Block, EncodedPhoto, color_hex, compact_json
 
 # --- The page's JavaScript modules as one script, so that the page is one file that opens from disk ---
 
@@ -296,7 +296,7 @@ def _page_data(inputs: FeatureMapInputs) -> dict[str, Any]:
             "blocks": [block | {"short": short[block["name"]]} for block in inputs.encoded_blocks],
             "photos": [photo.facts for photo in inputs.photos],
             "limits": _common_limits(inputs.photos),
-            "colours": {"signed": colour_hex(SIGNED), "positive": colour_hex(POSITIVE)},
+            "colors": {"signed": color_hex(SIGNED), "positive": color_hex(POSITIVE)},
             "mirror": inputs.mirror,
         }
         | dict(inputs.more)

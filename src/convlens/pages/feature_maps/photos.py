@@ -88,7 +88,7 @@ def encode_trust(trust: Any) -> dict[str, Any] | None:
     """The checks of explanations."""
     if trust is None:
         return None
-    curves, randomisation = trust.curves, trust.randomisation
+    curves, randomization = trust.curves, trust.randomization
     return {
         "numPhotos": trust.num_photos,
         "curves": _curves(curves) if curves else None,
@@ -96,7 +96,7 @@ def encode_trust(trust: Any) -> dict[str, Any] | None:
         "curvesDifference": {kind: _triple(curves.difference(kind)[0]) for kind in ("deletion", "insertion")}
         if curves
         else None,
-        "randomisation": _randomisation(randomisation) if randomisation else None,
+        "randomization": _randomization(randomization) if randomization else None,
         "shift": {"pixels": list(trust.shift.pixels), "same": [rounded(v) for v in trust.shift.same],
                   "change": [rounded(v) for v in trust.shift.change]},
         "equivariance": [{"block": row.block, "pixels": row.pixels, "error": _triple(row.error)}
@@ -172,7 +172,7 @@ def _curves(curves: Any) -> dict[str, Any]:
     return found
 
 
-def _randomisation(found: Any) -> dict[str, Any]:
+def _randomization(found: Any) -> dict[str, Any]:
     steps = [{"layer": layer, "correlation": _triple(values)}
              for layer, values in zip(found.layers, found.steps, strict=True)]  # fmt: skip
     return {"steps": steps, "final": _triple(found.final), "pass": found.passes, "threshold": found.threshold}
@@ -236,8 +236,8 @@ def describe_answer(
 def place_words(row: float, column: float) -> str:
     """Where a point at shares of the height and width lies, in words."""
     down = ("upper", "middle", "lower")[min(2, int(3 * row))]
-    across = ("left", "centre", "right")[min(2, int(3 * column))]
-    return "in the centre" if (down, across) == ("middle", "centre") else f"at the {down} {across}"
+    across = ("left", "center", "right")[min(2, int(3 * column))]
+    return "in the center" if (down, across) == ("middle", "center") else f"at the {down} {across}"
 
 
 def _strongest_box(portrait: Any, found: Any, answer: str, *, same: bool, probability: float) -> str:
@@ -480,7 +480,7 @@ def _draw_layers(lens: Lens, look: Look, choice: Choice) -> Iterable[tuple[str, 
         image = draw_tiles(
             look.maps[step.name],
             title=title,
-            subtitle=f"{choice.name} · one scale for all tiles, root colours",
+            subtitle=f"{choice.name} · one scale for all tiles, root colors",
             rectified=step.rectified,
         )
         buffer = io.BytesIO()

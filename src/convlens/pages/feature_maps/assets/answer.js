@@ -29,7 +29,7 @@ export class AnswerView {
     });
     this.occlusion = new EvidenceCard(context, {
       title: "What happens when a place is covered", choice: "Size of the box",
-      about: "Occlusion: each box in turn gets the photo’s mean colour, and the network answers anew.",
+      about: "Occlusion: each box in turn gets the photo’s mean color, and the network answers anew.",
     });
     this.note = make("p", "notice");
     this.layOut(host);

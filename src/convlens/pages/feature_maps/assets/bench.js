@@ -18,7 +18,7 @@ export class BenchView {
     const edge = this.section("A kernel finds an edge", "A 6×6 picture, bright on one half, and a 3×3 kernel. Point at a cell of the result to see where it comes from; press a cell of the picture to turn it bright or dark.");
     new EdgeBench(edge, context.tables);
     new SizeBench(this.section("How large is what comes out?", "One row of cells: the bars below are where the window stands, one for each cell that comes out."));
-    new ParameterBench(this.section("What a dense layer would cost", "One layer on a colour picture, without padding. A convolution uses its few weights everywhere; a dense layer has its own for every pair of pixel and output."));
+    new ParameterBench(this.section("What a dense layer would cost", "One layer on a color picture, without padding. A convolution uses its few weights everywhere; a dense layer has its own for every pair of pixel and output."));
     this.photo = new PhotoBench(this.section("Your photo under the same kernels", "The kernels of the lecture on the chosen photo, beside the ones the network found by itself."), context);
   }
 

@@ -122,7 +122,7 @@ export class EdgeBench {
     const lost = (/** @type {number} */ i) => i >= side - this.run.dropped;
     this.matrices.image.show(padded, [side, side], {
       text: number,
-      colour: (value) => /** @type {[number, number, number]} */ (Array(3).fill(40 + 21 * value)),
+      color: (value) => /** @type {[number, number, number]} */ (Array(3).fill(40 + 21 * value)),
       name: (row, column) => `${number(padded[row * side + column])}, row ${row}, column ${column}${outside(row) || outside(column) ? ", padding" : ""}`,
       kind: (row, column) => `${outside(row) || outside(column) ? "padded" : ""} ${lost(row) || lost(column) ? "dropped" : ""}`.trim(),
     });
@@ -148,7 +148,7 @@ export class EdgeBench {
   signed(limit) {
     return {
       text: (value) => (Math.abs(value) < 1 && value !== 0 ? number(Number(value.toFixed(2))) : number(Number(value.toFixed(1)))),
-      colour: (value) => {
+      color: (value) => {
         const at = Math.round(((Math.max(-1, Math.min(1, value / limit)) + 1) / 2) * 255) * 3;
         return [this.table[at], this.table[at + 1], this.table[at + 2]];
       },

@@ -1,12 +1,12 @@
 /** The photo under a classic kernel, beside what the network's own first layer makes of it. */
 import { choiceRow, make } from "./controls.js";
 import { convolve, sameSlide } from "./convolve.js";
-import { colourKernel, isColour, sliceCanvas } from "./kernel_pictures.js";
+import { colorKernel, isColor, sliceCanvas } from "./kernel_pictures.js";
 import { KERNELS } from "./lecture.js";
 import { drawLegend } from "./legend.js";
 import { kernelWeights } from "./kernels.js";
 import { kernelSlices } from "./trace.js";
-import { colourPixels, highestMagnitude } from "./views.js";
+import { colorPixels, highestMagnitude } from "./views.js";
 
 export class PhotoBench {
   /**
@@ -53,7 +53,7 @@ export class PhotoBench {
       box.append(caption, ...parts);
       grid.append(box);
     };
-    figure("The photo in grey under this kernel", this.classic, this.legends[0]);
+    figure("The photo in gray under this kernel", this.classic, this.legends[0]);
     figure(this.block ? `The network’s own: ${this.block.name}` : "The network has no convolution", this.own, this.legends[1], this.kernels);
     return grid;
   }
@@ -90,7 +90,7 @@ export class PhotoBench {
    */
   picture(arithmetic, weights, k) {
     const slices = kernelSlices(arithmetic, weights, k);
-    if (isColour(arithmetic)) return colourKernel(arithmetic, slices);
+    if (isColor(arithmetic)) return colorKernel(arithmetic, slices);
     return sliceCanvas(slices[0], arithmetic.kernel, highestMagnitude(slices[0]), this.context.tables.signed);
   }
 
@@ -98,9 +98,9 @@ export class PhotoBench {
     const photo = this.photo;
     if (!photo) return;
     const { width, height, pixels } = photo.picture;
-    const grey = Float32Array.from({ length: width * height }, (_, i) => 0.299 * pixels[3 * i] + 0.587 * pixels[3 * i + 1] + 0.114 * pixels[3 * i + 2]);
+    const gray = Float32Array.from({ length: width * height }, (_, i) => 0.299 * pixels[3 * i] + 0.587 * pixels[3 * i + 1] + 0.114 * pixels[3 * i + 2]);
     const slides = /** @type {[import("./convolve.js").Slide, import("./convolve.js").Slide]} */ ([sameSlide(height, 3, 1), sameSlide(width, 3, 1)]);
-    const result = convolve(grey, [height, width], KERNELS[this.kernel].values, slides).values;
+    const result = convolve(gray, [height, width], KERNELS[this.kernel].values, slides).values;
     this.paint(0, this.classic, this.relu ? result.map((value) => Math.max(0, value)) : result, [height, width]);
     this.classic.setAttribute("aria-label", `${photo.facts.name} under the kernel ${KERNELS[this.kernel].name}`);
     this.drawOwn(photo);
@@ -127,9 +127,9 @@ export class PhotoBench {
   paint(place, canvas, values, [rows, columns]) {
     const { tables } = this.context;
     const signed = values.some((value) => value < 0);
-    const colours = { limit: highestMagnitude(values), signed, table: signed ? tables.signed : tables.positive, curve: /** @type {const} */ ("root") };
+    const colors = { limit: highestMagnitude(values), signed, table: signed ? tables.signed : tables.positive, curve: /** @type {const} */ ("root") };
     [canvas.width, canvas.height] = [columns, rows];
-    canvas.getContext("2d")?.putImageData(new ImageData(colourPixels(values, colours), columns, rows), 0, 0);
-    drawLegend(this.legends[place], colours, `${columns} × ${rows}, root colours`);
+    canvas.getContext("2d")?.putImageData(new ImageData(colorPixels(values, colors), columns, rows), 0, 0);
+    drawLegend(this.legends[place], colors, `${columns} × ${rows}, root colors`);
   }
 }

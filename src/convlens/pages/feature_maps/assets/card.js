@@ -7,7 +7,7 @@ import { bytesFrom, floatsFrom } from "./maps.js";
 import { drawPatches } from "./patches.js";
 import { FilterPicker, pickFilter } from "./picker.js";
 import { mapThumb } from "./thumbs.js";
-import { summarise } from "./views.js";
+import { summarize } from "./views.js";
 import { brief, decimals, number, percent, plural, points } from "./words.js";
 
 export class CardView {
@@ -58,7 +58,7 @@ export class CardView {
    */
   mapCard(photo, { block, k }) {
     const maps = /** @type {import("./types.js").Maps} */ (photo.maps.get(block.response));
-    const facts = summarise(maps.tiles[k], maps.width);
+    const facts = summarize(maps.tiles[k], maps.width);
     const figure = make("div", "card-map");
     const canvas = mapThumb(maps, k, this.context.tables);
     canvas.className = "card-map-pixels";

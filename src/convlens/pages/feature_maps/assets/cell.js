@@ -117,9 +117,9 @@ export class CellView {
     const limit = scaleLimit("layer", maps, k, this.context.page.limits[this.step.name]);
     const signed = !this.step.rectified;
     const { tables } = this.context;
-    const colours = { limit, signed, table: signed ? tables.signed : tables.positive, curve: /** @type {const} */ ("root") };
-    this.map.paint(maps.tiles[k], this.step.shape, colours);
-    drawLegend(this.legend, colours, "One scale for this layer, root colours");
+    const colors = { limit, signed, table: signed ? tables.signed : tables.positive, curve: /** @type {const} */ ("root") };
+    this.map.paint(maps.tiles[k], this.step.shape, colors);
+    drawLegend(this.legend, colors, "One scale for this layer, root colors");
   }
 
   /** The cell of the address, else the strongest. @param {import("./types.js").Maps} maps @returns {[number, number]} */

@@ -69,7 +69,7 @@ export function histogramChart({ label, heights, low, high, zero }) {
 /**
  * Estimates with intervals on one axis.
  * @param {{name: string, estimate: import("./types.js").Estimate, text: string, kind?: string, band?: [number, number]}[]} rows
- *   band: a grey range behind the estimate
+ *   band: a gray range behind the estimate
  * @param {{low: number, high: number, marks?: number[]}} axis
  * @returns {HTMLElement}
  */

@@ -121,7 +121,7 @@ export function poolWinner(values, shape, [row, column], [down, across]) {
 }
 
 /**
- * Parameters of a convolution and of dense layers on a square colour picture.
+ * Parameters of a convolution and of dense layers on a square color picture.
  * @param {number} side pixels
  * @param {{kernel: number, filters: number, units: number}} how `units`: outputs of a small dense layer
  * @returns {{inputs: number, outputs: number, convolution: number, dense: number, units: number}} dense: a layer with

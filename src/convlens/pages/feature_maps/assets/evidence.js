@@ -123,11 +123,11 @@ export class EvidenceCard {
   draw() {
     const { values, shape, field } = this.evidence;
     const { page, tables } = this.context;
-    const colours = { limit: highestMagnitude(values), signed: true, table: tables.signed, curve: /** @type {const} */ ("linear") };
+    const colors = { limit: highestMagnitude(values), signed: true, table: tables.signed, curve: /** @type {const} */ ("linear") };
     this.stage.setPicture(/** @type {import("./types.js").LoadedPhoto} */ (this.photo).pictureUrl, this.texts.title);
-    this.stage.setOverlay(values, shape, mapBox(field, shape, page.pictureSize), colours, 0.5);
+    this.stage.setOverlay(values, shape, mapBox(field, shape, page.pictureSize), colors, 0.5);
     const other = otherClass(page, this.target);
-    drawLegend(this.legend, colours, `${this.unitWords()}`, { ends: [`for ${other}`, `for ${this.target}`] });
+    drawLegend(this.legend, colors, `${this.unitWords()}`, { ends: [`for ${other}`, `for ${this.target}`] });
     this.rest();
   }
 

@@ -43,7 +43,7 @@ export class FiltersView {
     const { page } = this.context;
     const texts = {
       convolution: ["Convolution", "What the convolution gives: kernel times patch, summed, plus bias"],
-      before: [`Before ${page.activation}`, `What goes into ${page.activation}, after any normalisation`],
+      before: [`Before ${page.activation}`, `What goes into ${page.activation}, after any normalization`],
       after: [`After ${page.activation}`, `What ${page.activation} lets through`],
       pooled: ["Pooled", "What pooling keeps; layers without pooling show their response"],
     };
@@ -59,7 +59,7 @@ export class FiltersView {
     const hasEffects = Object.keys(this.firstPayload()?.effects ?? {}).length > 0;
     const rows = [
       row("view", "Which maps", views.map((view) => [view, texts[view][0], texts[view][1]])),
-      row("scale", "Colour scale", [
+      row("scale", "Color scale", [
         ["layer", "Layer", "All tiles of a layer share one scale: weak filters look weak"],
         ["filter", "Filter", "Every tile has its own scale: shapes of weak filters show"],
         ["photos", "All photos", "One scale per layer for all photos of this page"],
@@ -70,9 +70,9 @@ export class FiltersView {
         .../** @type {[string, string, string][]} */ (hasEffects ? [["effect", "Effect", "By how much this photo’s answer changes when the filter is switched off"]] : []),
         ["selectivity", "Selectivity", "By how well the filter’s mean tells the classes apart on held-out photos"],
       ]),
-      row("curve", "Colour curve", [
-        ["linear", "Linear", "Colours follow values evenly"],
-        ["root", "Root", "Colours follow the square root: faint values show; the legend bends with them"],
+      row("curve", "Color curve", [
+        ["linear", "Linear", "Colors follow values evenly"],
+        ["root", "Root", "Colors follow the square root: faint values show; the legend bends with them"],
       ]),
       row("tile", "Size of tiles", [["s", "S"], ["m", "M"], ["l", "L"]]),
     ];

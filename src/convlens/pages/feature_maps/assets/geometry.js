@@ -81,6 +81,6 @@ export function cellAt(box, [rows, columns], x, y) {
 export function placeWords(row, column, [rows, columns]) {
   const third = (/** @type {number} */ i, /** @type {number} */ n) => Math.min(2, Math.floor((3 * (i + 0.5)) / n));
   const down = ["upper", "middle", "lower"][third(row, rows)];
-  const across = ["left", "centre", "right"][third(column, columns)];
-  return down === "middle" && across === "centre" ? "centre" : `${down} ${across}`;
+  const across = ["left", "center", "right"][third(column, columns)];
+  return down === "middle" && across === "center" ? "center" : `${down} ${across}`;
 }

@@ -2,7 +2,7 @@
 import { make } from "./controls.js";
 import { drawLegend } from "./legend.js";
 import { numbersTable } from "./table.js";
-import { colourPixels, orderTiles, scaleLimit, stepForView, strengthsOf, summarise } from "./views.js";
+import { colorPixels, orderTiles, scaleLimit, stepForView, strengthsOf, summarize } from "./views.js";
 import { blockWords, countWords, tileWords } from "./words.js";
 
 const SHARED_BY = { layer: "One scale for this layer", filter: "Each tile by itself", photos: "One scale for all photos" };
@@ -55,8 +55,8 @@ export class BlockView {
     return /** @type {import("./types.js").Maps} */ (this.maps?.get(this.step.name));
   }
 
-  /** @param {number} tile @returns {import("./types.js").Colours} */
-  colours(tile) {
+  /** @param {number} tile @returns {import("./types.js").Colors} */
+  colors(tile) {
     const signed = !this.step.rectified;
     const limit = scaleLimit(this.state?.scale ?? "layer", this.shownMaps, tile, this.page.limits[this.step.name]);
     const curve = this.state?.curve ?? "linear";
@@ -217,10 +217,10 @@ export class BlockView {
     const { tiles, width, height } = this.shownMaps;
     const [canvas, bar] = /** @type {[HTMLCanvasElement, HTMLElement]} */ (/** @type {unknown} */ (this.tiles[k].children));
     if (canvas.width !== width || canvas.height !== height) [canvas.width, canvas.height] = [width, height];
-    const pixels = colourPixels(tiles[k], this.colours(k));
+    const pixels = colorPixels(tiles[k], this.colors(k));
     canvas.getContext("2d")?.putImageData(new ImageData(pixels, width, height), 0, 0);
     canvas.classList.toggle("dense", width > 64);
-    const facts = summarise(tiles[k], width);
+    const facts = summarize(tiles[k], width);
     const size = Math.max(Math.abs(facts.highest), Math.abs(facts.lowest));
     bar.style.setProperty("--share", String(highest > 0 ? size / highest : 0));
     this.tiles[k].classList.toggle("silent", size === 0);
@@ -234,8 +234,8 @@ export class BlockView {
     this.part(".caption").textContent = blockWords(this.block, strengths, responding);
     this.grid.setAttribute("aria-label", `${this.block.name}, ${this.step.label}: ${countWords(this.block)}`);
     const scale = this.state?.scale ?? "layer";
-    const bent = this.state?.curve === "root" ? ", root colours" : "";
-    drawLegend(this.part(".legend"), this.colours(0), SHARED_BY[scale] + bent, { own: scale === "filter" });
+    const bent = this.state?.curve === "root" ? ", root colors" : "";
+    drawLegend(this.part(".legend"), this.colors(0), SHARED_BY[scale] + bent, { own: scale === "filter" });
     if (this.part("details").hasAttribute("open")) this.drawTable();
   }
 

@@ -23,7 +23,7 @@ export const KERNELS = /** @type {Record<string, {name: string, values: number[]
   sobel: { name: "Sobel", values: [1, 0, -1, 2, 0, -2, 1, 0, -1], says: "vertical edges, the middle row counting twice" },
   outline: { name: "Outline", values: [-1, -1, -1, -1, 8, -1, -1, -1, -1], says: "a pixel that differs from those around it" },
   blur: { name: "Blur", values: Array(9).fill(1 / 9), says: "the mean of nine pixels" },
-  sharpen: { name: "Sharpen", values: [0, -1, 0, -1, 5, -1, 0, -1, 0], says: "a pixel against its four neighbours" },
+  sharpen: { name: "Sharpen", values: [0, -1, 0, -1, 5, -1, 0, -1, 0], says: "a pixel against its four neighbors" },
 });
 
 /** @param {string} name @returns {Float32Array} */

@@ -1,6 +1,6 @@
 /** One map, large, with a cell to point at. */
 import { make } from "./controls.js";
-import { colourPixels } from "./views.js";
+import { colorPixels } from "./views.js";
 
 export class MapCanvas {
   /** @param {(cell: [number, number]) => void} onCell */
@@ -41,13 +41,13 @@ export class MapCanvas {
   /**
    * @param {Float32Array} values
    * @param {[number, number]} shape
-   * @param {import("./types.js").Colours} colours
+   * @param {import("./types.js").Colors} colors
    */
-  paint(values, shape, colours) {
+  paint(values, shape, colors) {
     this.shape = shape;
     this.element.style.aspectRatio = `${shape[1]} / ${shape[0]}`;
     [this.canvas.width, this.canvas.height] = [shape[1], shape[0]];
-    this.canvas.getContext("2d")?.putImageData(new ImageData(colourPixels(values, colours), shape[1], shape[0]), 0, 0);
+    this.canvas.getContext("2d")?.putImageData(new ImageData(colorPixels(values, colors), shape[1], shape[0]), 0, 0);
   }
 
   /**

@@ -1,9 +1,9 @@
-/** A matrix of numbers: every cell shows its value and its colour; a pointed one can be read with arrow keys too. */
+/** A matrix of numbers: every cell shows its value and its color; a pointed one can be read with arrow keys too. */
 import { make } from "./controls.js";
 
 /**
  * @typedef {{
- *   text: (value: number) => string, colour: (value: number) => [number, number, number],
+ *   text: (value: number) => string, color: (value: number) => [number, number, number],
  *   name?: (row: number, column: number) => string, kind?: (row: number, column: number) => string
  * }} Face  how cells look; `kind` adds a class name, `name` says more than the value
  */
@@ -133,7 +133,7 @@ export class Matrix {
    * @param {Face} face
    */
   paint(row, column, value, face) {
-    const [red, green, blue] = face.colour(value);
+    const [red, green, blue] = face.color(value);
     const kind = face.kind?.(row, column) ?? "";
     const look = [kind, face.text(value), red, green, blue, face.name?.(row, column)].join();
     const cell = /** @type {HTMLTableCellElement} */ (this.at(row, column));
@@ -158,11 +158,11 @@ export class Matrix {
 }
 
 /**
- * Black or white, whichever reads better on a colour (relative luminance of WCAG 2).
- * @param {[number, number, number]} colour 0..255
+ * Black or white, whichever reads better on a color (relative luminance of WCAG 2).
+ * @param {[number, number, number]} color 0..255
  * @returns {string}
  */
-export function inkOn(colour) {
-  const [r, g, b] = colour.map((c) => (c / 255 <= 0.04045 ? c / 255 / 12.92 : ((c / 255 + 0.055) / 1.055) ** 2.4));
+export function inkOn(color) {
+  const [r, g, b] = color.map((c) => (c / 255 <= 0.04045 ? c / 255 / 12.92 : ((c / 255 + 0.055) / 1.055) ** 2.4));
   return 0.2126 * r + 0.7152 * g + 0.0722 * b > 0.179 ? "#000" : "#fff";
 }

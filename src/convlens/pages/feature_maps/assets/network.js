@@ -235,7 +235,7 @@ export function probabilities(logits, units, temperature) {
 }
 
 /**
- * The picture as numbers, with a box in its mean colour.
+ * The picture as numbers, with a box in its mean color.
  * @param {{width: number, height: number, pixels: Uint8Array}} picture RGB
  * @param {import("./types.js").Box | null} box
  * @returns {Volume}

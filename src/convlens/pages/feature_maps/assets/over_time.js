@@ -67,7 +67,7 @@ export class OverTimeView {
     this.kernelRow = make("div", "time-kernels");
     this.kernelRow.setAttribute("role", "img");
     this.kernelRow.append(...this.kernels);
-    card.append(make("h3", "", "The first kernels"), make("p", "quiet", "Each colour channel is its own weight: grey is zero. One scale for all epochs, so kernels that grow stand out more."), this.kernelRow);
+    card.append(make("h3", "", "The first kernels"), make("p", "quiet", "Each color channel is its own weight: gray is zero. One scale for all epochs, so kernels that grow stand out more."), this.kernelRow);
     return [card];
   }
 
@@ -76,7 +76,7 @@ export class OverTimeView {
     const list = make("ul", "notes wide");
     const add = (/** @type {string} */ text) => list.append(make("li", "", text));
     add(`A filter’s correlation with its end is that of its responses, over ${plural(numSample, "held-out photo")} and 49 places on each. It has formed by the epoch from which on this stays at 0.9 or more.`);
-    add("Each layer has one colour scale for all epochs and photos unless you scale by each epoch; root colours. Large maps are shown as means over squares of cells.");
+    add("Each layer has one color scale for all epochs and photos unless you scale by each epoch; root colors. Large maps are shown as means over squares of cells.");
     add("Answers are calibrated with the temperature of the network that was kept. Kernels of snapshots are stored with eleven binary digits.");
     if (layers.length < numLayers) add(`${layers.length} of ${numLayers} layers are shown, evenly taken; reports/feature_maps/over_time.csv has all.`);
     if (maps.length < answers.length) add(`Maps over time are kept for the first ${maps.length} photos; answers for all.`);
@@ -123,6 +123,6 @@ export class OverTimeView {
     if (!kernels || !this.kernels || !this.kernelRow) return;
     const [rows, columns] = kernels.shape;
     timeKernels(kernels, place).forEach((pixels, k) => this.kernels?.[k].getContext("2d")?.putImageData(new ImageData(pixels, columns, rows), 0, 0));
-    this.kernelRow.setAttribute("aria-label", `The ${kernels.numFilters} kernels of the first convolution after epoch ${epochs[place]}, in colour`);
+    this.kernelRow.setAttribute("aria-label", `The ${kernels.numFilters} kernels of the first convolution after epoch ${epochs[place]}, in color`);
   }
 }

@@ -56,7 +56,7 @@ export function timeMaps(timeline, photo, { name, shape: [rows, columns], shown,
 }
 
 /**
- * The colours of the first kernels after an epoch, RGBA; grey is zero, and one scale holds for all epochs.
+ * The colors of the first kernels after an epoch, RGBA; gray is zero, and one scale holds for all epochs.
  * @param {TimeKernels} kernels
  * @param {number} place
  * @returns {Uint8ClampedArray<ArrayBuffer>[]} one picture a filter

@@ -3,7 +3,7 @@ import { make } from "./controls.js";
 import { EpochChart } from "./epoch_chart.js";
 import { drawLegend } from "./legend.js";
 import { filterOverTime, layerOverTime, layerRows, timeLimit, timeMaps } from "./over_time_data.js";
-import { colourPixels, highestMagnitude } from "./views.js";
+import { colorPixels, highestMagnitude } from "./views.js";
 import { decimals, percent } from "./words.js";
 
 const TIME_HEADS = ["Epoch", "Formed", "Correlation, lower quartile", "Median", "Upper quartile", "Dead", "Photos they fire on"];
@@ -17,7 +17,7 @@ export class TimeLayerCard {
   constructor(layer, timeline, tables) {
     this.layer = layer;
     this.timeline = timeline;
-    this.colours = { limit: timeLimit(layer), signed: !layer.rectified, table: layer.rectified ? tables.positive : tables.signed, curve: /** @type {const} */ ("root") };
+    this.colors = { limit: timeLimit(layer), signed: !layer.rectified, table: layer.rectified ? tables.positive : tables.signed, curve: /** @type {const} */ ("root") };
     this.place = -1;
     this.each = false;
     this.legend = make("div", "legend");
@@ -124,16 +124,16 @@ export class TimeLayerCard {
   }
 
   /** @param {number} place */
-  coloursAt(place) {
+  colorsAt(place) {
     const limit = this.each && this.maps ? Math.max(...this.maps[place].map(highestMagnitude)) : timeLimit(this.layer);
-    return { ...this.colours, limit };
+    return { ...this.colors, limit };
   }
 
   /** @param {number} place */
   showLegend(place) {
     const { size, shape, label } = this.layer;
     const means = shape[0] < size[0] ? `, shown as ${shape.join("×")} means` : "";
-    drawLegend(this.legend, this.coloursAt(place), `${label}, ${size.join("×")} cells${means}`);
+    drawLegend(this.legend, this.colorsAt(place), `${label}, ${size.join("×")} cells${means}`);
   }
 
   /** @param {number} place */
@@ -162,6 +162,6 @@ export class TimeLayerCard {
    */
   paint(canvas, values, place, left) {
     const [rows, columns] = this.layer.shape;
-    canvas.getContext("2d")?.putImageData(new ImageData(colourPixels(values, this.coloursAt(place)), columns, rows), left, 0);
+    canvas.getContext("2d")?.putImageData(new ImageData(colorPixels(values, this.colorsAt(place)), columns, rows), left, 0);
   }
 }

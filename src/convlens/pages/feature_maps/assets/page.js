@@ -14,7 +14,7 @@ import { OverTimeView } from "./over_time.js";
 import { parseState, readAddress, writeAddress } from "./state.js";
 import { Tabs } from "./tabs.js";
 import { TrustView } from "./trust.js";
-import { colourTable } from "./views.js";
+import { colorTable } from "./views.js";
 
 const PNG = "data:image/png;base64,";
 const VIEWS = /** @type {Record<string, new (host: HTMLElement, context: import("./types.js").Context) => import("./types.js").TabView>} */ ({
@@ -39,7 +39,7 @@ class FeatureMapPage {
     /** @type {import("./types.js").Context} */
     this.context = {
       page: this.page, state: this.state,
-      tables: { signed: colourTable(this.page.colours.signed), positive: colourTable(this.page.colours.positive) },
+      tables: { signed: colorTable(this.page.colors.signed), positive: colorTable(this.page.colors.positive) },
       change: (part) => this.change(part),
       resource: (id) => /** @type {any} */ (this.resource(id)),
     };

@@ -1,5 +1,5 @@
 /**
- * Reads 8-bit PNGs, grey or RGB, from bytes. A canvas would do it too, but browsers that guard against fingerprinting
+ * Reads 8-bit PNGs, gray or RGB, from bytes. A canvas would do it too, but browsers that guard against fingerprinting
  * alter what a canvas gives back, and these pixels are measurements.
  */
 
@@ -31,7 +31,7 @@ function readChunks(bytes) {
       [width, height] = [view.getUint32(at + 8), view.getUint32(at + 12)];
       channels = bytes[at + 17] === 2 ? 3 : 1;
       const plain = bytes[at + 16] === 8 && (channels === 3 || bytes[at + 17] === 0) && bytes[at + 20] === 0;
-      if (!plain) throw new Error("Expected a grey or RGB 8-bit PNG that is not interlaced.");
+      if (!plain) throw new Error("Expected a gray or RGB 8-bit PNG that is not interlaced.");
     }
     if (kind === 0x49444154) packed.push(bytes.subarray(at + 8, at + 8 + view.getUint32(at)));
   }

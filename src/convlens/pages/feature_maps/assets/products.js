@@ -2,7 +2,7 @@
 import { make } from "./controls.js";
 import { Matrix } from "./matrix.js";
 import { fine } from "./trace_words.js";
-import { colourIndex, colourPixels } from "./views.js";
+import { colorIndex, colorPixels } from "./views.js";
 import { decimals, plural } from "./words.js";
 
 const NUM_WRITTEN = 3;
@@ -71,8 +71,8 @@ export class ProductList {
     const limits = { patch: limitOf(products.map(({ patch }) => patch)), kernel: limitOf(products.map(({ kernel }) => kernel)) };
     const order = [...products].sort((a, b) => Math.abs(b.sum) - Math.abs(a.sum) || a.channel - b.channel);
     const picture = arithmetic.input.kind === "picture" ? ["red", "green", "blue"] : null;
-    const colours = arithmetic.input.kind === "picture" ? arithmetic.input.order.map((from) => picture?.[from] ?? "") : [];
-    const name = (/** @type {number} */ channel) => colours[channel] || `channel ${channel}`;
+    const colors = arithmetic.input.kind === "picture" ? arithmetic.input.order.map((from) => picture?.[from] ?? "") : [];
+    const name = (/** @type {number} */ channel) => colors[channel] || `channel ${channel}`;
     const first = picture ? products.slice(0, NUM_WRITTEN) : order.slice(0, NUM_WRITTEN);
     this.written.replaceChildren(...first.map((product, i) => this.write(this.rows[i], product, name(product.channel), arithmetic.kernel, limits)));
     const most = products.length > NUM_WRITTEN ? `The three that count most stand above; all ${plural(products.length, "channel")} below, in order. ` : "";
@@ -103,8 +103,8 @@ export class ProductList {
   face(limit) {
     return {
       text: (value) => (value === 0 ? "0" : decimals(value)),
-      colour: (value) => {
-        const at = colourIndex(value, limit, true) * 3;
+      color: (value) => {
+        const at = colorIndex(value, limit, true) * 3;
         return [this.table[at], this.table[at + 1], this.table[at + 2]];
       },
     };
@@ -151,7 +151,7 @@ export class ProductList {
    */
   paint(canvas, values, [rows, columns], limit) {
     if (canvas.width !== columns || canvas.height !== rows) [canvas.width, canvas.height] = [columns, rows];
-    const pixels = colourPixels(values, { limit, signed: true, table: this.table, curve: "root" });
+    const pixels = colorPixels(values, { limit, signed: true, table: this.table, curve: "root" });
     canvas.getContext("2d")?.putImageData(new ImageData(pixels, columns, rows), 0, 0);
   }
 }

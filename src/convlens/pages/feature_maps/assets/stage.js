@@ -132,15 +132,15 @@ export class PhotoStage {
    * @param {Float32Array | null} values null takes it away
    * @param {[number, number]} shape
    * @param {Area} area where the map lies
-   * @param {import("./types.js").Colours} colours
+   * @param {import("./types.js").Colors} colors
    * @param {number} blend 0 the photo alone, 1 the map alone
    */
-  setOverlay(values, shape, area, colours, blend) {
+  setOverlay(values, shape, area, colors, blend) {
     this.overlay.hidden = !values;
-    this.picture.style.setProperty("--grey", values ? String(Math.min(1, blend * 2)) : "0");
+    this.picture.style.setProperty("--gray", values ? String(Math.min(1, blend * 2)) : "0");
     if (!values) return;
     [this.overlay.width, this.overlay.height] = [shape[1], shape[0]];
-    this.overlay.getContext("2d")?.putImageData(new ImageData(overlayPixels(values, colours, blend), shape[1], shape[0]), 0, 0);
+    this.overlay.getContext("2d")?.putImageData(new ImageData(overlayPixels(values, colors, blend), shape[1], shape[0]), 0, 0);
     this.place(this.overlay, area);
   }
 

@@ -1,6 +1,6 @@
 /** The numbers behind the tiles of a block, as a table. */
 import { make } from "./controls.js";
-import { summarise } from "./views.js";
+import { summarize } from "./views.js";
 import { number, percent } from "./words.js";
 
 const HEADS = ["Filter", "Highest here", "Lowest here", "Mean here", "Cells above 0", "Photos it fires on", "Stronger for", "AUC"];
@@ -21,7 +21,7 @@ export function numbersTable(block, maps) {
   const body = table.createTBody();
   maps.tiles.forEach((values, k) => {
     const row = body.insertRow();
-    for (const text of rowTexts(block, k, summarise(values, maps.width))) row.append(make("td", "", text));
+    for (const text of rowTexts(block, k, summarize(values, maps.width))) row.append(make("td", "", text));
   });
   return table;
 }
@@ -29,7 +29,7 @@ export function numbersTable(block, maps) {
 /**
  * @param {import("./types.js").Block} block
  * @param {number} k
- * @param {ReturnType<typeof summarise>} here
+ * @param {ReturnType<typeof summarize>} here
  * @returns {string[]}
  */
 function rowTexts(block, k, here) {

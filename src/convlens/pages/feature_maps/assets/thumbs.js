@@ -1,6 +1,6 @@
 /** Small pictures of maps. */
 import { make } from "./controls.js";
-import { colourPixels, highestMagnitude } from "./views.js";
+import { colorPixels, highestMagnitude } from "./views.js";
 
 /**
  * The response of one filter as a small canvas, on its own scale.
@@ -13,9 +13,9 @@ import { colourPixels, highestMagnitude } from "./views.js";
 export function mapThumb(maps, k, tables, canvas = make("canvas", "thumb")) {
   const signed = !maps.rectified;
   const table = signed ? tables.signed : tables.positive;
-  const colours = { limit: highestMagnitude(maps.tiles[k]), signed, table, curve: /** @type {const} */ ("root") };
+  const colors = { limit: highestMagnitude(maps.tiles[k]), signed, table, curve: /** @type {const} */ ("root") };
   [canvas.width, canvas.height] = [maps.width, maps.height];
-  canvas.getContext("2d")?.putImageData(new ImageData(colourPixels(maps.tiles[k], colours), maps.width, maps.height), 0, 0);
+  canvas.getContext("2d")?.putImageData(new ImageData(colorPixels(maps.tiles[k], colors), maps.width, maps.height), 0, 0);
   canvas.setAttribute("aria-hidden", "true");
   return canvas;
 }

@@ -1,4 +1,4 @@
-/** Can these pictures be believed? What deleting, randomising and shifting say about the maps. */
+/** Can these pictures be believed? What deleting, randomizing and shifting say about the maps. */
 import { make } from "./controls.js";
 import { intervalChart, lineChart } from "./chart.js";
 import { brief, decimals, interval, percent, pointsSize, smallDecimals } from "./words.js";
@@ -18,14 +18,14 @@ export class TrustView {
     }
     this.trust = trust;
     this.blocks = context.page.blocks;
-    const parts = [this.curves(), this.randomisation(), this.shift(), this.equivariance()].filter((part) => part !== null);
+    const parts = [this.curves(), this.randomization(), this.shift(), this.equivariance()].filter((part) => part !== null);
     host.append(this.verdict(), ...parts);
   }
 
   show() {}
 
   verdict() {
-    const { curvesPass, randomisation, numPhotos } = this.checks;
+    const { curvesPass, randomization, numPhotos } = this.checks;
     const list = make("ul", "verdicts");
     const add = (/** @type {boolean | undefined} */ pass, /** @type {string} */ text) => {
       if (pass === undefined) return;
@@ -34,7 +34,7 @@ export class TrustView {
       list.append(item);
     };
     add(curvesPass, "The map finds the pixels the answer hangs on, better than chance.");
-    add(randomisation?.pass, "The map depends on what the network has learned.");
+    add(randomization?.pass, "The map depends on what the network has learned.");
     const box = make("div");
     box.append(list, make("p", "note", `Measured on ${numPhotos} held-out photos; intervals are 95\u00a0%, over photos.`));
     return box;
@@ -77,11 +77,11 @@ export class TrustView {
     const words = (/** @type {"deletion" | "insertion"} */ kind) => (curvesDifference ? `Area minus that of chance: ${interval(curvesDifference[kind], smallDecimals)}.` : "");
     box("Deletion: should fall fast", chart("deletion", "pixels deleted"), words("deletion"));
     box("Insertion: should rise fast", chart("insertion", "pixels inserted"), words("insertion"));
-    return this.card("Take away what the map points at", "Pixels go in the order of the map, of chance, and of edge strength. Deleted pixels get the photo’s mean colour; insertion starts from a blurred photo.", pair);
+    return this.card("Take away what the map points at", "Pixels go in the order of the map, of chance, and of edge strength. Deleted pixels get the photo’s mean color; insertion starts from a blurred photo.", pair);
   }
 
-  randomisation() {
-    const test = this.checks.randomisation;
+  randomization() {
+    const test = this.checks.randomization;
     if (!test) return null;
     const rows = test.steps.map(({ layer, correlation }) => ({ name: this.short(layer), estimate: correlation, text: brief(correlation, decimals) }));
     return this.card("Unlearn the network, layer by layer",

@@ -43,7 +43,7 @@
  *   numPhotos: number,
  *   curves?: {shares: number[], deletion: TrustCurves, insertion: TrustCurves},
  *   curvesPass?: boolean, curvesDifference?: {deletion: Estimate, insertion: Estimate},
- *   randomisation?: {steps: {layer: string, correlation: Estimate}[], final: Estimate, pass: boolean, threshold: number},
+ *   randomization?: {steps: {layer: string, correlation: Estimate}[], final: Estimate, pass: boolean, threshold: number},
  *   shift?: {pixels: number[], same: number[], change: number[]},
  *   equivariance?: {block: string, pixels: number, error: Estimate}[]
  * }} Trust
@@ -54,7 +54,7 @@
  * @typedef {{operations: Operation[], logOdds: number, units: number, multiplications?: number}} Program
  * @typedef {{
  *   classes: string[], pictureSize: [number, number], numSample: number, activation: string, blocks: Block[],
- *   photos: Photo[], limits: Record<string, [number, number]>, colours: {signed: string, positive: string},
+ *   photos: Photo[], limits: Record<string, [number, number]>, colors: {signed: string, positive: string},
  *   mirror?: boolean, centerCrop?: number | null, temperature?: number, camSteps?: {name: string, shape: [number, number], field: Field | null}[], camStep?: string | null, program?: Program | null,
  *   programWhy?: string, regions?: Region[], numRegionPhotos?: number, trust?: Trust | null
  * }} Page
@@ -85,8 +85,8 @@
  * @typedef {"convolution" | "before" | "after" | "pooled"} View
  * @typedef {"layer" | "filter" | "photos"} Scale
  * @typedef {"network" | "strength" | "effect" | "selectivity"} Order
- * @typedef {"linear" | "root"} Curve  how colours follow values
- * @typedef {{limit: number, signed: boolean, table: Uint8Array, curve: Curve}} Colours  a colour scale
+ * @typedef {"linear" | "root"} Curve  how colors follow values
+ * @typedef {{limit: number, signed: boolean, table: Uint8Array, curve: Curve}} Colors  a color scale
  * @typedef {"answer" | "filters" | "filter" | "cell" | "place" | "regions" | "time" | "bench" | "trust" | "layers"} Tab
  * @typedef {[number, number, number, number]} Box  left, top, right, bottom in picture pixels
  * @typedef {{

@@ -2,7 +2,7 @@
 import { make } from "./controls.js";
 import { cellAt, mapBox, placeWords, seenBox, seesWords } from "./geometry.js";
 import { drawLegend } from "./legend.js";
-import { overlayPixels, summarise } from "./views.js";
+import { overlayPixels, summarize } from "./views.js";
 import { answerWords, classWords, number, percent } from "./words.js";
 
 export class Viewer {
@@ -129,7 +129,7 @@ export class Viewer {
     this.host.classList.toggle("has-map", Boolean(block));
     this.host.classList.toggle("open", open);
     this.blend.value = String(blend);
-    this.picture.style.setProperty("--grey", block ? String(Math.min(1, blend / 50)) : "0");
+    this.picture.style.setProperty("--gray", block ? String(Math.min(1, blend / 50)) : "0");
     this.overlay.hidden = !block;
     if (block?.maps) this.drawMap(block, tile, blend / 100);
     this.drawBoxes();
@@ -143,12 +143,12 @@ export class Viewer {
    */
   drawMap(block, tile, blend) {
     const { tiles, width, height } = block.shownMaps;
-    const colours = block.colours(tile);
+    const colors = block.colors(tile);
     [this.overlay.width, this.overlay.height] = [width, height];
-    const pixels = overlayPixels(tiles[tile], colours, blend);
+    const pixels = overlayPixels(tiles[tile], colors, blend);
     this.overlay.getContext("2d")?.putImageData(new ImageData(pixels, width, height), 0, 0);
     this.place(this.overlay, mapBox(block.step.field, block.step.shape, this.page.pictureSize));
-    drawLegend(this.part(".legend"), colours, `${block.block.name} · ${block.step.label}`);
+    drawLegend(this.part(".legend"), colors, `${block.block.name} · ${block.step.label}`);
   }
 
   /**
@@ -191,14 +191,14 @@ export class Viewer {
     title.textContent = `${block.name} \u00b7 ${block.isConvolution ? "filter" : "channel"} ${block.shown[this.tile]}`;
     readout.textContent = this.cell ? this.cellWords(this.cell) : this.tileSummary();
     facts.textContent = this.factWords();
-    const here = summarise(shownMaps.tiles[this.tile], step.shape[1]);
+    const here = summarize(shownMaps.tiles[this.tile], step.shape[1]);
     this.stage.setAttribute("aria-label", `${title.textContent}, ${step.label}, over the photo. Highest ${number(here.highest)} at the ${placeWords(here.row, here.column, step.shape)}. Arrow keys move from cell to cell.`);
   }
 
   /** @returns {string} */
   tileSummary() {
     const block = /** @type {import("./grid.js").BlockView} */ (this.block);
-    const here = summarise(block.shownMaps.tiles[this.tile], block.step.shape[1]);
+    const here = summarize(block.shownMaps.tiles[this.tile], block.step.shape[1]);
     return `${number(here.lowest)} to ${number(here.highest)} on this photo, mean ${number(here.mean)}, above zero on ${percent(here.active)} of cells.`;
   }
 

@@ -1,4 +1,4 @@
-/** Which step of a block a view shows, in which order its filters stand, and which colours their values get. */
+/** Which step of a block a view shows, in which order its filters stand, and which colors their values get. */
 
 /**
  * The step that a view shows in a block, and whether the block has just what the view asks for.
@@ -35,7 +35,7 @@ export function usefulViews(blocks) {
 }
 
 /**
- * The ends of the colour scale for one tile: -limit or 0, to limit.
+ * The ends of the color scale for one tile: -limit or 0, to limit.
  * @param {import("./types.js").Scale} scale
  * @param {import("./types.js").Maps} maps
  * @param {number} tile
@@ -59,14 +59,14 @@ export function highestMagnitude(values) {
 }
 
 /**
- * Place in a table of 256 colours.
+ * Place in a table of 256 colors.
  * @param {number} value
  * @param {number} limit
  * @param {boolean} signed
  * @param {import("./types.js").Curve} [curve] root lifts faint values
  * @returns {number} 0..255
  */
-export function colourIndex(value, limit, signed, curve = "linear") {
+export function colorIndex(value, limit, signed, curve = "linear") {
   const plain = limit > 0 ? value / limit : 0;
   const share = curve === "root" ? Math.sign(plain) * Math.sqrt(Math.abs(plain)) : plain;
   const place = signed ? (share + 1) / 2 : share;
@@ -74,15 +74,15 @@ export function colourIndex(value, limit, signed, curve = "linear") {
 }
 
 /**
- * The colours of one map, RGBA.
+ * The colors of one map, RGBA.
  * @param {Float32Array} values
- * @param {import("./types.js").Colours} colours
+ * @param {import("./types.js").Colors} colors
  * @returns {Uint8ClampedArray<ArrayBuffer>}
  */
-export function colourPixels(values, { limit, signed, table, curve }) {
+export function colorPixels(values, { limit, signed, table, curve }) {
   const pixels = new Uint8ClampedArray(values.length * 4);
   for (let i = 0; i < values.length; i += 1) {
-    const entry = colourIndex(values[i], limit, signed, curve) * 3;
+    const entry = colorIndex(values[i], limit, signed, curve) * 3;
     pixels[i * 4] = table[entry];
     pixels[i * 4 + 1] = table[entry + 1];
     pixels[i * 4 + 2] = table[entry + 2];
@@ -92,16 +92,16 @@ export function colourPixels(values, { limit, signed, table, curve }) {
 }
 
 /**
- * The colours of a map laid over a photo. Halfway between photo and map, zero is clear and the strongest values are
- * opaque; towards the map everything becomes opaque, so that colours are those of the legend.
+ * The colors of a map laid over a photo. Halfway between photo and map, zero is clear and the strongest values are
+ * opaque; towards the map everything becomes opaque, so that colors are those of the legend.
  * @param {Float32Array} values
- * @param {import("./types.js").Colours} colours
+ * @param {import("./types.js").Colors} colors
  * @param {number} blend 0 shows the photo alone, 1 the map alone
  * @returns {Uint8ClampedArray<ArrayBuffer>}
  */
-export function overlayPixels(values, colours, blend) {
-  const pixels = colourPixels(values, colours);
-  const { limit } = colours;
+export function overlayPixels(values, colors, blend) {
+  const pixels = colorPixels(values, colors);
+  const { limit } = colors;
   for (let i = 0; i < values.length; i += 1) {
     const share = limit > 0 ? Math.sqrt(Math.min(1, Math.abs(values[i]) / limit)) : 0;
     const alpha = blend <= 0.5 ? share * blend * 2 : share + (1 - share) * (blend * 2 - 1);
@@ -114,7 +114,7 @@ export function overlayPixels(values, colours, blend) {
  * @param {string} text 256 RGB triples in hexadecimal
  * @returns {Uint8Array}
  */
-export function colourTable(text) {
+export function colorTable(text) {
   return Uint8Array.from(text.match(/../g) ?? [], (pair) => parseInt(pair, 16));
 }
 
@@ -124,7 +124,7 @@ export function colourTable(text) {
  * @param {number} width
  * @returns {{highest: number, lowest: number, mean: number, active: number, row: number, column: number}}
  */
-export function summarise(values, width) {
+export function summarize(values, width) {
   let [highest, lowest, sum, active, at] = [-Infinity, Infinity, 0, 0, 0];
   values.forEach((value, i) => {
     if (value > highest) [highest, at] = [value, i];
@@ -165,5 +165,5 @@ export function orderTiles(order, block, strengths, effects = null) {
 export function strengthsOf(block, maps) {
   const response = maps.get(block.response);
   if (!response) return block.shown.map(() => 0);
-  return response.tiles.map((values) => summarise(values, response.width).mean);
+  return response.tiles.map((values) => summarize(values, response.width).mean);
 }

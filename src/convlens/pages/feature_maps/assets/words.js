@@ -156,7 +156,7 @@ export function totalWords(blocks) {
  * @param {import("./types.js").Block} block
  * @param {import("./types.js").Step} step
  * @param {number} tile
- * @param {ReturnType<typeof import("./views.js").summarise>} facts
+ * @param {ReturnType<typeof import("./views.js").summarize>} facts
  * @returns {string}
  */
 export function tileWords(block, step, tile, facts) {

@@ -1,4 +1,4 @@
-"""What stage `invariance` writes, for the page and the figures."""
+"""What stage `robustness` writes, for the page and the figures."""
 
 from collections.abc import Callable
 from typing import Any
@@ -7,10 +7,10 @@ import numpy as np
 import pandas as pd
 
 from convlens.metrics.robustness import Results, Sample, measure_contestants
-from convlens.params import InvarianceParams, load_params
-from convlens.training.baseline import COUNTEREXAMPLE, MODEL, Contestant
+from convlens.params import RobustnessParams, load_params
+from convlens.training.baseline import BASELINE, MODEL, Contestant
 
-PARAMS = load_params().invariance
+PARAMS = load_params().robustness
 
 
 def by_mean(photos: np.ndarray) -> np.ndarray:
@@ -24,7 +24,7 @@ def by_one_pixel(photos: np.ndarray) -> np.ndarray:
 
 
 def make_results(
-    params: InvarianceParams = PARAMS,
+    params: RobustnessParams = PARAMS,
     *,
     ours: Callable[[np.ndarray], np.ndarray] = by_mean,
     dense: Callable[[np.ndarray], np.ndarray] = by_one_pixel,
@@ -33,17 +33,17 @@ def make_results(
     labels = np.arange(20) % 2
     images = np.random.default_rng(0).integers(0, 156, (20, 16, 16, 3), dtype=np.uint8)
     images[labels == 1] += 100
-    contestants = [Contestant(MODEL, 1234, ours), Contestant(COUNTEREXAMPLE, 98765, dense)]
+    contestants = [Contestant(MODEL, 1234, ours), Contestant(BASELINE, 98765, dense)]
     return measure_contestants(contestants, Sample(images, np.arange(20), labels), params, confidence=0.95)
 
 
 def page_inputs(found: Results) -> dict[str, Any]:
     """The fields of `ReportInputs`."""
-    return {"invariance": found.metrics, "curves": found.curves, "places": found.places}
+    return {"robustness": found.metrics, "curves": found.curves, "places": found.places}
 
 
 def make_doubts(predictions: pd.DataFrame, num_suspicious: int) -> pd.DataFrame:
-    """`reports/mistakes/photos.csv`: the first photos are suspicious, the first of all most."""
+    """`reports/label_errors/photos.csv`: the first photos are suspicious, the first of all most."""
     quality = np.linspace(0.01, 0.99, len(predictions))
     return pd.DataFrame(
         {

@@ -4,11 +4,11 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 import pytest
-from invariance_inputs import PARAMS, by_one_pixel, make_results, page_inputs
 from overview_inputs import make_inputs
+from robustness_inputs import PARAMS, by_one_pixel, make_results, page_inputs
 
 from convlens.metrics.robustness import Results
-from convlens.pages.report import describe_invariance, render_report, say_shift, show_ends
+from convlens.pages.report import describe_robustness, render_report, say_shift, show_ends
 from convlens.plots.robustness import LOOKS, drawn_distortions, plot_curves, plot_distortion, plot_places
 from convlens.plots.style import to_png, to_svg
 
@@ -37,7 +37,7 @@ def curves(**shares: tuple[float, float, float]) -> pd.DataFrame:
 
 
 def test_the_sentence_takes_the_largest_shift_up_to_eight_pixels() -> None:
-    table = curves(model=(0.984, 0.95, 0.99), counterexample=(0.714, 0.6, 0.8))
+    table = curves(model=(0.984, 0.95, 0.99), baseline=(0.714, 0.6, 0.8))
     assert say_shift(table).replace(SPACE, " ") == (
         "Shifted by 4 pixels, 98 % (95–99) of answers stay; the dense network keeps 71 % (60–80)."
     )
@@ -52,7 +52,7 @@ def test_nearly_all_is_not_all() -> None:
 
 
 def test_the_page_shows_every_disturbance_once_with_both_networks(text: str, found: Results) -> None:
-    assert 'id="invariance"' in text
+    assert 'id="robustness"' in text
     labels = re.findall(r'aria-label="([^"]*: curves of two networks[^"]*)"', text)
     assert [label.split(":")[0] for label in labels] == [look.title for look in LOOKS.values()]
     assert all("the dense network" in label for label in labels)
@@ -60,21 +60,21 @@ def test_the_page_shows_every_disturbance_once_with_both_networks(text: str, fou
     assert "98,765" in text
     strengths = sum(len(getattr(PARAMS, name)) for name in LOOKS)
     table = text[text.index("<h3>All numbers</h3>") :]
-    assert table[: table.index("</table>")].count("<tr>") == 1 + 1 + strengths + 2  # head, as they are, flip and grey
+    assert table[: table.index("</table>")].count("<tr>") == 1 + 1 + strengths + 2  # head, as they are, flip and gray
     assert "\N{MINUS SIGN}30" in table
 
 
-def test_a_worthless_counterexample_is_said_to_be_one(found: Results) -> None:
+def test_a_worthless_baseline_is_said_to_be_one(found: Results) -> None:
     constant = make_results(dense=lambda photos: np.zeros(len(photos), np.int64))
     for results, worthless in ((constant, True), (found, False)):
-        told = describe_invariance(results.metrics, results.curves, results.places, guess=0.5, mirror=False)
+        told = describe_robustness(results.metrics, results.curves, results.places, guess=0.5, mirror=False)
         assert told["worthless"] is worthless
 
 
 def test_without_measurements_there_is_no_section() -> None:
     text = render_report(make_inputs())
-    assert 'id="invariance"' not in text
-    assert 'href="#invariance"' not in text
+    assert 'id="robustness"' not in text
+    assert 'href="#robustness"' not in text
 
 
 def test_empty_lists_leave_only_what_has_no_strength() -> None:
@@ -107,7 +107,7 @@ def test_the_curve_starts_at_the_photos_as_they_are(found: Results) -> None:
 
 def test_a_predictor_of_one_place_is_less_consistent_everywhere_than_one_of_the_mean(found: Results) -> None:
     shifted = found.curves[found.curves["distortion"] == "shift"].set_index("network")["consistency"]
-    assert shifted["model"].min() > shifted["counterexample"].max()
-    assert found.metrics["model_places_agreement"] > found.metrics["counterexample_places_agreement"]
+    assert shifted["model"].min() > shifted["baseline"].max()
+    assert found.metrics["model_places_agreement"] > found.metrics["baseline_places_agreement"]
     both = make_results(ours=by_one_pixel)
-    assert both.metrics["model_shift_accuracy"] == both.metrics["counterexample_shift_accuracy"]
+    assert both.metrics["model_shift_accuracy"] == both.metrics["baseline_shift_accuracy"]
