@@ -12,11 +12,19 @@ from photo_files import PARAMS, ROOT, import_expectations, write_classes
 
 from convlens import pipeline as stage
 from convlens.errors import ConvLensError
-from convlens.params import DataParams, PreprocessParams, ValidateParams, load_params
+from convlens.params import DataParams, Params, PreprocessParams, TrainingRecipe, ValidateParams, load_params
 from convlens.pipeline import STAGES, group_names, load_stage, main, path_names, run_stage
 
 
 def sample(*, photos: Path, model_folder: Path, data: DataParams, validate: ValidateParams) -> None:
+    pass
+
+
+def learn(*, prepared: Path, recipe: TrainingRecipe, data: DataParams) -> None:
+    pass
+
+
+def record(*, everything: Params) -> None:
     pass
 
 
@@ -37,6 +45,8 @@ def called(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[dict[str, An
 def test_a_signature_tells_paths_and_groups() -> None:
     assert path_names(sample) == ["photos", "model_folder"]
     assert group_names(sample) == ["data", "validate"]
+    assert group_names(learn) == ["model", "augment", "train", "data"]
+    assert group_names(record)[:3] == ["data", "validate", "preprocess"]
 
 
 def test_the_pipeline_calls_every_stage_as_its_signature_says() -> None:
@@ -60,6 +70,20 @@ def test_a_stage_gets_its_paths_and_groups(called: list[dict[str, Any]]) -> None
     (call,) = called
     assert (call["source"], call["out_folder"]) == (Path("pets"), Path("a b"))
     assert call["preprocess"] == load_params(PARAMS).preprocess
+
+
+def test_a_stage_may_take_a_recipe_or_everything(called: list[dict[str, Any]], monkeypatch: pytest.MonkeyPatch) -> None:
+    given: dict[str, Any] = {}
+
+    def note(*, out: Path, recipe: TrainingRecipe, everything: Params) -> None:
+        given.update(out=out, recipe=recipe, everything=everything)
+
+    monkeypatch.setattr(stage, "load_stage", lambda _: note)
+    assert main(["train", "--out", "here"]) == 0
+    params = load_params(PARAMS)
+    assert given["everything"] == params
+    recipe = given["recipe"]
+    assert (recipe.model, recipe.augment, recipe.train) == (params.model, params.augment, params.train)
 
 
 @pytest.mark.parametrize(

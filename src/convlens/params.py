@@ -24,6 +24,11 @@ class Group(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
 
+    @classmethod
+    def group_names(cls) -> list[str]:
+        """Name the fields as the file does."""
+        return [field.alias or attribute for attribute, field in cls.model_fields.items()]
+
 
 G = TypeVar("G", bound=Group)
 MAX_VALUES = 100_000  # of one YAML file
@@ -271,6 +276,14 @@ class TrainParams(Group):
         return TrainParams.model_validate({**self.model_dump(), **changes})
 
 
+class TrainingRecipe(Group):
+    """What is trained, and how: the groups `model`, `augment` and `train` together."""
+
+    model: ModelParams
+    augment: AugmentParams
+    train: TrainParams
+
+
 PLAIN_TRAINING: Mapping[str, object] = {  # an optimizer and nothing else
     "max_minutes": None,
     "weight_decay": 0.0,
@@ -469,8 +482,13 @@ class Params(Group):
     register_: RegisterParams = Field(alias="register")
     compare: CompareParams
 
+    @property
+    def recipe(self) -> TrainingRecipe:
+        """The groups that a training is made of."""
+        return TrainingRecipe(model=self.model, augment=self.augment, train=self.train)
+
     def group(self, name: str) -> Group:
-        """A group by its name in the file."""
+        """Give a group by its name in the file."""
         fields = {field.alias or attribute: attribute for attribute, field in type(self).model_fields.items()}
         group: Group = getattr(self, fields[name])
         return group

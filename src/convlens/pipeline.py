@@ -1,7 +1,8 @@
 """Run one stage of the pipeline: `python -m convlens.pipeline NAME --path value …`.
 
 The signature of the stage's function is its contract: a parameter of type `Path` comes from the command line (so
-paths stand only in `dvc.yaml`), a parameter of a `Group` type is the group of that name in `params.yaml`.
+paths stand only in `dvc.yaml`), a parameter of a `Group` type is the group of that name in `params.yaml`,
+one of type `TrainingRecipe` is the groups `model`, `augment` and `train` together, one of type `Params` all of them.
 """
 
 import argparse
@@ -36,37 +37,44 @@ def load_stage(name: str) -> Callable[..., None]:
 
 
 def path_names(stage: Callable[..., None]) -> list[str]:
-    """The parameters of a stage that are files or folders."""
+    """Name the parameters of a stage that are files or folders."""
     return [name for name, kind in _hints(stage).items() if kind is Path]
 
 
 def group_names(stage: Callable[..., None]) -> list[str]:
-    """The groups of `params.yaml` that a stage asks for."""
-    from convlens.params import Group
+    """Name the groups of `params.yaml` that a stage asks for, as its block in `dvc.yaml` must list them."""
+    from convlens.params import Params, TrainingRecipe
 
-    return [name for name, kind in _hints(stage).items() if isinstance(kind, type) and issubclass(kind, Group)]
+    names: list[str] = []
+    for name, kind in _hints(stage).items():
+        if kind in (Params, TrainingRecipe):
+            names += kind.group_names()
+        elif kind is not Path:
+            names.append(name)
+    return names
 
 
 def run_stage(name: str, arguments: Sequence[str], params_path: Path = Path("params.yaml")) -> None:
     """Call a stage with paths from the command line and groups from `params.yaml`."""
-    from convlens.params import load_params
+    from convlens.params import Params, TrainingRecipe, load_params
 
     params = load_params(params_path)
     stage = load_stage(name)
-    groups = {group: params.group(group) for group in group_names(stage)}
-    stage(**_parse_paths(name, stage, arguments), **groups)
+    given: dict[str, object] = {}
+    parser = argparse.ArgumentParser(prog=f"python -m convlens.pipeline {name}", allow_abbrev=False)
+    for parameter, kind in _hints(stage).items():
+        if kind is Path:
+            parser.add_argument(f"--{parameter.replace('_', '-')}", type=Path, required=True, metavar="PATH")
+        elif kind is Params:
+            given[parameter] = params
+        else:
+            given[parameter] = params.recipe if kind is TrainingRecipe else params.group(parameter)
+    stage(**vars(parser.parse_args(arguments)), **given)
 
 
 def _hints(stage: Callable[..., None]) -> dict[str, Any]:
     hints = get_type_hints(stage)
     return {name: hints[name] for name in inspect.signature(stage).parameters}
-
-
-def _parse_paths(name: str, stage: Callable[..., None], arguments: Sequence[str]) -> dict[str, Path]:
-    parser = argparse.ArgumentParser(prog=f"python -m convlens.pipeline {name}", allow_abbrev=False)
-    for path in path_names(stage):
-        parser.add_argument(f"--{path.replace('_', '-')}", type=Path, required=True, metavar="PATH")
-    return vars(parser.parse_args(arguments))
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
