@@ -1,5 +1,6 @@
 #!/bin/sh
-# Make .venv what the lock says, with nothing but python3, venv and pip.
+# Make .venv what the lock says, with nothing but python3 and its venv: uv comes first, hash-checked, and installs the
+# rest in a tenth of pip's time. Where uv cannot, pip does.
 #
 #   tools/environment.sh runtime   what the pipeline needs, on the CPU
 #   tools/environment.sh gpu       the same with TensorFlow for NVIDIA GPUs
@@ -27,6 +28,48 @@ is_complete() {
         .venv/bin/python -c '' 2>/dev/null
 }
 
+pip() {
+    command=$1; shift
+    .venv/bin/python -m pip "$command" --quiet --disable-pip-version-check "$@"
+}
+
+uv() {
+    command=$1; shift
+    .venv/bin/uv pip "$command" --quiet --python .venv/bin/python "$@"
+}
+
+# uv does not read PIP_... and pip.conf. Where uv has no setting of its own, it gets pip's. All indexes are equal, as they
+# are to pip: the hashes say which file is the right one.
+take_settings_of_pip() {
+    settings=$(.venv/bin/python -m pip config list 2>/dev/null) || return 0
+    export UV_INDEX_STRATEGY="${UV_INDEX_STRATEGY:-unsafe-best-match}"
+    while read -r variable name separator; do
+        value=$(printf '%s\n' "$settings" | sed -En "s/^(:env:|global)\.$name='(.*)'\$/\2/p" | head -n 1 |
+            sed -E "s/(\\\\n| )+/ /g; s/^ //; s/ /${separator:- }/g")
+        if [ -n "$value" ] && eval "[ -z \"\${$variable:-}\" ]"; then export "$variable=$value"; fi
+    done <<END
+UV_DEFAULT_INDEX index-url
+UV_INDEX extra-index-url
+UV_FIND_LINKS find-links ,
+UV_INSECURE_HOST trusted-host
+UV_NO_INDEX no-index
+SSL_CERT_FILE cert
+ALL_PROXY proxy
+END
+}
+
+# Python compiles what it imports: 11 s, once, at the first start, where compiling all that is installed takes 21 s. Only
+# where Python is told to leave no bytecode (as in many containers) would every start of a stage take those 11 s.
+install_with_uv() {
+    pip install --require-hashes -r tools/uv.txt && take_settings_of_pip &&
+        uv install --require-hashes ${UV_NO_INDEX:+--no-index} ${PYTHONDONTWRITEBYTECODE:+--compile-bytecode} -r "$lock" &&
+        uv install --no-deps --no-build-isolation -e . && uv check
+}
+
+install_with_pip() {
+    pip install --require-hashes -r "$lock" && pip install --no-deps --no-build-isolation -e . && pip check >/dev/null
+}
+
 if is_complete "$kind" "$lock"; then exit 0; fi
 if [ "$kind" = runtime ] && { is_complete dev requirements-dev.txt || is_complete gpu requirements-gpu.txt; }; then
     exit 0
@@ -47,8 +90,9 @@ else
     "$python" -m venv --clear .venv
 fi
 rm -f .venv/complete-*
-.venv/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r "$lock"
-.venv/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
-.venv/bin/python -m pip check >/dev/null
+if ! install_with_uv; then
+    echo "environment: uv could not do it here, as told above; trying pip, which takes longer" >&2
+    install_with_pip
+fi
 stamp_of "$kind" "$lock" >".venv/complete-$kind"
 echo "environment: .venv is complete" >&2
