@@ -9,7 +9,7 @@ from mlflow import MlflowClient
 from mlflow.entities.model_registry import ModelVersion
 from small_training import use_own_store
 
-from convlens.tracking.champion_comparison import ANSWERS_TAG, CRITERIA_TAG, PREDICTIONS, SPLITS, digest_answers
+from convlens.tracking.champion_comparison import CRITERIA_TAG, PREDICTIONS, PREDICTIONS_TAG, SPLITS, digest_predictions
 from convlens.tracking.gate import Criterion, to_plain
 from convlens.tracking.store import Store
 
@@ -38,7 +38,7 @@ def record_verdict(store: Store, version: str, *criteria: Criterion, opponent: s
     store.client.set_model_version_tag(NAME, version, CRITERIA_TAG, json.dumps(plain))
 
 
-def add_answered_version(
+def add_evaluated_version(
     store: Store, root: Path, correct: list[bool], *, photos: str = "abcd", trained_on: str = ""
 ) -> ModelVersion:
     """A version whose run holds its answers to test photos, each named by a letter.
@@ -61,7 +61,7 @@ def add_answered_version(
     predictions = "\n".join(["path,correct", *answers, ""])
     store.client.log_text(run, predictions, PREDICTIONS)
     (root / "own.csv").write_text(predictions)
-    tags = {ANSWERS_TAG: digest_answers(root / "own.csv")}
+    tags = {PREDICTIONS_TAG: digest_predictions(root / "own.csv")}
     return store.client.create_model_version(NAME, "s3://nowhere/model", run_id=run, tags=tags)
 
 

@@ -13,6 +13,7 @@ from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from convlens.environment import hide_passwords
 from convlens.errors import ConvLensError, explain_invalid
 
 Fraction = Annotated[float, Field(ge=0, le=1)]
@@ -543,3 +544,17 @@ def _explain(error: Exception, where: str) -> str:
     if not isinstance(error, ValidationError):
         return f"Expected plain values in {where}. Received: {error}"
     return "\n".join(explain_invalid(detail, where) for detail in error.errors())
+
+
+# --- flat parameters ---
+
+
+def flatten_params(values: Mapping[str, Any], prefix: str = "") -> dict[str, str]:
+    """Return nested parameters by dotted names, for records: texts without passwords, everything else as JSON."""
+    flat: dict[str, str] = {}
+    for name, value in values.items():
+        if isinstance(value, Mapping):
+            flat |= flatten_params(value, f"{prefix}{name}.")
+        else:
+            flat[f"{prefix}{name}"] = hide_passwords(value if isinstance(value, str) else json.dumps(value))
+    return flat

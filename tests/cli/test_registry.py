@@ -5,9 +5,9 @@ import json
 from pathlib import Path
 
 import pytest
-from convlens.cli.main.main import main
-from registry_store import MET, MISSED, NAME, add_answered_version, aliases, record_verdict, use_registry
+from registry_store import MET, MISSED, NAME, add_evaluated_version, aliases, record_verdict, use_registry
 
+from convlens.cli.main import main
 from convlens.tracking.champion_comparison import CRITERIA_TAG, read_verdict
 from convlens.tracking.store import Store
 
@@ -139,7 +139,7 @@ def test_a_verdict_against_a_former_champion_is_renewed(
     """Version 3 was judged against 1; meanwhile 2 is champion, which is better."""
     store = use_registry(tmp_path, monkeypatch, num_versions=0)
     for correct in ([True, False, False, False], [True] * 4, [True, True, False, False]):
-        add_answered_version(store, tmp_path, correct)
+        add_evaluated_version(store, tmp_path, correct)
     store.client.set_registered_model_alias(NAME, "champion", "2")
     record_verdict(store, "3", MET, opponent="1")
     code, out, _ = run(capfd, "promote", "3")

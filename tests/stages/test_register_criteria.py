@@ -89,7 +89,7 @@ def test_a_model_that_could_not_be_served_is_asked_again(root: Path, monkeypatch
 
     paths = write_training(root)
     with monkeypatch.context() as broken:
-        broken.setattr(packed, "ask_served", fail)
+        broken.setattr(packed, "predict_served", fail)
         register(**paths, register=demand())
     assert missed(root) == {"answers_when_served": "it does not answer over HTTP: no port is free"}
     assert aliases(root) == {"challenger": "1"}

@@ -17,12 +17,12 @@ from convlens.tracking.registry import (
     ROLLED_BACK_TAG,
     ChampionChangedError,
     Reason,
+    alias_period_rows,
     challenge,
-    crown,
-    dethrone,
+    demote,
     find_alias,
-    list_reigns,
-    reign_rows,
+    list_alias_periods,
+    promote,
 )
 from convlens.tracking.store import Store
 
@@ -38,11 +38,11 @@ def version(store: Store, number: str) -> ModelVersion:
 
 
 def make_champion(store: Store, number: str) -> None:
-    crown(store, version(store, number), Reason(GATE, f"why {number}"), expected=find_alias(store, NAME, CHAMPION))
+    promote(store, version(store, number), Reason(GATE, f"why {number}"), expected=find_alias(store, NAME, CHAMPION))
 
 
 def told(store: Store) -> list[tuple[str, str, str, str, str | None]]:
-    return [(item.version, item.by, item.how, item.why, item.before) for item in list_reigns(store, NAME)]
+    return [(item.version, item.by, item.how, item.why, item.before) for item in list_alias_periods(store, NAME)]
 
 
 def test_challenger_champion_previous(store: Store) -> None:
@@ -76,11 +76,11 @@ def test_who_decided_about_another_champion_is_too_late(store: Store) -> None:
     make_champion(store, "2")
     expected = "Expected version 1 of 'convlens' to be the champion still. Received: version 2"
     with pytest.raises(ChampionChangedError, match=re.escape(expected)):
-        crown(store, version(store, "3"), Reason(GATE, ""), expected=decided_about)
+        promote(store, version(store, "3"), Reason(GATE, ""), expected=decided_about)
     with pytest.raises(ChampionChangedError, match="Expected no version of 'convlens'"):
-        crown(store, version(store, "3"), Reason(GATE, ""), expected=None)
+        promote(store, version(store, "3"), Reason(GATE, ""), expected=None)
     assert aliases(store) == {"champion": "2", "previous": "1"}
-    assert len(list_reigns(store, NAME)) == 2
+    assert len(list_alias_periods(store, NAME)) == 2
 
 
 def test_a_race_with_who_asks_nobody_is_lost_and_told(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -93,21 +93,21 @@ def test_a_race_with_who_asks_nobody_is_lost_and_told(store: Store, monkeypatch:
 
     monkeypatch.setattr(MlflowClient, "set_registered_model_alias", overtaken)
     with pytest.raises(ChampionChangedError, match=r"Received: version 3; somebody else changed it"):
-        crown(store, version(store, "2"), Reason(GATE, ""), expected=version(store, "1"))
+        promote(store, version(store, "2"), Reason(GATE, ""), expected=version(store, "1"))
     assert [item[0] for item in told(store)] == ["1"]
 
 
 def test_rollback_goes_back_step_by_step(store: Store) -> None:
     for number in "123":
         make_champion(store, number)
-    dethrone(store, NAME, "wrong at night")
+    demote(store, NAME, "wrong at night")
     assert aliases(store) == {"champion": "2", "previous": "1"}
     assert version(store, "3").tags[ROLLED_BACK_TAG] == "wrong at night"
-    reign = dethrone(store, NAME, "wrong by day")
-    assert (reign.version, reign.before, reign.how, reign.why) == ("1", "2", "rollback", "wrong by day")
+    period = demote(store, NAME, "wrong by day")
+    assert (period.version, period.before, period.how, period.why) == ("1", "2", "rollback", "wrong by day")
     assert aliases(store) == {"champion": "1"}
     with pytest.raises(ConvLensError, match=r"to go back to. Received: none with the alias 'previous'"):
-        dethrone(store, NAME, "and again")
+        demote(store, NAME, "and again")
     make_champion(store, "3")
     assert ROLLED_BACK_TAG not in version(store, "3").tags
     assert aliases(store) == {"champion": "3", "previous": "1"}
@@ -115,23 +115,23 @@ def test_rollback_goes_back_step_by_step(store: Store) -> None:
 
 def test_rollback_without_champion_is_told(store: Store) -> None:
     with pytest.raises(ConvLensError, match="none with the alias 'champion'"):
-        dethrone(store, NAME, "")
+        demote(store, NAME, "")
 
 
 def test_rollback_skips_a_deleted_version(store: Store) -> None:
     for number in "123":
         make_champion(store, number)
     store.client.delete_model_version(NAME, "1")
-    dethrone(store, NAME, "")
+    demote(store, NAME, "")
     assert aliases(store) == {"champion": "2"}
 
 
-def test_reigns_end_where_the_next_begins(store: Store) -> None:
+def test_periods_end_where_the_next_begins(store: Store) -> None:
     make_champion(store, "1")
     make_champion(store, "2")
-    first, second = list_reigns(store, NAME)
+    first, second = list_alias_periods(store, NAME)
     assert first.since < second.since
-    newest, oldest = reign_rows([first, second])
+    newest, oldest = alias_period_rows([first, second])
     assert (newest["version"], newest["until"], newest["before"]) == ("2", None, "1")
     assert (oldest["version"], oldest["until"]) == ("1", second.since)
 

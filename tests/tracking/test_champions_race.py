@@ -13,7 +13,7 @@ import requests
 from mlflow import MlflowClient
 from registry_store import NAME, aliases, fill_registry, use_registry
 
-from convlens.tracking.registry import list_reigns
+from convlens.tracking.registry import list_alias_periods
 from convlens.tracking.store import Store
 
 SOURCE = Path(__file__).parents[2] / "src"
@@ -22,7 +22,7 @@ ROUNDS = 4
 PROMOTE = """
 import sys
 from mlflow import MlflowClient
-from convlens.tracking.registry import ChampionChangedError, Reason, crown
+from convlens.tracking.registry import ChampionChangedError, Reason, promote
 from convlens.tracking.registry import CHAMPION, find_alias
 from convlens.tracking.store import Store
 
@@ -34,7 +34,7 @@ done = late = 0
 for turn in range(int(rounds)):
     version = store.client.get_model_version("convlens", numbers[turn % 2])
     try:
-        crown(store, version, Reason("gate", ""), expected=find_alias(store, "convlens", CHAMPION))
+        promote(store, version, Reason("gate", ""), expected=find_alias(store, "convlens", CHAMPION))
         done += 1
     except ChampionChangedError:
         late += 1
@@ -64,11 +64,11 @@ def race(uri: str) -> list[tuple[int, int]]:
 
 def check_record(store: Store, counts: list[tuple[int, int]]) -> None:
     """Each change follows the one before, all that were done are there, and the aliases are those of the last."""
-    reigns = list_reigns(store, NAME)
+    periods = list_alias_periods(store, NAME)
     assert [done + late for done, late in counts] == [ROUNDS, ROUNDS]
-    assert len(reigns) == sum(done for done, _ in counts)
-    assert [reign.before for reign in reigns] == [None, *(reign.version for reign in reigns[:-1])]
-    assert aliases(store) == {"champion": reigns[-1].version, "previous": reigns[-1].before}
+    assert len(periods) == sum(done for done, _ in counts)
+    assert [period.before for period in periods] == [None, *(period.version for period in periods[:-1])]
+    assert aliases(store) == {"champion": periods[-1].version, "previous": periods[-1].before}
     assert store.client.get_registered_model(NAME).tags == {}  # no claim is left
 
 

@@ -7,19 +7,19 @@ import pytest
 from convlens.errors import ConvLensError
 from convlens.params import Bounds, ChampionParams, SliceParams
 from convlens.tracking.gate import (
-    Contest,
+    ChampionComparison,
     Criterion,
     Difference,
     all_passed,
     from_plain,
-    judge_contest,
+    judge_comparison,
     judge_metrics,
-    judge_package,
+    judge_packaged,
     judge_past,
     judge_served,
     judge_slices,
+    judge_without_champion,
     to_plain,
-    unopposed,
 )
 
 METRICS = {
@@ -127,48 +127,48 @@ def test_slices_too_small_to_count_are_told() -> None:
     assert found == Criterion("worst_slice", None, 0.9, None, True, "no slice has 100 photos")
 
 
-def contest(new: float, champion: float, word: str = "same", num_photos: int = 100) -> Contest:
-    return Contest(num_photos, new, champion, "stored answers", Difference(word, "as tested"))
+def comparison(new: float, champion: float, word: str = "same", num_photos: int = 100) -> ChampionComparison:
+    return ChampionComparison(num_photos, new, champion, "stored answers", Difference(word, "as tested"))
 
 
 @pytest.mark.parametrize(
     ("verdict", "max_loss", "held", "passed"),
     [
-        ("no_worse", 0.0, contest(0.9, 0.9), True),
-        ("no_worse", 0.0, contest(0.89, 0.9), False),
-        ("no_worse", 0.01, contest(0.89, 0.9), True),
-        ("no_worse", 0.01, contest(0.88, 0.9), False),
-        ("no_worse", 0.05, contest(0.88, 0.9, "worse"), False),
-        ("better", 0.0, contest(0.92, 0.9), False),
-        ("better", 0.0, contest(0.92, 0.9, "better"), True),
-        ("any", 0.0, contest(0.5, 0.9, "worse"), True),
-        ("no_worse", 0.0, contest(0.0, 0.0, num_photos=0), False),
-        ("better", 0.0, contest(0.0, 0.0, num_photos=0), False),
-        ("any", 0.0, contest(0.0, 0.0, num_photos=0), True),
+        ("no_worse", 0.0, comparison(0.9, 0.9), True),
+        ("no_worse", 0.0, comparison(0.89, 0.9), False),
+        ("no_worse", 0.01, comparison(0.89, 0.9), True),
+        ("no_worse", 0.01, comparison(0.88, 0.9), False),
+        ("no_worse", 0.05, comparison(0.88, 0.9, "worse"), False),
+        ("better", 0.0, comparison(0.92, 0.9), False),
+        ("better", 0.0, comparison(0.92, 0.9, "better"), True),
+        ("any", 0.0, comparison(0.5, 0.9, "worse"), True),
+        ("no_worse", 0.0, comparison(0.0, 0.0, num_photos=0), False),
+        ("better", 0.0, comparison(0.0, 0.0, num_photos=0), False),
+        ("any", 0.0, comparison(0.0, 0.0, num_photos=0), True),
     ],
 )
-def test_the_champion_is_met_by_the_rule(verdict: Any, max_loss: float, held: Contest, passed: bool) -> None:
-    assert judge_contest(held, ChampionParams(verdict=verdict, max_loss=max_loss)).passed is passed
+def test_the_champion_is_met_by_the_rule(verdict: Any, max_loss: float, held: ChampionComparison, passed: bool) -> None:
+    assert judge_comparison(held, ChampionParams(verdict=verdict, max_loss=max_loss)).passed is passed
 
 
-def test_the_contest_is_told() -> None:
+def test_the_comparison_is_told() -> None:
     rule = ChampionParams(verdict="no_worse", max_loss=0.25)
-    assert judge_contest(contest(0.75, 0.75), rule) == Criterion(
+    assert judge_comparison(comparison(0.75, 0.75), rule) == Criterion(
         "no_worse_than_champion", 0.75, 0.5, None, True, "on 100 photos; stored answers; as tested"
     )
-    assert unopposed(rule, "first") == Criterion("no_worse_than_champion", None, None, None, True, "first")
+    assert judge_without_champion(rule, "first") == Criterion("no_worse_than_champion", None, None, None, True, "first")
 
 
 def test_the_package_must_answer_every_photo_alike() -> None:
-    assert judge_package(4, 4, "to the last digit").passed
-    assert not judge_package(3, 4, "to the last digit").passed
+    assert judge_packaged(4, 4, "to the last digit").passed
+    assert not judge_packaged(3, 4, "to the last digit").passed
     assert judge_served(4, 4).passed
     assert judge_served(0, 4, "no answer") == Criterion("answers_when_served", 0.0, 1.0, None, False, "no answer")
     assert not judge_past("wrong at night").passed
 
 
 def test_criteria_survive_json() -> None:
-    criteria = [judge("accuracy", min=0.95), unopposed(NO_WORSE, "first")]
+    criteria = [judge("accuracy", min=0.95), judge_without_champion(NO_WORSE, "first")]
     assert from_plain(to_plain(criteria)) == criteria
     assert not all_passed(criteria)
     assert all_passed(criteria[1:])

@@ -13,7 +13,7 @@ import pytest
 from mlflow.exceptions import MlflowException
 
 from convlens.models.classifier import is_served
-from convlens.tracking.models import SERVING_VARIABLES, ask_served
+from convlens.tracking.models import SERVING_VARIABLES, predict_served
 from convlens.tracking.store import no_warnings
 
 
@@ -34,7 +34,7 @@ def model(tmp_path: Path) -> Iterator[Any]:
 
 def test_photos_travel_as_base64_and_answers_come_back(model: Any) -> None:
     before = {name: os.environ.get(name) for name in SERVING_VARIABLES}
-    assert ask_served(model, [b"abc", b"\x00\xff"]) == [
+    assert predict_served(model, [b"abc", b"\x00\xff"]) == [
         {"length": 3, "served": True},
         {"length": 2, "served": True},
     ]
@@ -44,7 +44,7 @@ def test_photos_travel_as_base64_and_answers_come_back(model: Any) -> None:
 
 def test_a_refusal_is_told(model: Any) -> None:
     with pytest.raises(OSError, match=r"status 400: .*an empty photo"):
-        ask_served(model, [b""])
+        predict_served(model, [b""])
 
 
 def test_a_port_that_cannot_be_had_is_told(model: Any, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -53,10 +53,10 @@ def test_a_port_that_cannot_be_had_is_told(model: Any, monkeypatch: pytest.Monke
 
     monkeypatch.setattr(socket, "create_server", refuse)
     with pytest.raises(OSError, match="not allowed here"):
-        ask_served(model, [b"abc"])
+        predict_served(model, [b"abc"])
 
 
 def test_proxies_are_not_asked(model: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     for name in ("http_proxy", "HTTP_PROXY", "all_proxy"):
         monkeypatch.setenv(name, "http://127.0.0.1:9")
-    assert len(ask_served(model, [b"abc"])) == 1
+    assert len(predict_served(model, [b"abc"])) == 1

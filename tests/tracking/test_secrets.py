@@ -7,8 +7,9 @@ import pytest
 from mlflow import MlflowClient
 from small_training import KEY, demand, use_own_store, write_training
 
+from convlens.environment import hide_passwords, hide_secrets
+from convlens.params import flatten_params
 from convlens.stages.register import register
-from convlens.tracking.environment import flatten_params, hide_passwords, hide_secrets
 from convlens.tracking.live import open_live_run
 from convlens.tracking.runs import KEY_TAG
 

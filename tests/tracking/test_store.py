@@ -9,6 +9,7 @@ import pytest
 from mlflow import MlflowClient
 from small_training import use_own_store
 
+from convlens.environment import hide_passwords
 from convlens.errors import ConvLensError
 from convlens.tracking import store
 from convlens.tracking.store import (
@@ -16,7 +17,6 @@ from convlens.tracking.store import (
     database_path,
     describe_failure,
     ensure_experiment,
-    hide_passwords,
     open_store,
     store_must_answer,
     tracking_uri,

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from convlens.params import flatten_params
 from convlens.tracking import environment as git
 from convlens.tracking.environment import (
     CHANGES_TAG,
@@ -11,7 +12,6 @@ from convlens.tracking.environment import (
     digest_changes,
     epoch_metrics,
     evaluation_metrics,
-    flatten_params,
     git_tags,
 )
 

@@ -49,9 +49,9 @@ def _ask(model: str, photos: list[Path], params: dict[str, Any]) -> "pd.DataFram
     if hasattr(opened, "predict_arrays"):
         answers: pd.DataFrame = opened.predict(photos, **params)
         return answers
-    from convlens.tracking.access import ask_packaged
+    from convlens.tracking.access import predict_packaged
 
-    return ask_packaged(opened, photos, params)
+    return predict_packaged(opened, photos, params)
 
 
 def _rows(photos: Sequence[str], answers: "pd.DataFrame", num_top: int) -> list[dict[str, Any]]:

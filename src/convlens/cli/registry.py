@@ -44,8 +44,8 @@ def rollback(name: str, reason: str) -> None:
     """
     from convlens.tracking.promotion import roll_back
 
-    reign = roll_back(name, reason.strip())
-    click.echo(f"{name} version {reign.version} is the champion again, after version {reign.before}: {reign.why}.")
+    period = roll_back(name, reason.strip())
+    click.echo(f"{name} version {period.version} is the champion again, after version {period.before}: {period.why}.")
 
 
 @click.command()

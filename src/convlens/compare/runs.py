@@ -14,7 +14,7 @@ from typing import Any
 import pandas as pd
 
 from convlens.errors import ConvLensError
-from convlens.tracking.environment import flatten_params
+from convlens.params import flatten_params
 
 # --- Which parameters differ between runs ---
 

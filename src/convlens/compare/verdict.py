@@ -13,8 +13,7 @@ from scipy.stats import fisher_exact
 from convlens.compare.runs import Snapshot
 from convlens.metrics.comparison import McNemar, Word, compare_predictions, newcombe_interval
 from convlens.metrics.intervals import HEADLINES, Interval
-from convlens.params import CompareParams, EvaluateParams
-from convlens.tracking.environment import flatten_params
+from convlens.params import CompareParams, EvaluateParams, flatten_params
 from convlens.wording import interval_of
 
 # --- Two runs by their totals alone, where the answers to the single photos cannot be had ---

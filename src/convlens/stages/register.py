@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from convlens.data.prepared import Prepared, open_prepared
+from convlens.environment import hide_passwords
 from convlens.files import write_json
 from convlens.params import RegisterParams, load_params
 from convlens.progress import say
@@ -16,7 +17,6 @@ from convlens.tracking.gate import all_passed, tell_outcome, text_table
 from convlens.tracking.models import ModelFiles
 from convlens.tracking.promotion import Registration, register_training
 from convlens.tracking.record import Results, gather_record, read_json
-from convlens.tracking.store import hide_passwords
 
 TEST = "test"
 

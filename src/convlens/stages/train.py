@@ -14,11 +14,10 @@ from convlens.files import new_folder, write_bytes, write_csv, write_json
 from convlens.metrics.calibration import Temperature, fit_temperature
 from convlens.models.files import FILE, encode_model, finish_model
 from convlens.models.inference import predict_logits
-from convlens.params import AugmentParams, ModelParams, TrainParams, load_params
+from convlens.params import AugmentParams, ModelParams, TrainParams, flatten_params, load_params
 from convlens.plots.style import to_png
 from convlens.plots.training import plot_speed, plot_training_curves
 from convlens.progress import say
-from convlens.tracking.environment import flatten_params
 from convlens.tracking.live import LiveRun, open_live_run
 from convlens.training.checkpoints import NAME, Checkpoint, Snapshots
 from convlens.training.devices import Meeting

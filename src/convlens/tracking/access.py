@@ -14,6 +14,7 @@ from mlflow import MlflowClient
 from mlflow.entities.model_registry import ModelVersion
 from mlflow.exceptions import MlflowException
 
+from convlens.environment import hide_passwords
 from convlens.errors import ConvLensError
 from convlens.metrics.drift import Profile, decode_profile
 from convlens.tracking.registry import ABSENT, CHAMPION, find_alias
@@ -23,9 +24,8 @@ from convlens.tracking.store import (
     database_path,
     describe_failure,
     fluent_store,
-    hide_passwords,
     no_warnings,
-    quiet_mlflow,
+    silence_mlflow,
     store_must_answer,
     tracking_uri,
 )
@@ -49,7 +49,7 @@ def load_model(address: str) -> Any:
     Raises:
         ConvLensError: no store, no such model, version or alias, or the model cannot be loaded.
     """
-    quiet_mlflow()
+    silence_mlflow()
     if Path(address).is_dir():
         return _load(address, address)
     with open_existing() as store, fluent_store(store):
@@ -67,7 +67,7 @@ def pull_model(name: str, alias: str, folder: Path) -> str:
     """
     if folder.exists() and not (folder.is_dir() and not any(folder.iterdir())):
         raise ConvLensError(f"Expected a new or empty folder. Received: {folder}, which has content. Name another one.")
-    quiet_mlflow()
+    silence_mlflow()
     with open_existing() as store, fluent_store(store):
         version = need_alias(store, name, alias)
         _download(f"{SCHEME}{name}/{version.version}", folder)
@@ -152,7 +152,7 @@ def _download(uri: str, folder: Path) -> None:
 # --- Asks a packaged model, of whatever version of ConvLens packed it ---
 
 
-def ask_packaged(model: Any, photos: Sequence[Any], params: Mapping[str, Any]) -> pd.DataFrame:
+def predict_packaged(model: Any, photos: Sequence[Any], params: Mapping[str, Any]) -> pd.DataFrame:
     """Answers of a model that `load_model` gave.
 
     Args:

@@ -24,22 +24,22 @@ from convlens.progress import say
 from convlens.tracking.gate import (
     PACKAGE,
     SERVED,
-    Contest,
+    ChampionComparison,
     Criterion,
     Difference,
     all_passed,
     from_plain,
-    judge_contest,
+    judge_comparison,
     judge_metrics,
     judge_past,
     judge_slices,
+    judge_without_champion,
     tell_criterion,
     tell_outcome,
     tell_verdict,
     to_plain,
-    unopposed,
 )
-from convlens.tracking.models import judge_packed
+from convlens.tracking.models import check_packaged_model
 from convlens.tracking.record import Results, read_json
 from convlens.tracking.registry import (
     CHAMPION,
@@ -49,8 +49,8 @@ from convlens.tracking.registry import (
     ChampionChangedError,
     Reason,
     challenge,
-    crown,
     find_alias,
+    promote,
 )
 from convlens.tracking.store import Store, describe_failure, no_warnings
 
@@ -63,25 +63,25 @@ from convlens.tracking.store import Store, describe_failure, no_warnings
 PREDICTIONS = "evaluation/predictions.csv"
 SPLITS = "data/splits.csv"
 IDENTITY = ["sha256", "label"]
-ANSWERS_TAG = f"{HIDDEN}answers"  # digest of the version's predictions.csv
+PREDICTIONS_TAG = f"{HIDDEN}answers"  # digest of the version's predictions.csv
 
 # Says how the champion's and the new version's right answers differ, from labels and both.
 Comparer = Callable[[np.ndarray, np.ndarray, np.ndarray], Difference]
 
 
-def digest_answers(path: Path) -> str:
+def digest_predictions(path: Path) -> str:
     """Names the content of a predictions.csv."""
     return hashlib.sha256(path.read_bytes()).hexdigest()[:16]
 
 
-def hold_contest(
+def compare_with_champion(
     store: Store,
     champion: ModelVersion,
     test: pd.DataFrame,
     load_images: Callable[[np.ndarray], np.ndarray] | None,
     *,
     compare: Comparer,
-) -> Contest:
+) -> ChampionComparison:
     """Compare a new version with the champion on the new version's test photos.
 
     Args:
@@ -96,30 +96,36 @@ def hold_contest(
     trained = set(splits.loc[splits["split"] != "test", "sha256"]) if splits is not None else set()
     fair = test[~test["sha256"].isin(trained)].reset_index(drop=True)
     if fair.empty:
-        return Contest(0, 0.0, 0.0, "the champion was trained on all of these test photos, so nothing can be compared")
+        return ChampionComparison(
+            0, 0.0, 0.0, "the champion was trained on all of these test photos, so nothing can be compared"
+        )
     answers = answers[[*IDENTITY, "correct"]].drop_duplicates(IDENTITY).rename(columns={"correct": "champion_correct"})
     stored = fair.merge(answers, on=IDENTITY, how="left", validate="many_to_one")["champion_correct"]
     if stored.notna().all():
-        return _contest(fair, stored.astype(bool), "the champion's stored answers", compare)
+        return _compare(fair, stored.astype(bool), "the champion's stored answers", compare)
     say("The champion has no stored answers to these test photos; it is evaluated anew on them.")
     labels = _ask_anew(champion, fair, load_images)
     if isinstance(labels, str):
-        return Contest(0, 0.0, 0.0, labels)
-    return _contest(fair, labels == fair["label"], "the champion evaluated anew", compare)
+        return ChampionComparison(0, 0.0, 0.0, labels)
+    return _compare(fair, labels == fair["label"], "the champion evaluated anew", compare)
 
 
-def hold_stored_contest(store: Store, champion: ModelVersion, version: ModelVersion, *, compare: Comparer) -> Contest:
+def compare_versions(
+    store: Store, champion: ModelVersion, version: ModelVersion, *, compare: Comparer
+) -> ChampionComparison:
     """Compare a version of the registry with the champion by the answers that its run holds."""
     _, test = _stored(store, version)
     if test.empty:
-        return Contest(0, 0.0, 0.0, f"the run of version {version.version} does not hold its answers any more")
-    return hold_contest(store, champion, test, None, compare=compare)
+        return ChampionComparison(
+            0, 0.0, 0.0, f"the run of version {version.version} does not hold its answers any more"
+        )
+    return compare_with_champion(store, champion, test, None, compare=compare)
 
 
-def _contest(test: pd.DataFrame, champion_correct: pd.Series, source: str, compare: Comparer) -> Contest:
+def _compare(test: pd.DataFrame, champion_correct: pd.Series, source: str, compare: Comparer) -> ChampionComparison:
     both = champion_correct.to_numpy(bool), test["correct"].to_numpy(bool)
     accuracies = float(both[1].mean()), float(both[0].mean())
-    return Contest(len(test), *accuracies, source, compare(test["label"].to_numpy(), *both))
+    return ChampionComparison(len(test), *accuracies, source, compare(test["label"].to_numpy(), *both))
 
 
 def _stored(store: Store, version: ModelVersion) -> tuple[pd.DataFrame | None, pd.DataFrame]:
@@ -133,7 +139,7 @@ def _stored(store: Store, version: ModelVersion) -> tuple[pd.DataFrame | None, p
         except (MlflowException, OSError):
             return None, nothing
         splits, predictions = (pd.read_csv(place, keep_default_na=False) for place in places)
-        own = digest_answers(Path(places[1])) == version.tags.get(ANSWERS_TAG)
+        own = digest_predictions(Path(places[1])) == version.tags.get(PREDICTIONS_TAG)
     if not own:
         return splits, nothing
     return splits, splits[splits["split"] == "test"].merge(predictions[["path", "correct"]], on="path")
@@ -268,10 +274,10 @@ def decide(store: Store, version: ModelVersion, candidate: Candidate) -> list[Cr
     if recorded is not None and _stands(recorded, candidate):
         return recorded.criteria
     challenge(store, version)
-    rows = [*candidate.judged, *judge_packed(version, candidate.test, candidate.load_images)]
+    rows = [*candidate.judged, *check_packaged_model(version, candidate.test, candidate.load_images)]
     if ROLLED_BACK_TAG in version.tags:
         rows.append(judge_past(version.tags[ROLLED_BACK_TAG]))
-    store.client.set_model_version_tag(version.name, version.version, ANSWERS_TAG, candidate.answers)
+    store.client.set_model_version_tag(version.name, version.version, PREDICTIONS_TAG, candidate.answers)
     verdict = _settle(store, version, candidate, rows)
     note_verdict(store, version, verdict)
     return verdict.criteria
@@ -288,11 +294,11 @@ def _settle(store: Store, version: ModelVersion, candidate: Candidate, rows: lis
     """Compare with the champion and take its place; if another one took it meanwhile, compare with that one."""
     for attempt in range(MAX_ATTEMPTS):
         champion = find_alias(store, version.name, CHAMPION)
-        criteria = [*rows, _judge_contest(store, version, champion, candidate)]
+        criteria = [*rows, _judge_champion(store, version, champion, candidate)]
         opponent = None if champion is None or champion.version == version.version else str(champion.version)
         try:
             if all_passed(criteria):
-                crown(store, version, Reason(GATE, tell_outcome(criteria)), expected=champion)
+                promote(store, version, Reason(GATE, tell_outcome(criteria)), expected=champion)
             return Verdict(criteria, opponent, candidate.demands)
         except ChampionChangedError:
             if attempt == MAX_ATTEMPTS - 1:
@@ -300,15 +306,17 @@ def _settle(store: Store, version: ModelVersion, candidate: Candidate, rows: lis
     raise ChampionChangedError("Expected at least one attempt. Received: none.")
 
 
-def _judge_contest(
+def _judge_champion(
     store: Store, version: ModelVersion, champion: ModelVersion | None, candidate: Candidate
 ) -> Criterion:
     if champion is None:
-        return unopposed(candidate.rule, "there is no champion yet")
+        return judge_without_champion(candidate.rule, "there is no champion yet")
     if champion.version == version.version:
-        return unopposed(candidate.rule, "it is the champion")
-    contest = hold_contest(store, champion, candidate.test, candidate.load_images, compare=candidate.compare)
-    return judge_contest(contest, candidate.rule)
+        return judge_without_champion(candidate.rule, "it is the champion")
+    comparison = compare_with_champion(
+        store, champion, candidate.test, candidate.load_images, compare=candidate.compare
+    )
+    return judge_comparison(comparison, candidate.rule)
 
 
 def note_verdict(store: Store, version: ModelVersion, verdict: Verdict) -> None:
@@ -350,7 +358,7 @@ def gather_candidate(
         judged=judge_results(results, register),
         rule=register.criteria.champion,
         test=_test_verdicts(photos, predictions),
-        answers=digest_answers(predictions),
+        answers=digest_predictions(predictions),
         load_images=lambda rows: photos.images(TEST)[np.asarray(rows)],
         compare=partial(describe_difference, evaluate),
         card=card.read_text(encoding="utf-8") if card.is_file() else "",

@@ -4,10 +4,8 @@ import datetime
 import functools
 import getpass
 import hashlib
-import json
 import os
 import platform
-import re
 import subprocess
 import time
 from collections.abc import Iterable, Iterator, Mapping
@@ -23,47 +21,13 @@ from mlflow.system_metrics.metrics.gpu_monitor import GPUMonitor
 from mlflow.system_metrics.metrics.network_monitor import NetworkMonitor
 from packaging.requirements import InvalidRequirement, Requirement
 
+from convlens.environment import hide_secrets
 from convlens.errors import ConvLensError
-
-# --- What must not leave this machine with a record: passwords, tokens and keys, wherever they stand in a text ---
-
-TELLING = (
-    r"(?:SECRET|TOKEN|PASSWORD|PASSWD|PASSPHRASE|CREDENTIAL|API_?KEY|ACCESS_?KEY|PRIVATE_?KEY|SIGNATURE|AUTH(?!OR))"
-)
-MIN_LENGTH = 6  # shorter values are words like `true`, which stand in every text
-HIDDEN = "…"
-_USER = re.compile(r"(\w+://)[^/@\s]+@")
-_QUERY = re.compile(rf"([?&][\w.-]*(?:{TELLING}|sig|key)[\w.-]*=)[^&\s\"'#]+", re.IGNORECASE)
-_ASSIGNED = re.compile(rf"([\w.-]*{TELLING}[\w.-]*[\"']?\s*[:=]\s*)([\"'])[^\"'\n]+\2", re.IGNORECASE)
-_NAME = re.compile(TELLING, re.IGNORECASE)
-_PLACE = re.compile(r"_(?:FILE|PATH|DIR|URL|URI|SOCK)$", re.IGNORECASE)  # where a secret is kept is none
-
-
-def hide_passwords(text: str) -> str:
-    """`https://user:secret@host` becomes `https://…@host`, and `?token=abc` becomes `?token=…`."""
-    return _QUERY.sub(rf"\1{HIDDEN}", _USER.sub(rf"\1{HIDDEN}@", text))
-
-
-def hide_secrets(text: str) -> str:
-    """Hide passwords in addresses, texts assigned to names that tell, and values of telling environment variables."""
-    text = _ASSIGNED.sub(rf"\1\2{HIDDEN}\2", hide_passwords(text))
-    for value in _secret_values():
-        text = text.replace(value, HIDDEN)
-    return text
-
-
-def _secret_values() -> list[str]:
-    """The longest first: one may be part of another."""
-    found = {value for name, value in os.environ.items() if _NAME.search(name) and not _PLACE.search(name)}
-    return sorted((value for value in found if len(value) >= MIN_LENGTH), key=lambda value: (-len(value), value))
-
 
 # --- How ConvLens's numbers and parameters are called in MLflow: one naming for live and replayed records ---
 #
 # The MLflow UI makes a section of what stands before the first `/`, and sorts the sections: first `curves/` (one step
 # per epoch), then `robustness/`, `label_errors/` and `test/` (the evaluation).
-
-MAX_PARAM_LENGTH = 6000  # what MLflow stores
 
 
 def epoch_metrics(values: Mapping[str, float]) -> dict[str, float]:
@@ -82,18 +46,6 @@ def evaluation_metrics(values: Mapping[str, Any], *, section: str = "test") -> d
         for name, value in values.items()
         if isinstance(value, int | float) and not isinstance(value, bool)
     }
-
-
-def flatten_params(values: Mapping[str, Any], prefix: str = "") -> dict[str, str]:
-    """Nested parameters as MLflow takes them: dotted names, texts without passwords, everything else as JSON."""
-    flat: dict[str, str] = {}
-    for name, value in values.items():
-        if isinstance(value, Mapping):
-            flat |= flatten_params(value, f"{prefix}{name}.")
-        else:
-            text = value if isinstance(value, str) else json.dumps(value)
-            flat[f"{prefix}{name}"] = hide_passwords(text)[:MAX_PARAM_LENGTH]
-    return flat
 
 
 # --- The machine and the packages that a run was trained or recorded with ---

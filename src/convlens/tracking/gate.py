@@ -15,7 +15,11 @@ WORST_SLICE = "worst_slice"
 PACKAGE = "answers_as_evaluated"
 SERVED = "answers_when_served"
 ROLLED_BACK = "not_rolled_back"
-CONTESTS = {"no_worse": "no_worse_than_champion", "better": "better_than_champion", "any": "compared_with_champion"}
+COMPARISON_CRITERIA = {
+    "no_worse": "no_worse_than_champion",
+    "better": "better_than_champion",
+    "any": "compared_with_champion",
+}
 COLUMNS = {None: "", "lower": "_low", "upper": "_high"}  # of metrics.json, by the end of the interval
 PLACES = {None: "", "lower": "the lower end of its interval", "upper": "the upper end of its interval"}
 ROUNDING = 1e-12  # of differences between shares
@@ -56,7 +60,7 @@ class Difference:
 
 
 @dataclass(frozen=True)
-class Contest:
+class ChampionComparison:
     """The new version and the champion on the same photos, none of which the champion was trained on.
 
     Attributes:
@@ -154,7 +158,7 @@ def judge_slices(slices: Sequence[Mapping[str, Any]], demanded: SliceParams) -> 
     return [Criterion(WORST_SLICE, value, minimum, None, _within(value, minimum, None), note)]
 
 
-def judge_package(num_alike: int, num_photos: int, note: str) -> Criterion:
+def judge_packaged(num_alike: int, num_photos: int, note: str) -> Criterion:
     """The packaged model must answer every photo it is asked about as the network did in the evaluation."""
     counted = f"the packaged model answers {num_alike:,} of {num_photos:,} test photos as in the evaluation"
     return Criterion(PACKAGE, num_alike / num_photos, 1.0, None, num_alike == num_photos, f"{counted}, {note}")
@@ -166,25 +170,25 @@ def judge_served(num_alike: int, num_photos: int, failure: str = "") -> Criterio
     return Criterion(SERVED, num_alike / num_photos, 1.0, None, num_alike == num_photos, failure or counted)
 
 
-def unopposed(rule: ChampionParams, note: str) -> Criterion:
+def judge_without_champion(rule: ChampionParams, note: str) -> Criterion:
     """Nothing to be compared with, so nothing is demanded; `note` says why."""
-    return Criterion(CONTESTS[rule.verdict], None, None, None, True, note)
+    return Criterion(COMPARISON_CRITERIA[rule.verdict], None, None, None, True, note)
 
 
-def judge_contest(contest: Contest, rule: ChampionParams) -> Criterion:
+def judge_comparison(comparison: ChampionComparison, rule: ChampionParams) -> Criterion:
     """The champion and the new version on the same photos; what cannot be compared passes only if all may."""
-    name, forgiving = CONTESTS[rule.verdict], rule.verdict == "any"
-    if contest.num_photos == 0:
-        return Criterion(name, None, None, None, forgiving, contest.source)
-    minimum = contest.champion_accuracy - (rule.max_loss if rule.verdict == "no_worse" else 0.0)
+    name, forgiving = COMPARISON_CRITERIA[rule.verdict], rule.verdict == "any"
+    if comparison.num_photos == 0:
+        return Criterion(name, None, None, None, forgiving, comparison.source)
+    minimum = comparison.champion_accuracy - (rule.max_loss if rule.verdict == "no_worse" else 0.0)
     passed = {
-        "no_worse": contest.new_accuracy >= minimum - ROUNDING and contest.difference.word != "worse",
-        "better": contest.difference.word == "better",
+        "no_worse": comparison.new_accuracy >= minimum - ROUNDING and comparison.difference.word != "worse",
+        "better": comparison.difference.word == "better",
         "any": True,
     }[rule.verdict]
-    parts = (f"on {contest.num_photos:,} photos", contest.source, contest.difference.note)
+    parts = (f"on {comparison.num_photos:,} photos", comparison.source, comparison.difference.note)
     note = "; ".join(part for part in parts if part)
-    return Criterion(name, contest.new_accuracy, None if forgiving else minimum, None, passed, note)
+    return Criterion(name, comparison.new_accuracy, None if forgiving else minimum, None, passed, note)
 
 
 def judge_past(reason: str) -> Criterion:
@@ -193,7 +197,7 @@ def judge_past(reason: str) -> Criterion:
 
 
 def all_passed(criteria: Sequence[Criterion]) -> bool:
-    """Whether nothing stands between a version and its crown."""
+    """Whether nothing stands between a version and the alias `champion`."""
     return all(criterion.passed for criterion in criteria)
 
 

@@ -34,7 +34,7 @@ import convlens
 from convlens.environment import hold_stderr
 from convlens.errors import ConvLensError
 from convlens.models.classifier import SERVER_VARIABLE
-from convlens.tracking.gate import Criterion, judge_package, judge_served
+from convlens.tracking.gate import Criterion, judge_packaged, judge_served
 from convlens.tracking.runs import DECISION_TAG, KEY_TAG
 from convlens.tracking.store import Store, describe_failure, no_warnings
 
@@ -138,7 +138,7 @@ PREFIX = "probability_"
 LoadImages = Callable[[np.ndarray], np.ndarray]
 
 
-def judge_packed(version: ModelVersion, test: pd.DataFrame, load_images: LoadImages) -> list[Criterion]:
+def check_packaged_model(version: ModelVersion, test: pd.DataFrame, load_images: LoadImages) -> list[Criterion]:
     """Whether the packaged model answers as in the evaluation, in Python and over HTTP.
 
     Args:
@@ -161,16 +161,16 @@ def _ask(model: Any, asked: pd.DataFrame, load_images: LoadImages) -> Criterion:
     try:
         gaps = _gaps(model.predict(load_images(asked["row"].to_numpy())), asked)
     except Exception as error:  # whatever it is, the model is not fit to be a champion
-        return judge_package(0, len(asked), f"it fails with {describe_failure(error)}")
+        return judge_packaged(0, len(asked), f"it fails with {describe_failure(error)}")
     note = "to the last digit" if gaps.max() <= EXACT else f"within {TOLERANCE} of each probability"
-    return judge_package(int((gaps <= TOLERANCE).sum()), len(asked), note)
+    return judge_packaged(int((gaps <= TOLERANCE).sum()), len(asked), note)
 
 
 def _serve(model: Any, asked: pd.DataFrame, load_images: LoadImages) -> Criterion:
     rows = asked[["path", "sha256", "row"]].itertuples(index=False)
     photos = [_photo_bytes(Path(path), digest, row, load_images) for path, digest, row in rows]
     try:
-        answers = pd.DataFrame(ask_served(model, photos))
+        answers = pd.DataFrame(predict_served(model, photos))
         return judge_served(int((_gaps(answers, asked) <= TOLERANCE).sum()), len(asked))
     except (OSError, http.client.HTTPException, ValueError, KeyError) as error:
         return judge_served(0, len(asked), f"it does not answer over HTTP: {describe_failure(error)}")
@@ -194,7 +194,7 @@ def _photo_bytes(path: Path, digest: str, row: int, load_images: LoadImages) -> 
     return buffer.getvalue()
 
 
-def ask_served(model: Any, photos: list[bytes]) -> list[dict[str, Any]]:
+def predict_served(model: Any, photos: list[bytes]) -> list[dict[str, Any]]:
     """Serve a loaded model on 127.0.0.1, send it image files as base64 texts in JSON, and return its answers.
 
     Raises:

@@ -18,19 +18,19 @@ from convlens.tracking.champion_comparison import (
     Candidate,
     Comparer,
     Verdict,
+    compare_versions,
     decide,
     describe_difference,
-    hold_stored_contest,
     note_verdict,
     read_verdict,
 )
 from convlens.tracking.environment import show_moment
 from convlens.tracking.gate import (
-    CONTESTS,
+    COMPARISON_CRITERIA,
     ROLLED_BACK,
     Criterion,
     all_passed,
-    judge_contest,
+    judge_comparison,
     judge_past,
     markdown_table,
     tell_outcome,
@@ -47,15 +47,15 @@ from convlens.tracking.registry import (
     HOW,
     PROMOTED,
     ROLLED_BACK_TAG,
+    AliasPeriod,
     Reason,
-    Reign,
-    crown,
-    dethrone,
+    alias_period_rows,
+    demote,
     ensure_version,
     find_alias,
-    list_reigns,
+    list_alias_periods,
     list_versions,
-    reign_rows,
+    promote,
 )
 from convlens.tracking.store import (
     Store,
@@ -63,7 +63,7 @@ from convlens.tracking.store import (
     fluent_store,
     lock_store,
     open_store,
-    quiet_mlflow,
+    silence_mlflow,
     store_must_answer,
     tracking_uri,
 )
@@ -213,7 +213,7 @@ def promote_version(name: str, wanted: str | None, comparer_of: ComparerOf, *, f
     Raises:
         ConvLensError: no store, no such version, or somebody else was quicker.
     """
-    quiet_mlflow()
+    silence_mlflow()
     with open_existing() as store, fluent_store(store):
         version, champion = _choose(store, name, wanted), find_alias(store, name, CHAMPION)
         criteria = _judge(store, version, champion, comparer_of)
@@ -223,22 +223,22 @@ def promote_version(name: str, wanted: str | None, comparer_of: ComparerOf, *, f
         if not force and not (criteria and all_passed(criteria)):
             return Promotion(name, number, criteria, False, _refuse(name, number, criteria))
         reason = Reason(FORCED, force) if force else Reason(PROMOTED, tell_outcome(criteria))
-        crown(store, version, reason, expected=champion)
+        promote(store, version, reason, expected=champion)
     before = f", after version {champion.version}" if champion else ""
     outcome = f"{name} version {number} is the champion now{before}{', by force' if force else ''}."
     return Promotion(name, number, criteria, True, outcome)
 
 
-def roll_back(name: str, reason: str = "") -> Reign:
+def roll_back(name: str, reason: str = "") -> AliasPeriod:
     """Make the version that was champion before the present one the champion again.
 
     Raises:
         ConvLensError: no store, no such model, nothing to go back to, or somebody else was quicker.
     """
-    quiet_mlflow()
+    silence_mlflow()
     with open_existing() as store:
         need_alias(store, name, CHAMPION)
-        return dethrone(store, name, reason or UNTOLD)
+        return demote(store, name, reason or UNTOLD)
 
 
 def read_history(name: str) -> list[dict[str, Any]]:
@@ -249,12 +249,12 @@ def read_history(name: str) -> list[dict[str, Any]]:
     Raises:
         ConvLensError: no store, or no such model.
     """
-    quiet_mlflow()
+    silence_mlflow()
     with open_existing() as store:
         champion = find_alias(store, name, CHAMPION)
         if champion is None and not list_versions(store, name):
             need_alias(store, name, CHAMPION)
-        rows = reign_rows(list_reigns(store, name))
+        rows = alias_period_rows(list_alias_periods(store, name))
     newest = rows[0]["version"] if rows else None
     if champion is None or str(champion.version) == newest:
         return rows
@@ -302,10 +302,10 @@ def _compare_anew(
     demanded = verdict.demands.get("champion")
     rule = ChampionParams.model_validate(demanded) if demanded else DEFAULT_RULE
     compare = comparer_of(store.client.get_run(str(version.run_id)).data.params)
-    contest = judge_contest(hold_stored_contest(store, champion, version, compare=compare), rule)
-    others = [item for item in verdict.criteria if item.name not in (*CONTESTS.values(), ROLLED_BACK)]
-    note_verdict(store, version, Verdict([*others, contest], str(champion.version), verdict.demands))
-    return [*others, contest]
+    comparison = judge_comparison(compare_versions(store, champion, version, compare=compare), rule)
+    others = [item for item in verdict.criteria if item.name not in (*COMPARISON_CRITERIA.values(), ROLLED_BACK)]
+    note_verdict(store, version, Verdict([*others, comparison], str(champion.version), verdict.demands))
+    return [*others, comparison]
 
 
 def _refuse(name: str, number: str, criteria: list[Criterion]) -> str:

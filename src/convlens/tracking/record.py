@@ -18,8 +18,9 @@ from mlflow.utils.mlflow_tags import MLFLOW_LOGGED_IMAGES
 from PIL import Image
 
 from convlens.data.prepared import Prepared
+from convlens.environment import hide_passwords, hide_secrets
 from convlens.errors import ConvLensError
-from convlens.params import load_params, read_yaml
+from convlens.params import flatten_params, load_params, read_yaml
 from convlens.tracking.environment import (
     CHANGES_FILE,
     CHANGES_TAG,
@@ -27,10 +28,7 @@ from convlens.tracking.environment import (
     describe_environment,
     digest_changes,
     evaluation_metrics,
-    flatten_params,
     git_tags,
-    hide_passwords,
-    hide_secrets,
     machine_tags,
 )
 from convlens.tracking.runs import (

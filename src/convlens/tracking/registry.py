@@ -182,7 +182,7 @@ def _others(store: Store, name: str, mine: str, seen: dict[str, float]) -> set[s
 # A change of champion is compare-and-set: it happens only if the champion is still the one that the decision was about,
 # nobody else changes aliases meanwhile, and the alias is read again afterwards.
 
-REIGN_TAG = f"{HIDDEN}champion."  # and the moment; the value is JSON
+PERIOD_TAG = f"{HIDDEN}champion."  # and the moment; the value is JSON
 CHAMPION_TAG = "convlens.champion"  # the latest of them in words
 ROLLED_BACK_TAG = "convlens.rolled_back"
 GATE, PROMOTED, FORCED, BACK = "gate", "promote", "force", "rollback"
@@ -207,7 +207,7 @@ class Reason:
 
 
 @dataclass(frozen=True)
-class Reign:
+class AliasPeriod:
     """A version became the champion.
 
     Attributes:
@@ -227,15 +227,15 @@ class Reign:
     before: str | None
 
 
-def list_reigns(store: Store, name: str) -> list[Reign]:
+def list_alias_periods(store: Store, name: str) -> list[AliasPeriod]:
     """All changes of champion, the oldest first."""
     found = [
-        Reign(version=str(version.version), **json.loads(value))
+        AliasPeriod(version=str(version.version), **json.loads(value))
         for version in list_versions(store, name)
         for tag, value in version.tags.items()
-        if tag.startswith(REIGN_TAG)
+        if tag.startswith(PERIOD_TAG)
     ]
-    return sorted(found, key=lambda reign: reign.since)
+    return sorted(found, key=lambda period: period.since)
 
 
 def challenge(store: Store, version: ModelVersion) -> None:
@@ -246,7 +246,7 @@ def challenge(store: Store, version: ModelVersion) -> None:
             store.client.set_registered_model_alias(version.name, CHALLENGER, version.version)
 
 
-def crown(store: Store, version: ModelVersion, reason: Reason, *, expected: ModelVersion | None) -> None:
+def promote(store: Store, version: ModelVersion, reason: Reason, *, expected: ModelVersion | None) -> None:
     """Make a version the champion if `expected` still is; that one keeps the alias `previous`.
 
     A crash in between leaves the old champion in place, or the new one without a note of how it became so; then the
@@ -257,11 +257,11 @@ def crown(store: Store, version: ModelVersion, reason: Reason, *, expected: Mode
     """
     with exclusive(store, version.name):
         before = _demand(store, version.name, expected)
-        reigns = list_reigns(store, version.name)
+        periods = list_alias_periods(store, version.name)
         is_champion = before is not None and before.version == version.version
         if before is not None and not is_champion:
             store.client.set_registered_model_alias(version.name, PREVIOUS, before.version)
-        if not (is_champion and reigns and reigns[-1].version == str(version.version)):
+        if not (is_champion and periods and periods[-1].version == str(version.version)):
             _set_champion(store, version, reason, before)
         _forget_past(store, version)
 
@@ -275,7 +275,7 @@ def _forget_past(store: Store, version: ModelVersion) -> None:
         store.client.delete_model_version_tag(version.name, version.version, ROLLED_BACK_TAG)
 
 
-def dethrone(store: Store, name: str, why: str) -> Reign:
+def demote(store: Store, name: str, why: str) -> AliasPeriod:
     """Back to the version with the alias `previous`; who was champion before that one gets the alias.
 
     Raises:
@@ -291,13 +291,13 @@ def dethrone(store: Store, name: str, why: str) -> Reign:
                 "`convlens history` lists them, `convlens promote VERSION` makes one the champion."
             )
         earlier = _champion_before(store, name, str(back.version))
-        reign = _set_champion(store, back, Reason(BACK, why), fallen)
+        period = _set_champion(store, back, Reason(BACK, why), fallen)
         store.client.set_model_version_tag(name, fallen.version, ROLLED_BACK_TAG, why)
         if earlier is None or earlier == str(fallen.version):
             store.client.delete_registered_model_alias(name, PREVIOUS)
         else:
             store.client.set_registered_model_alias(name, PREVIOUS, earlier)
-    return reign
+    return period
 
 
 def _demand(store: Store, name: str, expected: ModelVersion | None) -> ModelVersion | None:
@@ -313,25 +313,27 @@ def _demand(store: Store, name: str, expected: ModelVersion | None) -> ModelVers
     )
 
 
-def _set_champion(store: Store, version: ModelVersion, reason: Reason, before: ModelVersion | None) -> Reign:
+def _set_champion(store: Store, version: ModelVersion, reason: Reason, before: ModelVersion | None) -> AliasPeriod:
     name = version.name
     store.client.set_registered_model_alias(name, CHAMPION, version.version)
     _demand(store, name, version)  # whoever sets aliases by other means asks nobody
-    last = list_reigns(store, name)
+    last = list_alias_periods(store, name)
     moment = utc_now(after=last[-1].since if last else "")
     known = None if before is None or before.version == version.version else str(before.version)
-    reign = Reign(str(version.version), moment, user_name(), reason.how, reason.why, known)
-    value = {key: item for key, item in asdict(reign).items() if key != "version"}
-    tag = f"{REIGN_TAG}{moment.replace(':', '-')}"
+    period = AliasPeriod(str(version.version), moment, user_name(), reason.how, reason.why, known)
+    value = {key: item for key, item in asdict(period).items() if key != "version"}
+    tag = f"{PERIOD_TAG}{moment.replace(':', '-')}"
     store.client.set_model_version_tag(name, version.version, tag, json.dumps(value, ensure_ascii=False))
-    told = f"since {show_moment(moment)}, {HOW[reason.how]} ({reign.by}): {reason.why}"
+    told = f"since {show_moment(moment)}, {HOW[reason.how]} ({period.by}): {reason.why}"
     store.client.set_model_version_tag(name, version.version, CHAMPION_TAG, told)
-    return reign
+    return period
 
 
 def _champion_before(store: Store, name: str, version: str) -> str | None:
     """Whom a version followed when it was last made champion by itself, if that one still exists."""
-    followed = [reign.before for reign in list_reigns(store, name) if reign.version == version and reign.how != BACK]
+    followed = [
+        period.before for period in list_alias_periods(store, name) if period.version == version and period.how != BACK
+    ]
     if not followed or followed[-1] is None:
         return None
     try:
@@ -342,8 +344,8 @@ def _champion_before(store: Store, name: str, version: str) -> str | None:
         return None
 
 
-def reign_rows(reigns: list[Reign]) -> list[dict[str, Any]]:
-    """The reigns with their ends, the newest first, as JSON takes them."""
-    ends = [*(reign.since for reign in reigns[1:]), None]
-    rows = [{**asdict(reign), "until": end} for reign, end in zip(reigns, ends, strict=False)]
+def alias_period_rows(periods: list[AliasPeriod]) -> list[dict[str, Any]]:
+    """The periods with their ends, the newest first, as JSON takes them."""
+    ends = [*(period.since for period in periods[1:]), None]
+    rows = [{**asdict(period), "until": end} for period, end in zip(periods, ends, strict=False)]
     return rows[::-1]

@@ -18,7 +18,7 @@ from convlens.tracking.store import (
     ensure_experiment,
     lock_store,
     no_warnings,
-    quiet_mlflow,
+    silence_mlflow,
     tracking_uri,
 )
 
@@ -32,6 +32,7 @@ RECORDED_TAG = "convlens.recorded"
 LIVE, FROM_FILES = "live", "from files"
 PARENT_TAG = "mlflow.parentRunId"
 NUM_PER_BATCH = 100  # the most params MLflow takes at once; it takes 1000 metrics
+MAX_PARAM_LENGTH = 6000  # what MLflow stores
 T = TypeVar("T")
 
 
@@ -75,10 +76,10 @@ def add_params(store: Store, run: Run, params: Mapping[str, str]) -> dict[str, s
         Those the run holds with another value: MLflow never changes a parameter.
     """
     there = run.data.params
-    missing = [Param(name, value) for name, value in sorted(params.items()) if name not in there]
+    missing = [Param(name, value[:MAX_PARAM_LENGTH]) for name, value in sorted(params.items()) if name not in there]
     for some in _chunks(missing):
         store.client.log_batch(run.info.run_id, params=some)
-    return {name: value for name, value in params.items() if name in there and there[name] != value}
+    return {name: value for name, value in params.items() if name in there and there[name] != value[:MAX_PARAM_LENGTH]}
 
 
 def add_tags(store: Store, run: Run, tags: Mapping[str, str], *, replace: bool = False) -> None:
@@ -165,7 +166,7 @@ def find_durations(keys: Iterable[str]) -> dict[str, float]:
     database = database_path(uri)
     if database is not None and not database.is_file():
         return {}
-    quiet_mlflow()
+    silence_mlflow()
     try:
         with no_warnings(), brief_requests(seconds=5, retries=0):
             client = MlflowClient(tracking_uri=uri, registry_uri=uri)

@@ -15,9 +15,8 @@ from mlflow.exceptions import MlflowException
 from requests import RequestException
 from sqlalchemy.exc import SQLAlchemyError
 
-from convlens.environment import repository_root
+from convlens.environment import hide_passwords, hide_secrets, repository_root
 from convlens.errors import ConvLensError
-from convlens.tracking.environment import hide_passwords, hide_secrets
 
 # --- quiet ---
 # MLflow's talk, kept from our users: migrations of a new database, remarks about signatures it cannot know better.
@@ -25,7 +24,7 @@ from convlens.tracking.environment import hide_passwords, hide_secrets
 CHATTY = ("mlflow", "alembic")
 
 
-def quiet_mlflow() -> None:
+def silence_mlflow() -> None:
     """Let only errors of MLflow and of its migrations through: no bar per file, no address when a run ends."""
     os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
     os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")
@@ -43,7 +42,6 @@ def no_warnings() -> Iterator[None]:
 
 # --- What goes wrong between us and the store, told in one line without secrets ---
 
-__all__ = ["STORE_FAILURES", "describe_failure", "hide_passwords", "store_must_answer"]
 STORE_FAILURES = (MlflowException, RequestException, SQLAlchemyError, OSError, Timeout)
 MAX_SHOWN = 200
 
@@ -136,7 +134,7 @@ def open_store() -> Store:
         mlflow.exceptions.MlflowException, OSError: the store does not answer or refuses.
     """
     uri = tracking_uri()
-    quiet_mlflow()
+    silence_mlflow()
     with lock_store(uri):  # the migrations of a new database cannot be run by two processes at once
         database = database_path(uri)
         if database is not None and "?" not in uri and not database.exists():
