@@ -1,4 +1,5 @@
 import copy
+import difflib
 import json
 import re
 import types
@@ -9,10 +10,12 @@ from typing import Any
 
 import pytest
 import yaml
+from dvc.utils.hydra import apply_overrides
 from photo_files import PARAMS, ROOT
 
 from convlens.errors import ConvLensError
 from convlens.params import Group, Params, PreprocessParams, load_params, parse_group, read_yaml
+from convlens.presets import to_arguments
 
 
 def write(folder: Path, values: Any) -> Path:
@@ -74,6 +77,49 @@ def test_the_shipped_file_names_every_parameter() -> None:
     bounds = {f"register.criteria.{section}" for section in ("evaluation", "robustness", "label_errors")}
     optional = [name for name, field in leaf_fields(Params) if not field.is_required()]
     assert [name for name in optional if name.rpartition(".")[0] not in bounds] == []
+
+
+def difference(copy: Path) -> list[str]:
+    """The lines that a copy of the shipped file has lost and won."""
+    lines = difflib.ndiff(PARAMS.read_text().splitlines(), copy.read_text().splitlines())
+    return [line for line in lines if line[0] in "+-"]
+
+
+def test_the_shipped_file_stands_in_the_form_that_dvc_writes(tmp_path: Path) -> None:
+    """`dvc exp run -S` of a value that stands there already, of each parameter, changes nothing."""
+    copy = tmp_path / "params.yaml"
+    copy.write_bytes(PARAMS.read_bytes())
+    words = to_arguments(read_yaml(PARAMS)).split()
+    apply_overrides(copy, [word for word in words if "=" in word and "e-" not in word])  # 3e-05 is 0.00003
+    assert difference(copy) == []
+
+
+@pytest.mark.parametrize(
+    ("override", "lost", "won"),
+    [
+        ("train.epochs=3", "  epochs: 60", "  epochs: 3"),
+        ("train.max_minutes=2.5", "  max_minutes:      ", "  max_minutes: 2.5  "),
+        ("model.architecture=classic", "  architecture: residual  ", "  architecture: classic  "),
+        ("model.dense.units=[128]", "    - 512", "    - 128"),
+        ("robustness.shift=[1,4,8,32]", "  - 16", "  - 32"),
+        ("register.criteria.evaluation.accuracy.min=0.9", "        min: 0.8", "        min: 0.9"),
+        (
+            "data.source=data/somewhere/far/away/all/the/cats/and/dogs/of/the/country.zip",
+            "  source: data/cards/synthetic.yaml  #",
+            "  source: data/somewhere/far/away/all/the/cats/and/dogs/of/the/country.zip",
+        ),
+    ],
+)
+def test_an_override_of_dvc_changes_one_line(override: str, lost: str, won: str, tmp_path: Path) -> None:
+    copy = tmp_path / "params.yaml"
+    copy.write_bytes(PARAMS.read_bytes())
+    apply_overrides(copy, [override])
+    changed = [line for line in difference(copy) if line[0] != "?"]
+    assert [line[:2] for line in changed] == ["- ", "+ "]
+    assert changed[0][2:].startswith(lost)
+    assert changed[1][2:].startswith(won)
+    comments = [line.partition("#")[2] for line in changed]
+    assert comments[0] == comments[1]
 
 
 def test_every_parameter_is_described() -> None:

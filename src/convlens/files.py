@@ -149,7 +149,7 @@ def write_together(contents: Mapping[Path, bytes]) -> None:
         ConvLensError: the disk is full or a folder cannot be written to. What was there is still there.
     """
     with ExitStack() as parts:
-        for path, content in reversed(contents.items()):  # renamed in the order given
+        for path, content in reversed(list(contents.items())):  # renamed in the order given
             clear_leftovers(path)
             parts.enter_context(_replacing(path)).write_bytes(content)
 

@@ -89,7 +89,7 @@ def to_arguments(values: Mapping[str, Any]) -> str:
 
 
 def write_preset(preset: Preset, path: Path = PARAMS) -> tuple[ParameterRow, ...]:
-    """Lay a preset over params.yaml in place; comments and layout stay.
+    """Lay a preset over params.yaml in place; comments stay, and the layout is the one that DVC writes.
 
     Returns:
         What changed: each parameter with its value before and after.
@@ -138,18 +138,11 @@ def _encode_text(text: str, name: str) -> str:
 
 
 def _edit(text: str, values: Mapping[str, Any]) -> str:
+    """Change values of a YAML text, and write it as DVC does: a list item a line, null as nothing."""
     from ruamel.yaml import YAML
-    from ruamel.yaml.representer import RoundTripRepresenter
 
-    class Representer(RoundTripRepresenter):
-        """Writes `null` instead of nothing."""
-
-    Representer.add_representer(type(None), lambda own, _: own.represent_scalar("tag:yaml.org,2002:null", "null"))
     yaml = YAML()
-    yaml.Representer = Representer
-    yaml.preserve_quotes = True
-    yaml.width = 2**20  # no line is folded
-    yaml.indent(mapping=2, sequence=4, offset=2)
+    yaml.default_flow_style = False
     document = yaml.load(text)
     _assign(document, values)
     edited = io.StringIO()
@@ -159,23 +152,10 @@ def _edit(text: str, values: Mapping[str, Any]) -> str:
 
 def _assign(document: Any, values: Mapping[str, Any]) -> None:
     for name, value in values.items():
-        if isinstance(value, Mapping) and isinstance(document.get(name), Mapping):
-            _assign(document[name], value)
-        elif document.get(name) != value:
-            document[name] = _lay_out(value)
-
-
-def _lay_out(value: Any) -> Any:
-    """Lists as in params.yaml: numbers and words on one line, groups a line each."""
-    from ruamel.yaml.comments import CommentedMap, CommentedSeq
-
-    if isinstance(value, Mapping):
-        group = CommentedMap(value)
-        group.fa.set_flow_style()
-        return group
-    if isinstance(value, list):
-        items = CommentedSeq([_lay_out(item) for item in value])
-        if not any(isinstance(item, Mapping) for item in value):
-            items.fa.set_flow_style()
-        return items
-    return value
+        before = document.get(name)
+        if isinstance(value, Mapping) and isinstance(before, Mapping):
+            _assign(before, value)
+        elif isinstance(value, list) and isinstance(before, list):
+            before[:] = value  # in place: the comment behind the name belongs to the list
+        elif before != value:
+            document[name] = value
