@@ -7,8 +7,8 @@ import numpy as np
 from lens_models import CLASSES, SIZE, photos, residual
 
 from convlens.lens.forward import Scorer
-from convlens.lens.lens import Lens, Look, open_lens
-from convlens.lens.statistics import Sample
+from convlens.lens.lens import Activations, Lens, open_lens
+from convlens.lens.statistics import PhotoSample
 from convlens.pages.feature_maps.maps import Gathered, Material, Wanted, gather_page
 from convlens.pages.feature_maps.page import FeatureMapInputs, render_feature_maps
 from convlens.pages.photos import Choice
@@ -33,9 +33,9 @@ def small_lens() -> Lens:
 
 
 @cache
-def looks() -> tuple[Look, ...]:
+def runs() -> tuple[Activations, ...]:
     """What it makes of two photos."""
-    return tuple(small_lens().look(photo) for photo in photos(2))
+    return tuple(small_lens().run(photo) for photo in photos(2))
 
 
 @cache
@@ -45,7 +45,7 @@ def gathered(max_filters: int = 6) -> Gathered:
     choices = [Choice("cat.jpg", "own", None, pixels[0], BOXES), Choice("b.png", "mistake", "dogs", pixels[1], {})]
     scale = small_lens().picture_shape[0] / SIZE
     boxes = {name: tuple(side * scale for side in box) for name, box in BOXES.items()}
-    sample = Sample(photos(6), np.array([0, 1, 0, 1, 0, 1]), CLASSES, photos(12, seed=1), [boxes] * 6)
+    sample = PhotoSample(photos(6), np.array([0, 1, 0, 1, 0, 1]), CLASSES, photos(12, seed=1), [boxes] * 6)
     names = [f"train/{number}.jpg" for number in range(12)]
     material = Material(sample, names, [CLASSES[number % 2] for number in range(12)])
     wanted = Wanted(classes=CLASSES, max_filters=max_filters, unreadable=[Note("broken<b>.jpg", "No image.")])

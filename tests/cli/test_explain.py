@@ -83,9 +83,9 @@ def test_hidden_filters_are_the_weakest_on_the_photos_themselves(folder: Path) -
     data = json.loads(page.read_text().split('id="page-data">')[1].split("</script>")[0])
     shown = {block["name"]: block["shown"] for block in data["blocks"]}
     lens = open_lens(load_trained_model(folder / "model"))
-    look = lens.look(np.asarray(Image.open(folder / "mine.png").resize((SIZE, SIZE), Image.Resampling.BICUBIC)))
+    activations = lens.run(np.asarray(Image.open(folder / "mine.png").resize((SIZE, SIZE), Image.Resampling.BICUBIC)))
     for block in lens.blocks:
-        means = look.maps[block.response.name].mean(axis=(0, 1))
+        means = activations.maps[block.response.name].mean(axis=(0, 1))
         assert shown[block.name] == sorted(np.argsort(-means)[:3].tolist()), block.name
 
 

@@ -8,7 +8,7 @@ import pytest
 from lens_models import SIZE, photos, spread_weights
 
 from convlens.errors import ConvLensError
-from convlens.lens.arithmetic import Recipe, find_program, find_recipes
+from convlens.lens.arithmetic import ConvolutionRecipe, find_program, find_recipes
 from convlens.lens.forward import Scorer, name_logits, read_keras_file
 from convlens.lens.lens import open_lens
 from convlens.models.inference import LOGITS, predict_logits
@@ -30,9 +30,9 @@ def test_photos_are_divided_in_the_model_and_its_answers_stay(tmp_path: Path) ->
     expected = np.asarray(model(given.astype(np.float32) * np.float32(1 / 255)))
     np.testing.assert_allclose(np.asarray(read(given)), expected, rtol=1e-5)
     lens = open_lens(read)
-    assert lens.look(given[0]).picture.tolist() == given[0].tolist()
+    assert lens.run(given[0]).picture.tolist() == given[0].tolist()
     (recipe,) = find_recipes(lens).values()
-    assert isinstance(recipe, Recipe)
+    assert isinstance(recipe, ConvolutionRecipe)
     np.testing.assert_allclose(recipe.source.scale, [1 / 255] * 3)
     assert find_program(Scorer(lens), planned=set(), chosen={})[1].startswith("This network cannot be run on the page")
 
@@ -59,7 +59,7 @@ def test_a_model_of_real_numbers_in_one_of_whole_numbers_is_worked_out_to_the_ph
     model = spread_weights(keras.Model(start, layers.Dense(1)(layers.GlobalAveragePooling2D()(inner(start)))))
     lens = open_lens(model)
     (recipe,) = find_recipes(lens).values()
-    assert isinstance(recipe, Recipe)
+    assert isinstance(recipe, ConvolutionRecipe)
     assert recipe.source.order == (0, 1, 2)
     planned = {"backbone/conv"}
     program, why = find_program(Scorer(lens), planned=planned, chosen={"backbone/conv": np.arange(4)})

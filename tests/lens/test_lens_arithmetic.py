@@ -52,9 +52,9 @@ def test_vertical_edge_of_the_lecture_gives_the_known_map() -> None:
     model.layers[0].set_weights([kernel, np.zeros(1, np.float32)])
     half_bright = np.zeros((6, 6, 1), np.float32)
     half_bright[:, :3] = 10
-    maps = open_lens(model).look(half_bright).maps
+    maps = open_lens(model).run(half_bright).maps
     assert maps["edge"][:, :, 0].tolist() == [[0, 30, 30, 0]] * 4
     assert maps["edge/activation"][:, :, 0].tolist() == [[0, 30, 30, 0]] * 4
-    turned = open_lens(model).look(half_bright[:, ::-1]).maps
+    turned = open_lens(model).run(half_bright[:, ::-1]).maps
     assert turned["edge"][:, :, 0].tolist() == [[0, -30, -30, 0]] * 4
     assert turned["edge/activation"][:, :, 0].tolist() == [[0, 0, 0, 0]] * 4

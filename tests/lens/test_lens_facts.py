@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from lens_models import MODELS, SIZE, photos, residual, spread_weights
 
-from convlens.lens.arithmetic import Program, Recipe, find_program, find_recipes, read_source, work_out
+from convlens.lens.arithmetic import ConvolutionRecipe, Program, find_program, find_recipes, read_source, work_out
 from convlens.lens.estimates import auc_interval, estimate
 from convlens.lens.filters import cell_means, correlate, crop_field, edge_strength, profile_filters, strongest_patches
 from convlens.lens.forward import Scorer
@@ -27,18 +27,18 @@ def unusual() -> keras.Model:
     return spread_weights(keras.Model(start, layers.Dense(3, activation="softmax")(x), name="unusual"))
 
 
-def _recipes(lens: Lens) -> dict[str, Recipe]:
-    return {name: recipe for name, recipe in find_recipes(lens).items() if isinstance(recipe, Recipe)}
+def _recipes(lens: Lens) -> dict[str, ConvolutionRecipe]:
+    return {name: recipe for name, recipe in find_recipes(lens).items() if isinstance(recipe, ConvolutionRecipe)}
 
 
 @pytest.mark.parametrize("build", [*MODELS, unusual])
 def test_values_worked_out_by_hand_are_the_networks_own(build) -> None:
     lens = open_lens(build())
-    look, recipes = lens.look(photos()[0]), _recipes(lens)
+    activations, recipes = lens.run(photos()[0]), _recipes(lens)
     assert set(recipes) == {block.name for block in lens.blocks}
     for name, recipe in recipes.items():
-        values = work_out(recipe, read_source(recipe.source, look.maps, look.picture))
-        expected = look.maps[recipe.up_to or name]
+        values = work_out(recipe, read_source(recipe.source, activations.maps, activations.picture))
+        expected = activations.maps[recipe.up_to or name]
         np.testing.assert_allclose(values, expected, atol=2e-5 * np.abs(expected).max())
 
 
@@ -56,13 +56,13 @@ def test_an_input_that_is_not_held_is_named() -> None:
     x = layers.Dense(1, activation="sigmoid")(layers.GlobalAveragePooling2D()(layers.Conv2D(2, 3, name="b")(x)))
     found = find_recipes(open_lens(spread_weights(keras.Model(start, x))))
     assert found["b"] == "It reads what gate (Multiply) gives, which is not held on the page."
-    assert isinstance(found["a"], Recipe)
+    assert isinstance(found["a"], ConvolutionRecipe)
 
 
 def test_patches_are_the_right_pixels_of_different_photos() -> None:
     lens, images = open_lens(residual()), photos(12)
     found = strongest_patches(Scorer(lens), images)
-    maps = {block.name: np.stack([lens.look(photo).maps[block.response.name] for photo in images])
+    maps = {block.name: np.stack([lens.run(photo).maps[block.response.name] for photo in images])
             for block in lens.blocks}  # fmt: skip
     for name, patches in found.items():
         highest = maps[name].max(axis=(1, 2))
@@ -86,7 +86,7 @@ def test_a_patch_is_cut_to_the_receptive_field_and_the_border() -> None:
 def test_histograms_count_every_value() -> None:
     lens, images = open_lens(residual()), photos(5)
     profile = profile_filters(Scorer(lens), images)["conv_2"]
-    maps = np.concatenate([lens.look(photo).maps["relu_2"].reshape(-1, 8) for photo in images])
+    maps = np.concatenate([lens.run(photo).maps["relu_2"].reshape(-1, 8) for photo in images])
     for k in range(8):
         values = maps[:, k][maps[:, k] > 0]
         counts = np.histogram(values, bins=24, range=(0, max(float(profile.high[k]), 1e-9)))[0]
@@ -137,13 +137,13 @@ def test_interval_of_an_area_under_a_curve_has_a_width_at_its_ends() -> None:
     assert (low[2], high[2]) == (0.0, 1.0)
 
 
-def _run(program: Program, recipes: dict[str, Recipe], picture: np.ndarray) -> np.ndarray:
+def _run(program: Program, recipes: dict[str, ConvolutionRecipe], picture: np.ndarray) -> np.ndarray:
     """Programs run the way the page does."""
     values: list[np.ndarray] = []
     for step in program.operations:
         x, *others = (picture.astype(float) if i < 0 else values[i] for i in step.inputs)
         if step.kind == "convolution":
-            x = work_out(Recipe(**{**vars(recipes[step.name]), "steps": ()}), x)
+            x = work_out(ConvolutionRecipe(**{**vars(recipes[step.name]), "steps": ()}), x)
         elif step.kind in ("maximum", "average"):
             rows, columns = step.windows
             x = np.array([[_window(x, i * rows.stride - rows.before, rows.size, j * columns.stride - columns.before,
@@ -175,7 +175,7 @@ def test_a_program_gives_the_networks_logits(build) -> None:
     assert why == ""
     photo = photos()[0]
     np.testing.assert_allclose(
-        _run(program, recipes, lens.look(photo).picture), scorer.logits(photo[None])[0], rtol=1e-4
+        _run(program, recipes, lens.run(photo).picture), scorer.logits(photo[None])[0], rtol=1e-4
     )
 
 

@@ -38,7 +38,7 @@ def test_facts_are_those_of_the_maps(build) -> None:
     labels = np.array([0, 1, 0, 1, 1])
     table = measure_filters(lens, images, labels=labels, classes=CLASSES)
     for block in lens.blocks:
-        maps = np.stack([lens.look(photo).maps[block.response.name] for photo in images])
+        maps = np.stack([lens.run(photo).maps[block.response.name] for photo in images])
         rows = table[table["layer"] == block.name]
         np.testing.assert_allclose(rows["maximum"], maps.max(axis=(0, 1, 2)), rtol=1e-5, atol=1e-6)
         np.testing.assert_allclose(rows["mean"], maps.mean(axis=(0, 1, 2)), rtol=1e-4, atol=1e-6)

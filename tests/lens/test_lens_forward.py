@@ -53,7 +53,7 @@ def test_convolutions_with_an_activation_of_their_own_have_the_weights_of_the_sn
     then, _ = follow(Scorer(open_lens(model)), {1: earlier}, 2, watched)
     with borrow_weights(model, earlier):
         lens = open_lens(model)
-        maps = [lens.look(photo).maps for photo in photos(2)]
+        maps = [lens.run(photo).maps for photo in photos(2)]
     name = next(block.response.name for block in lens.blocks if block.name == "conv_1")
     expected = np.stack([values[name][:, :, [0, 2]].transpose(2, 0, 1) for values in maps])
     np.testing.assert_allclose(then.maps["conv_1"], expected, rtol=1e-4, atol=1e-6)

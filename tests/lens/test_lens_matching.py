@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from lens_models import photos, residual, sequential
 
-from convlens.lens.filters import GRID, correlate_columns, gather_responses, standardise
+from convlens.lens.filters import GRID, correlate_columns, gather_responses, standardize
 from convlens.lens.lens import open_lens
 from convlens.lens.matching import assign, match_networks, pair_layers
 
@@ -71,7 +71,7 @@ def test_the_assignment_is_the_best_of_all():
 def test_constant_columns_have_no_correlation():
     values = np.stack([np.arange(6.0), np.ones(6)], axis=-1).reshape(3, 2, 2)
     np.testing.assert_allclose(correlate_columns(values, values), [1, 0])
-    assert not standardise(values)[:, 1].any()
+    assert not standardize(values)[:, 1].any()
 
 
 def test_layers_of_other_networks_are_paired_by_depth():
@@ -98,9 +98,9 @@ def test_responses_are_those_of_the_maps():
     pixels = photos(3)
     found = gather_responses(lens, pixels)
     assert list(found) == [block.name for block in lens.blocks if block.is_convolution]
-    looks = [lens.look(photo) for photo in pixels]
+    runs = [lens.run(photo) for photo in pixels]
     for block in lens.blocks:
-        maps = np.stack([look.maps[block.response.name] for look in looks])
+        maps = np.stack([activations.maps[block.response.name] for activations in runs])
         responses = found[block.name]
         np.testing.assert_allclose(responses.highest, maps.max(axis=(1, 2)), rtol=1e-5, atol=1e-6)
         np.testing.assert_allclose(responses.lowest, maps.min(axis=(1, 2)), rtol=1e-5, atol=1e-6)

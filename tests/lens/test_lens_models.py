@@ -7,7 +7,7 @@ import pytest
 from lens_models import MODELS, SIZE, UNUSUAL, gated, nested, photos, residual, sequential, spread_weights
 
 from convlens.errors import ConvLensError
-from convlens.lens.arithmetic import Recipe, find_recipes, read_source, work_out
+from convlens.lens.arithmetic import ConvolutionRecipe, find_recipes, read_source, work_out
 from convlens.lens.lens import open_lens
 
 
@@ -17,13 +17,13 @@ def test_opened_model_answers_exactly_as_the_model_does(build: Callable[[], kera
     lens = open_lens(model)
     for photo in photos():
         expected = np.asarray(model(photo[None], training=False))[0]
-        assert np.array_equal(lens.look(photo).answer, expected)
+        assert np.array_equal(lens.run(photo).answer, expected)
 
 
 def test_a_difference_to_the_model_stops_the_look() -> None:
     lens = dataclasses.replace(open_lens(residual()), model=spread_weights(residual(), seed=1))
     with pytest.raises(ConvLensError, match=r"Expected the opened model to answer as 'residual' does. Received: \d"):
-        lens.look(photos()[0])
+        lens.run(photos()[0])
 
 
 def test_opening_leaves_the_model_as_it_was() -> None:
@@ -34,8 +34,8 @@ def test_opening_leaves_the_model_as_it_was() -> None:
 
 
 def test_fused_activation_is_shown_before_and_after() -> None:
-    look = open_lens(sequential()).look(photos()[0])
-    before, after = look.maps["conv_1"], look.maps["conv_1/activation"]
+    activations = open_lens(sequential()).run(photos()[0])
+    before, after = activations.maps["conv_1"], activations.maps["conv_1/activation"]
     assert before.min() < 0
     assert np.array_equal(after, np.maximum(before, 0))
 
@@ -80,18 +80,18 @@ def test_names_tell_where_a_nested_layer_lies() -> None:
 
 def test_normalisation_is_the_affine_function_it_says() -> None:
     lens = open_lens(residual())
-    look = lens.look(photos()[0])
+    activations = lens.run(photos()[0])
     step = next(step for step in lens.steps if step.name == "norm_2")
-    again = look.maps["pool_2"] * step.scale + step.offset
-    np.testing.assert_allclose(again, look.maps["norm_2"], rtol=1e-5, atol=1e-6)
+    again = activations.maps["pool_2"] * step.scale + step.offset
+    np.testing.assert_allclose(again, activations.maps["norm_2"], rtol=1e-5, atol=1e-6)
 
 
 def test_picture_is_what_the_network_resized() -> None:
     lens = open_lens(residual())
     photo = np.full((SIZE, SIZE, 3), 77, np.uint8)
-    look = lens.look(photo)
+    activations = lens.run(photo)
     assert lens.picture_shape == (16, 16)
-    assert np.array_equal(look.picture, np.full((16, 16, 3), 77, np.uint8))
+    assert np.array_equal(activations.picture, np.full((16, 16, 3), 77, np.uint8))
 
 
 def test_layers_table_agrees_with_keras_everywhere() -> None:
@@ -120,7 +120,7 @@ def test_shared_and_transposed_layers_are_named_as_skipped() -> None:
     assert [skip.name for skip in lens.skipped] == ["twice", "up"]
     assert lens.blocks == ()
     photo = np.random.default_rng(0).random((8, 8, 3), np.float32)
-    assert np.array_equal(lens.look(photo).answer, np.asarray(model(photo[None]))[0])
+    assert np.array_equal(lens.run(photo).answer, np.asarray(model(photo[None]))[0])
 
 
 @pytest.mark.parametrize("build", UNUSUAL)
@@ -130,12 +130,14 @@ def test_every_kind_of_layer_opens_exactly_and_its_values_can_be_worked_out(
     model = build()
     lens = open_lens(model)
     for photo in photos(2):
-        look = lens.look(photo)
-        assert np.array_equal(look.answer, np.asarray(model(photo[None], training=False))[0])
+        activations = lens.run(photo)
+        assert np.array_equal(activations.answer, np.asarray(model(photo[None], training=False))[0])
         for name, recipe in find_recipes(lens).items():
-            if isinstance(recipe, Recipe):
-                values = work_out(recipe, read_source(recipe.source, look.maps, look.picture))
-                np.testing.assert_allclose(values, look.maps[recipe.up_to or name], rtol=1e-4, atol=1e-4, err_msg=name)
+            if isinstance(recipe, ConvolutionRecipe):
+                values = work_out(recipe, read_source(recipe.source, activations.maps, activations.picture))
+                np.testing.assert_allclose(
+                    values, activations.maps[recipe.up_to or name], rtol=1e-4, atol=1e-4, err_msg=name
+                )
     assert [row.name for row in lens.layers if row.agrees is False] == []
     assert sum(row.num_parameters for row in lens.layers) == model.count_params()
 
@@ -170,12 +172,12 @@ def test_any_activation_is_shown_before_and_after(activation: str) -> None:
          layers.Conv2D(3, 3, activation=activation, name="conv"), layers.Flatten(), layers.Dense(1)]
     )  # fmt: skip
     lens = open_lens(model)
-    look = lens.look(photos(1)[0])
+    activations = lens.run(photos(1)[0])
     (block,) = lens.blocks
     assert [step.kind for step in block.steps] == ["convolution", "activation"]
     assert block.response.rectified == (activation in ("relu", "relu6"))
-    after = np.asarray(keras.activations.get(activation)(look.maps["conv"]))
-    np.testing.assert_allclose(look.maps["conv/activation"], after, rtol=1e-5, atol=1e-6)
+    after = np.asarray(keras.activations.get(activation)(activations.maps["conv"]))
+    np.testing.assert_allclose(activations.maps["conv/activation"], after, rtol=1e-5, atol=1e-6)
 
 
 def test_activations_and_units_are_named_in_words() -> None:
@@ -194,7 +196,7 @@ def test_a_thousand_filters_are_opened() -> None:
     start = keras.Input((8, 8, 3))
     x = layers.Conv2D(1024, 1, activation="relu", name="wide")(start)
     lens = open_lens(keras.Model(start, layers.Dense(1)(layers.GlobalAveragePooling2D()(x))))
-    assert lens.look(np.ones((8, 8, 3), np.float32)).maps["wide/activation"].shape == (8, 8, 1024)
+    assert lens.run(np.ones((8, 8, 3), np.float32)).maps["wide/activation"].shape == (8, 8, 1024)
 
 
 def test_a_shared_layer_with_its_activation_opens_and_is_named_as_skipped() -> None:
@@ -205,7 +207,7 @@ def test_a_shared_layer_with_its_activation_opens_and_is_named_as_skipped() -> N
     lens = open_lens(model)
     assert ([skip.name for skip in lens.skipped], lens.blocks) == (["twice"], ())
     photo = np.random.default_rng(0).random((8, 8, 3), np.float32)
-    assert np.array_equal(lens.look(photo).answer, np.asarray(model(photo[None]))[0])
+    assert np.array_equal(lens.run(photo).answer, np.asarray(model(photo[None]))[0])
 
 
 def test_model_without_convolution_opens() -> None:
@@ -213,7 +215,7 @@ def test_model_without_convolution_opens() -> None:
     model = keras.Sequential([keras.Input((8, 8, 3), dtype="uint8"), layers.Flatten(), layers.Dense(2)])
     lens = open_lens(model)
     assert (lens.blocks, lens.comparisons) == ((), ())
-    assert lens.look(photos(1, 8)[0]).maps == {}
+    assert lens.run(photos(1, 8)[0]).maps == {}
 
 
 def test_several_inputs_are_refused_in_one_line() -> None:
@@ -234,4 +236,4 @@ def test_subclassed_models_are_refused_in_one_line() -> None:
 
 def test_photo_of_another_size_is_refused() -> None:
     with pytest.raises(ConvLensError, match="Expected a photo of shape"):
-        open_lens(sequential()).look(photos(1, 8)[0])
+        open_lens(sequential()).run(photos(1, 8)[0])

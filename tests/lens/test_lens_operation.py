@@ -8,7 +8,7 @@ from convlens.lens.filters import gather_responses
 from convlens.lens.forward import Scorer
 from convlens.lens.graph import operate
 from convlens.lens.lens import open_lens
-from convlens.lens.statistics import Sample, measure_atlas
+from convlens.lens.statistics import PhotoSample, measure_filter_statistics
 
 NAMES = ("cast", "greater", "max", "min", "mean", "reshape", "argmax", "take", "clip", "log", "subtract")
 
@@ -31,10 +31,17 @@ def test_everything_is_measured_whatever_the_layers_are_called() -> None:
     model = named_as_operations()
     keras.utils.clear_session()  # Keras starts its numbers anew, as a process does that loads the model
     lens = open_lens(model)
-    sample = Sample(photos(6), np.array([0, 1] * 3), CLASSES, photos(4, seed=1), [{"nose": (2.0, 2.0, 9.0, 9.0)}] * 6)
-    atlas = measure_atlas(Scorer(lens), sample)
-    assert list(atlas.profiles) == list(atlas.patches) == ["backbone/conv"] == list(gather_responses(lens, photos(2)))
-    assert (len(atlas.filters), [region.name for region in atlas.regions]) == (4, ["nose"])
+    sample = PhotoSample(
+        photos(6), np.array([0, 1] * 3), CLASSES, photos(4, seed=1), [{"nose": (2.0, 2.0, 9.0, 9.0)}] * 6
+    )
+    statistics = measure_filter_statistics(Scorer(lens), sample)
+    assert (
+        list(statistics.profiles)
+        == list(statistics.patches)
+        == ["backbone/conv"]
+        == list(gather_responses(lens, photos(2)))
+    )
+    assert (len(statistics.filters), [region.name for region in statistics.regions]) == (4, ["nose"])
 
 
 def test_an_operation_leaves_types_and_values_alone() -> None:

@@ -30,7 +30,7 @@ def model():
 
 
 @pytest.fixture(scope="module")
-def moments(model):
+def snapshots(model):
     scorer = Scorer(open_lens(model))
 
     def answer(images):
@@ -44,42 +44,44 @@ def moments(model):
     return found
 
 
-def test_moments_stand_in_order_and_the_kept_one_once(moments):
-    assert [(moment.epoch, moment.is_kept) for moment in moments] == [(2, False), (7, True), (9, False)]
+def test_moments_stand_in_order_and_the_kept_one_once(snapshots):
+    assert [(snapshot.epoch, snapshot.is_kept) for snapshot in snapshots] == [(2, False), (7, True), (9, False)]
 
 
-def test_the_end_is_like_itself_and_the_beginning_is_not(moments):
-    for layer in moments[1].layers.values():
+def test_the_end_is_like_itself_and_the_beginning_is_not(snapshots):
+    for layer in snapshots[1].layers.values():
         np.testing.assert_allclose(layer.correlation[~layer.dead], 1)
-    then = moments[0].layers["conv_1"].correlation
+    then = snapshots[0].layers["conv_1"].correlation
     assert then[1] < 0.9
     np.testing.assert_allclose(then[[0, 2, 3]], 1)
 
 
-def test_a_filter_that_was_dead_then_is_told(moments):
-    assert moments[0].layers["conv_2"].dead[0]
-    assert moments[0].layers["conv_2"].firing_rate[0] == 0
-    assert moments[0].layers["conv_2"].correlation[0] == 0
-    assert not moments[1].layers["conv_2"].dead[0]
+def test_a_filter_that_was_dead_then_is_told(snapshots):
+    assert snapshots[0].layers["conv_2"].dead[0]
+    assert snapshots[0].layers["conv_2"].firing_rate[0] == 0
+    assert snapshots[0].layers["conv_2"].correlation[0] == 0
+    assert not snapshots[1].layers["conv_2"].dead[0]
 
 
-def test_maps_and_answers_are_those_of_the_network_then(model, moments):
+def test_maps_and_answers_are_those_of_the_network_then(model, snapshots):
     pixels = photos(2)
-    for moment, weights in ((moments[0], earlier(model)), (moments[1], model.get_weights())):
+    for snapshot, weights in ((snapshots[0], earlier(model)), (snapshots[1], model.get_weights())):
         with borrow_weights(model, weights):
             lens = open_lens(model)
-            looks = [lens.look(photo) for photo in pixels]
-        np.testing.assert_allclose(moment.probabilities[:, 0], [look.answer[0] for look in looks], rtol=1e-5)
+            runs = [lens.run(photo) for photo in pixels]
+        np.testing.assert_allclose(
+            snapshot.probabilities[:, 0], [activations.answer[0] for activations in runs], rtol=1e-5
+        )
         for name, filters in CHOSEN.items():
             step = next(block.response for block in lens.blocks if block.name == name)
-            expected = np.stack([look.maps[step.name][:, :, filters].transpose(2, 0, 1) for look in looks])
-            np.testing.assert_allclose(moment.maps[name], expected, rtol=1e-4, atol=1e-6)
+            expected = np.stack([activations.maps[step.name][:, :, filters].transpose(2, 0, 1) for activations in runs])
+            np.testing.assert_allclose(snapshot.maps[name], expected, rtol=1e-4, atol=1e-6)
 
 
-def test_kernels_are_those_of_the_first_convolution(model, moments):
+def test_kernels_are_those_of_the_first_convolution(model, snapshots):
     expected = model.get_layer("conv_1").kernel.numpy().transpose(3, 2, 0, 1)
-    np.testing.assert_array_equal(moments[1].kernels, expected)
-    assert not np.array_equal(moments[0].kernels[1], expected[1])
+    np.testing.assert_array_equal(snapshots[1].kernels, expected)
+    assert not np.array_equal(snapshots[0].kernels[1], expected[1])
 
 
 def test_snapshots_of_another_network_are_refused(model):

@@ -5,10 +5,10 @@ import numpy as np
 import pytest
 from lens_models import CLASSES
 
-from convlens.lens.attribution import activation_ratio, clip_box, random_boxes, region_effects, summarise_regions
+from convlens.lens.attribution import activation_ratio, clip_box, random_boxes, region_effects, summarize_regions
 from convlens.lens.forward import Scorer
 from convlens.lens.lens import open_lens
-from convlens.lens.statistics import Sample, measure_atlas
+from convlens.lens.statistics import PhotoSample, measure_filter_statistics
 
 SIDE = 24
 PARTS = ("ear", "paw", "tongue")
@@ -57,7 +57,7 @@ def informed() -> Scorer:
 def test_the_only_part_that_tells_is_the_only_one_found(informed: Scorer) -> None:
     images, labels, boxes = painted(24, seed=1)
     assert (informed.answers(informed.logits(images)) == labels).mean() > 0.95
-    found = summarise_regions([
+    found = summarize_regions([
         region_effects(informed, image, own, int(label), num_null=3, seed=[i])
         for i, (image, own, label) in enumerate(zip(images, boxes, labels, strict=True))
     ])  # fmt: skip
@@ -71,7 +71,7 @@ def test_none_is_found_where_none_tells() -> None:
     images, labels, boxes = painted(64, seed=2, tongue=False)
     scorer = Scorer(open_lens(train(images, np.random.default_rng(3).permutation(labels))))
     images, labels, boxes = painted(24, seed=4, tongue=False)
-    found = summarise_regions([
+    found = summarize_regions([
         region_effects(scorer, image, own, int(label), num_null=3, seed=[i])
         for i, (image, own, label) in enumerate(zip(images, boxes, labels, strict=True))
     ])  # fmt: skip
@@ -80,8 +80,8 @@ def test_none_is_found_where_none_tells() -> None:
 
 def test_atlas_measures_everything_twice_alike(informed: Scorer) -> None:
     images, labels, boxes = painted(6, seed=5)
-    sample = Sample(images, labels, CLASSES, painted(4, seed=6)[0], boxes)
-    first, second = measure_atlas(informed, sample), measure_atlas(informed, sample)
+    sample = PhotoSample(images, labels, CLASSES, painted(4, seed=6)[0], boxes)
+    first, second = measure_filter_statistics(informed, sample), measure_filter_statistics(informed, sample)
     assert (first.num_sample, first.num_ablated, first.num_region_photos) == (6, 6, 6)
     assert first.filters.equals(second.filters)
     assert first.regions == second.regions

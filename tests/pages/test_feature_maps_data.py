@@ -7,7 +7,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from map_pages import gathered, looks, page_text, small_lens
+from map_pages import gathered, page_text, runs, small_lens
 
 from convlens.lens.arithmetic import derive_steps, find_recipes, read_source, work_out
 from convlens.pages.feature_maps.arithmetic import fine_steps, round_kernels, worked_convolutions
@@ -32,15 +32,15 @@ def test_fine_maps_are_good_to_a_512th_of_a_step_and_keep_zero() -> None:
 
 
 def test_every_response_can_be_worked_out_from_what_the_page_holds() -> None:
-    lens, look = small_lens(), looks()[0]
+    lens, activations = small_lens(), runs()[0]
     chosen = {block.name: np.arange(block.num_filters) for block in lens.blocks}
     fine = frozenset(block.response.name for block in lens.blocks)
-    stored = store_maps(look.maps, lens.blocks, chosen, fine)
+    stored = store_maps(activations.maps, lens.blocks, chosen, fine)
     maps = {name: values for block in lens.blocks for name, values in derive_steps(block.steps, stored.decoded).items()}
     blocks = {block["name"]: block for block in _script("page-data")["blocks"]}
     for name, recipe in find_recipes(lens).items():
-        values = work_out(recipe, read_source(recipe.source, maps, look.picture))
-        error = np.abs(values - look.maps[recipe.up_to]).max()
+        values = work_out(recipe, read_source(recipe.source, maps, activations.picture))
+        error = np.abs(values - activations.maps[recipe.up_to]).max()
         assert blocks[name]["arithmetic"]["upTo"] == recipe.up_to
         assert error <= blocks[name]["arithmetic"]["error"] * 1.06 + 1e-12
         assert blocks[name]["arithmetic"]["errorShare"] < 1e-3
@@ -98,11 +98,11 @@ def test_patches_name_photos_of_the_gallery() -> None:
 
 
 def test_numbers_of_the_page_are_those_of_the_table() -> None:
-    atlas = gathered(8).atlas
+    statistics = gathered(8).statistics
     for block in _script("page-data")["blocks"]:
-        rows = atlas.filters[atlas.filters["layer"] == block["name"]]
+        rows = statistics.filters[statistics.filters["layer"] == block["name"]]
         np.testing.assert_allclose(block["facts"]["auc_low"], rows["auc_low"], rtol=1e-5)
-        ablation = atlas.ablations[block["name"]]
+        ablation = statistics.ablations[block["name"]]
         found = {int(f): v for f, v in zip(ablation.filters, ablation.probability.value, strict=True)}
         page = [row["value"] for row in block["facts"]["ablation"]["probability"]]
         np.testing.assert_allclose(page, [found[number] for number in block["shown"]], rtol=1e-5, atol=1e-12)
@@ -127,36 +127,36 @@ def test_every_number_of_the_sentence_was_measured() -> None:
     assert place_words(0.1, 0.9) == "at the upper right"
 
 
-def _portrait(probability: float, effect: float, part: float, null: float) -> SimpleNamespace:
+def _analysis(probability: float, effect: float, part: float, null: float) -> SimpleNamespace:
     """A portrait of a photo of 12×12 pixels: covering its upper left does `effect`, covering its ear does `part`."""
     effects = np.array([[effect, 0.0], [0.0, 0.0]])
     region = SimpleNamespace(name="left_ear", effect=part, null=np.array([null, 0.0]))
     return SimpleNamespace(
         probability=probability,
         target=1,
-        look=SimpleNamespace(picture=np.zeros((12, 12, 3), np.uint8)),
+        activations=SimpleNamespace(picture=np.zeros((12, 12, 3), np.uint8)),
         occlusions=[SimpleNamespace(probability=effects, size=(4, 4), stride=(6, 6))],
         regions=[region],
     )
 
 
-def _sentence(portrait: SimpleNamespace, answer: str, truth: str | None, probability: float) -> str:
-    words = describe_answer(portrait, answer=answer, truth=truth, probability=probability, classes=["cats", "dogs"])
+def _sentence(analysis: SimpleNamespace, answer: str, truth: str | None, probability: float) -> str:
+    words = describe_answer(analysis, answer=answer, truth=truth, probability=probability, classes=["cats", "dogs"])
     return words.replace("\u00a0", " ")
 
 
 def test_sentences_say_what_counts_in_plain_words() -> None:
-    assert _sentence(_portrait(0.9, 0.3, 0.4, 0.1), "dogs", "dogs", 0.9) == (
+    assert _sentence(_analysis(0.9, 0.3, 0.4, 0.1), "dogs", "dogs", 0.9) == (
         "The network says dogs, 90 %, rightly; covering a box of 4×4 pixels at the upper left, the one that counts "
         "most, lowers the probability of dogs from 90 % to 60 %; of its named parts the left ear counts most: covering "
         "it lowers the probability by 40 points, covering random boxes of its size changes it by −5 points on average."
     )
-    assert _sentence(_portrait(0.7, 0.3, 0.1, 0.2), "dogs", "cats", 0.9) == (
+    assert _sentence(_analysis(0.7, 0.3, 0.1, 0.2), "dogs", "cats", 0.9) == (
         "The network says dogs, 90 %, but it is cats; covering a box of 4×4 pixels at the upper left, the one that "
         "counts most, lowers the probability of dogs from 70 % (the photo on its own) to 40 %; covering any of its "
         "named parts lowers it no more than random boxes of the same size do."
     )
-    assert _sentence(_portrait(0.001, -0.002, -0.2, 0.0), "cats", None, 0.999) == (
+    assert _sentence(_analysis(0.001, -0.002, -0.2, 0.0), "cats", None, 0.999) == (
         "The network says cats, > 99 %; covering any box of 4×4 pixels lowers that by less than one point; of its "
         "named parts the left ear counts most: covering it lowers the probability by 20 points, covering random boxes "
         "of its size changes it by 0 points on average."

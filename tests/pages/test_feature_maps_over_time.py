@@ -46,7 +46,7 @@ class _Moment:
     kernels: np.ndarray
 
 
-def _moment(place: int) -> _Moment:
+def _snapshot(place: int) -> _Moment:
     rng = np.random.default_rng(place)
     first = _Layer(np.array([1, 0.5, 0]), np.array([False, False, True]),
                    np.array([[0.95, 0.2, 0], [0.9, 0.92, 0], [1, 1, 0]][place]))  # fmt: skip
@@ -71,8 +71,8 @@ def found() -> OverTime:
         ShownLayer("conv_1", "ReLU", True, (4, 5), np.array([1, 0])),
         ShownLayer("conv_2", "convolution", False, (6, 6), np.array([1])),
     ]
-    moments = [_moment(place) for place in range(3)]
-    return OverTime(moments, shown, FORMED, ("cats", "dogs"), ("cat.jpg", "b.png"), 40)
+    snapshots = [_snapshot(place) for place in range(3)]
+    return OverTime(snapshots, shown, FORMED, ("cats", "dogs"), ("cat.jpg", "b.png"), 40)
 
 
 def page() -> str:
@@ -134,13 +134,13 @@ def test_the_page_reads_back_what_was_measured(tmp_path: Path) -> None:
     done = subprocess.run([str(NODE), str(script)], capture_output=True, text=True, check=True, timeout=60)
     read = json.loads(done.stdout)
     for layer, tiles, limit in zip(("conv_1", "conv_2"), read["maps"], read["limits"], strict=True):
-        expected = np.stack([moment.maps[layer][1] for moment in found().moments])
+        expected = np.stack([snapshot.maps[layer][1] for snapshot in found().snapshots])
         assert limit == pytest.approx(found().limit(layer), rel=1e-5)
         np.testing.assert_allclose(np.reshape(tiles, expected.shape), expected, atol=limit / 254 * 1.001)
     assert read["none"] is None
     kernels = np.reshape(read["kernels"], (3, 2, 2, 4))[..., :3].transpose(0, 3, 1, 2)
-    largest = max(np.abs(moment.kernels).max() for moment in found().moments)
-    np.testing.assert_allclose((kernels - 128) / 127 * largest, found().moments[1].kernels, atol=largest / 200)
+    largest = max(np.abs(snapshot.kernels).max() for snapshot in found().snapshots)
+    np.testing.assert_allclose((kernels - 128) / 127 * largest, found().snapshots[1].kernels, atol=largest / 200)
     assert read["places"] == [2, 0, 0, 1, 1, 2, 2]
     assert [text.replace("\N{NO-BREAK SPACE}", " ") for text in read["answers"]] == [
         "After epoch 4 it says cats, 70 %. From epoch 9 on it says dogs; before, its answer changed twice.",

@@ -6,7 +6,7 @@ from html.parser import HTMLParser
 import numpy as np
 import pandas as pd
 import pytest
-from map_pages import looks, page_inputs, page_text, small_lens
+from map_pages import page_inputs, page_text, runs, small_lens
 
 from convlens.pages.feature_maps.encode import choose_filters, is_stored
 from convlens.pages.feature_maps.page import ASSETS, bundle_script, count_filters, render_feature_maps, shorten_names
@@ -122,7 +122,7 @@ def test_huge_layers_show_fewer_filters(monkeypatch: pytest.MonkeyPatch) -> None
 def test_limits_over_all_photos_are_those_of_the_maps() -> None:
     data = json.loads(_parse(page_text()).scripts["page-data"])
     shown = data["blocks"][0]["shown"]
-    values = np.stack([look.maps["norm_1"][:, :, shown] for look in looks()])
+    values = np.stack([activations.maps["norm_1"][:, :, shown] for activations in runs()])
     np.testing.assert_allclose(data["limits"]["norm_1"], [values.min(), values.max()], rtol=1e-5)
 
 

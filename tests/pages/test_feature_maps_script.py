@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from map_pages import looks, page_inputs, page_text, small_lens
+from map_pages import page_inputs, page_text, runs, small_lens
 
 from convlens.pages.feature_maps.page import ASSETS, bundle_script
 
@@ -64,7 +64,7 @@ console.log(JSON.stringify(names.map((name) => [name, maps.get(name).tiles.map((
     for block in small_lens().blocks:
         shown = blocks[block.name]["shown"]
         for step in block.steps:
-            stored = looks()[0].maps[step.name][:, :, shown]
+            stored = runs()[0].maps[step.name][:, :, shown]
             tiles = np.array(read[step.name]).reshape(len(shown), *step.shape[:2]).transpose(1, 2, 0)
             extent = np.abs(stored).max(axis=(0, 1)) + stored.max(axis=(0, 1)) - stored.min(axis=(0, 1))
             allowed = extent / (20_000 if block.name in worked else 254)

@@ -7,7 +7,7 @@ from lens_models import CLASSES, photos, residual, spread_weights
 
 from convlens.lens.forward import Scorer
 from convlens.lens.lens import open_lens
-from convlens.lens.statistics import Atlas, Sample, measure_atlas
+from convlens.lens.statistics import FilterStatistics, PhotoSample, measure_filter_statistics
 from convlens.pages.feature_maps.encode import choose_filters
 from convlens.pages.feature_maps.maps import Material, lay_out, make_maps, measure_nothing, num_map_bytes
 from convlens.pages.photos import Choice
@@ -30,7 +30,7 @@ def _wide(filters: int) -> Scorer:
 
 def test_all_filters_are_shown_where_there_is_room() -> None:
     scorer = Scorer(open_lens(residual()))
-    layout = lay_out(scorer, Atlas(measure_nothing()), _choices(1), max_filters=256)
+    layout = lay_out(scorer, FilterStatistics(measure_nothing()), _choices(1), max_filters=256)
     assert {name: len(shown) for name, shown in layout.plan.chosen.items()} == {
         "conv_1": 4, "conv_2": 8, "conv_3": 8, "conv_4": 8,
     }  # fmt: skip
@@ -39,10 +39,10 @@ def test_all_filters_are_shown_where_there_is_room() -> None:
 
 def test_fewer_filters_are_shown_where_photos_would_take_too_much(monkeypatch: pytest.MonkeyPatch) -> None:
     scorer, choices = Scorer(open_lens(residual())), _choices(4)
-    whole = lay_out(scorer, Atlas(measure_nothing()), choices, max_filters=256)
+    whole = lay_out(scorer, FilterStatistics(measure_nothing()), choices, max_filters=256)
     room = int(0.8 * num_map_bytes(scorer, whole.plan, choices[0]))
     monkeypatch.setattr("convlens.pages.feature_maps.maps.MAX_MAP_BYTES", room)
-    layout = lay_out(scorer, Atlas(measure_nothing()), choices, max_filters=256)
+    layout = lay_out(scorer, FilterStatistics(measure_nothing()), choices, max_filters=256)
     assert max(num_map_bytes(scorer, layout.plan, choice) for choice in choices) <= room
     counts = [len(shown) for shown in layout.plan.chosen.values()]
     assert min(counts) >= 1
@@ -51,10 +51,10 @@ def test_fewer_filters_are_shown_where_photos_would_take_too_much(monkeypatch: p
 
 def test_the_filters_shown_are_the_strongest_over_the_sample() -> None:
     scorer = _wide(40)
-    sample = Sample(photos(6, seed=2), np.arange(6) % 2, CLASSES, photos(2), [{}] * 6)
-    atlas = measure_atlas(scorer, sample)
-    layout = lay_out(scorer, atlas, _choices(1), max_filters=5)
-    rows = atlas.filters[atlas.filters["layer"] == "wide"].sort_values("mean", ascending=False)
+    sample = PhotoSample(photos(6, seed=2), np.arange(6) % 2, CLASSES, photos(2), [{}] * 6)
+    statistics = measure_filter_statistics(scorer, sample)
+    layout = lay_out(scorer, statistics, _choices(1), max_filters=5)
+    rows = statistics.filters[statistics.filters["layer"] == "wide"].sort_values("mean", ascending=False)
     assert layout.plan.chosen["wide"].tolist() == sorted(rows["filter"].head(5).tolist())
 
 

@@ -739,9 +739,9 @@ def _look(
 
 
 def _small_maps(networks: Networks, network: Network, photo: int, names: set[str]) -> dict[str, np.ndarray]:
-    look = network.lens.look(networks.photos_of(network, [networks.sample[photo]])[0])
+    activations = network.lens.run(networks.photos_of(network, [networks.sample[photo]])[0])
     steps = {block.name: block.response.name for block in network.lens.blocks if block.name in names}
-    return {name: shrink_map(np.moveaxis(look.maps[step], -1, 0), SIDE) for name, step in steps.items()}
+    return {name: shrink_map(np.moveaxis(activations.maps[step], -1, 0), SIDE) for name, step in steps.items()}
 
 
 def _tile(

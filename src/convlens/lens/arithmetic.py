@@ -109,7 +109,7 @@ KINDS = {"Conv2D": "convolution", "DepthwiseConv2D": "depthwise", "SeparableConv
 
 
 @dataclass(frozen=True)
-class Recipe:
+class ConvolutionRecipe:
     """Everything that makes the values of a block.
 
     Attributes:
@@ -140,12 +140,12 @@ class Recipe:
         return self.steps[-1].name if self.steps else ""
 
 
-def find_recipes(lens: Lens) -> dict[str, Recipe | str]:
+def find_recipes(lens: Lens) -> dict[str, ConvolutionRecipe | str]:
     """The recipe of every convolution by name of its block, or why there is none."""
     calls = {call.name: call for call in lens.graph.calls}
     makers = {id(call.output): call for call in lens.graph.calls}
     steps = {id(step.tensor): step.name for step in lens.steps}
-    found: dict[str, Recipe | str] = {}
+    found: dict[str, ConvolutionRecipe | str] = {}
     for block in lens.blocks:
         if block.is_convolution:
             source = trace_source(calls[block.name].inputs[0], makers, steps, lens.picture)
@@ -153,7 +153,7 @@ def find_recipes(lens: Lens) -> dict[str, Recipe | str]:
     return found
 
 
-def _recipe(block: Block, calls: Mapping[str, Call], source: Source) -> Recipe | str:
+def _recipe(block: Block, calls: Mapping[str, Call], source: Source) -> ConvolutionRecipe | str:
     call = calls[block.name]
     windows = layer_windows(call)
     if windows is None or ((source.top or source.left) and call.layer.padding == "same"):
@@ -166,7 +166,7 @@ def _recipe(block: Block, calls: Mapping[str, Call], source: Source) -> Recipe |
     num_channels = int(call.inputs[0].shape[-1])
     steps = _known_steps(block, calls)
     cells = block.steps[0].shape[:2]
-    return Recipe(KINDS[call.kind], source, (rows, columns), cells, kernel, first, num_channels, bias, steps)
+    return ConvolutionRecipe(KINDS[call.kind], source, (rows, columns), cells, kernel, first, num_channels, bias, steps)
 
 
 def _kernel(call: Call) -> tuple[np.ndarray, np.ndarray]:
@@ -340,7 +340,7 @@ def _is_whole(scorer: Scorer, name: str, chosen: Mapping[str, np.ndarray]) -> bo
 # A value worked out by hand: patch times kernel, summed, and what follows, in double precision with NumPy alone.
 
 
-def work_out(recipe: Recipe, inputs: np.ndarray) -> np.ndarray:
+def work_out(recipe: ConvolutionRecipe, inputs: np.ndarray) -> np.ndarray:
     """The values of a recipe's last step, the way one would by hand, in double precision.
 
     Args:
@@ -350,14 +350,14 @@ def work_out(recipe: Recipe, inputs: np.ndarray) -> np.ndarray:
     return follow_steps(recipe, convolve(recipe, inputs))
 
 
-def convolve(recipe: Recipe, inputs: np.ndarray) -> np.ndarray:
+def convolve(recipe: ConvolutionRecipe, inputs: np.ndarray) -> np.ndarray:
     """The values of the convolution itself, with its bias; arguments as for `work_out`."""
     ends = [_padding(*facts) for facts in zip(inputs.shape, recipe.windows, recipe.cells, strict=False)]
     values = _convolve(recipe, np.pad(inputs.astype(np.float64), (*ends, (0, 0))))
     return values if recipe.bias is None else values + recipe.bias
 
 
-def follow_steps(recipe: Recipe, values: np.ndarray) -> np.ndarray:
+def follow_steps(recipe: ConvolutionRecipe, values: np.ndarray) -> np.ndarray:
     """What the recipe's steps make of the values of its convolution."""
     for step in recipe.steps:
         values = apply_step(step, values)
@@ -383,7 +383,7 @@ def _padding(num_cells: int, window: Window, num_outputs: int) -> tuple[int, int
     return window.before, max((num_outputs - 1) * window.stride + window.size - window.before - num_cells, 0)
 
 
-def _convolve(recipe: Recipe, values: np.ndarray) -> np.ndarray:
+def _convolve(recipe: ConvolutionRecipe, values: np.ndarray) -> np.ndarray:
     height, width = recipe.cells
     rows, columns = recipe.windows
     size = recipe.kernel.shape[1]

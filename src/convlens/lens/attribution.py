@@ -365,7 +365,7 @@ def random_boxes(box: Box, shape: tuple[int, int], count: int, rng: np.random.Ge
     return found
 
 
-def summarise_regions(photos: Sequence[Sequence[RegionEffect]]) -> list[RegionSummary]:
+def summarize_regions(photos: Sequence[Sequence[RegionEffect]]) -> list[RegionSummary]:
     """The regions of several photos, the largest excess over random boxes first.
 
     The interval of the excess is widened for the number of regions (Bonferroni), so that looking at many finds none by

@@ -166,10 +166,10 @@ def gather_responses(lens: Lens, photos: Any) -> dict[str, Responses]:
 
 def correlate_columns(first: np.ndarray, second: np.ndarray) -> np.ndarray:
     """Pearson's correlation of every column of one table with that of the same number of the other; 0 if constant."""
-    return np.asarray((standardise(first) * standardise(second)).sum(axis=0))
+    return np.asarray((standardize(first) * standardize(second)).sum(axis=0))
 
 
-def standardise(values: np.ndarray) -> np.ndarray:
+def standardize(values: np.ndarray) -> np.ndarray:
     """Columns without their mean and of length 1, float64 (rows, filters); constant ones are zero.
 
     Args:
@@ -273,7 +273,7 @@ LUMINANCE = np.array([0.299, 0.587, 0.114])  # ITU-R BT.601
 
 
 @dataclass(frozen=True)
-class Profile:
+class FilterProfile:
     """Facts about the filters of a block over photos.
 
     Attributes:
@@ -291,7 +291,7 @@ class Profile:
     brightness: Estimates
 
 
-def profile_filters(scorer: Scorer, photos: Any) -> dict[str, Profile]:
+def profile_filters(scorer: Scorer, photos: Any) -> dict[str, FilterProfile]:
     """Histograms and correlations of every filter over photos, by name of the block."""
     blocks = cam_blocks(scorer.lens.blocks)
     if not blocks or not len(photos):
@@ -365,9 +365,9 @@ class _Gathered:
                 nothing = np.full(values.shape[-1], np.nan)
                 kept.append(nothing if field is None else correlate(flat, cell_means(reference, field, shape).ravel()))
 
-    def profile(self) -> Profile:
+    def profile(self) -> FilterProfile:
         edges, brightness = estimate(np.stack(self.edges)), estimate(np.stack(self.brightness))
-        return Profile(self.low, self.high, self.counts, edges, brightness)
+        return FilterProfile(self.low, self.high, self.counts, edges, brightness)
 
     def _count(self, values: np.ndarray) -> np.ndarray:
         width = np.where(self.high > self.low, self.high - self.low, 1)

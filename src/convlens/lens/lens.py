@@ -233,7 +233,7 @@ def _skipped(calls: Sequence[Call], shared: set[int]) -> Iterator[Skipped]:
 
 
 @dataclass(frozen=True)
-class Look:
+class Activations:
     """What the network made of one photo.
 
     Attributes:
@@ -279,7 +279,7 @@ class Lens:
         """All maps of all blocks, in order."""
         return tuple(step for block in self.blocks for step in block.steps)
 
-    def look(self, photo: np.ndarray) -> Look:
+    def run(self, photo: np.ndarray) -> Activations:
         """Show the network one photo, (rows, columns, 3), and keep every feature map.
 
         Raises:
@@ -290,7 +290,7 @@ class Lens:
         self._check(np.asarray(self.model(batch, training=False)), np.asarray(answer))
         values = (np.array(value[0], dtype=np.float32) for value in maps)
         names = (step.name for step in self.steps)
-        return Look(np.array(answer[0]), _pixels(np.asarray(picture[0])), dict(zip(names, values, strict=True)))
+        return Activations(np.array(answer[0]), _pixels(np.asarray(picture[0])), dict(zip(names, values, strict=True)))
 
     def _check(self, expected: np.ndarray, answer: np.ndarray) -> None:
         if not np.array_equal(expected, answer):

@@ -11,13 +11,13 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.optimize import linear_sum_assignment
 
-from convlens.lens.filters import Responses, standardise
+from convlens.lens.filters import Responses, standardize
 
 THRESHOLD = 0.5  # below this correlation two filters are no partners
 
 
 @dataclass(frozen=True)
-class Pair:
+class FilterPair:
     """Two filters that were assigned to each other, and the correlation of their responses."""
 
     base: int
@@ -46,7 +46,7 @@ class LayerMatch:
     head: str
     num_base: int
     num_head: int
-    pairs: tuple[Pair, ...]
+    pairs: tuple[FilterPair, ...]
     died: tuple[int, ...]
     born: tuple[int, ...]
     dead_base: tuple[int, ...]
@@ -78,19 +78,19 @@ def match_layer(base: Responses, head: Responses, *, names: tuple[str, str]) -> 
     )
 
 
-def assign(base: np.ndarray, head: np.ndarray) -> list[Pair]:
+def assign(base: np.ndarray, head: np.ndarray) -> list[FilterPair]:
     """The one-to-one assignment of columns with the highest sum of correlations (Kuhn 1955, the Hungarian method).
 
     Args:
         base: responses (photos, places, filters); filters that never change are left out.
         head: the same of the other network; the number of filters may differ.
     """
-    first, second = standardise(base), standardise(head)
+    first, second = standardize(base), standardize(head)
     rows, columns = (np.flatnonzero(np.any(table != 0, axis=0)) for table in (first, second))
     correlations = np.round(first[:, rows].T @ second[:, columns], 9)  # sums differ in the last digits by machine
     chosen = linear_sum_assignment(correlations, maximize=True)
     return [
-        Pair(int(rows[i]), int(columns[j]), float(np.clip(correlations[i, j], -1, 1)))
+        FilterPair(int(rows[i]), int(columns[j]), float(np.clip(correlations[i, j], -1, 1)))
         for i, j in zip(*chosen, strict=True)
     ]
 

@@ -14,7 +14,7 @@ import keras
 import numpy as np
 
 from convlens.errors import ConvLensError
-from convlens.lens.arithmetic import Recipe, find_recipes
+from convlens.lens.arithmetic import ConvolutionRecipe, find_recipes
 from convlens.lens.attribution import cam_blocks
 from convlens.lens.filters import Responses, correlate_columns, gather_responses
 from convlens.lens.forward import Scorer, batch_size, run_batches
@@ -27,7 +27,7 @@ MAX_SIDE = 18  # of a small map, in cells
 
 
 @dataclass(frozen=True)
-class LayerThen:
+class LayerSnapshot:
     """One layer after an epoch.
 
     Attributes:
@@ -42,7 +42,7 @@ class LayerThen:
 
 
 @dataclass(frozen=True)
-class Moment:
+class EpochSnapshot:
     """The network after an epoch.
 
     Attributes:
@@ -58,7 +58,7 @@ class Moment:
     epoch: int
     is_kept: bool
     probabilities: np.ndarray
-    layers: Mapping[str, LayerThen]
+    layers: Mapping[str, LayerSnapshot]
     maps: Mapping[str, np.ndarray]
     kernels: np.ndarray | None
 
@@ -80,7 +80,9 @@ class Watched:
     answer: Callable[[np.ndarray], np.ndarray]
 
 
-def follow(scorer: Scorer, snapshots: Mapping[int, Sequence[np.ndarray]], kept: int, watched: Watched) -> list[Moment]:
+def follow(
+    scorer: Scorer, snapshots: Mapping[int, Sequence[np.ndarray]], kept: int, watched: Watched
+) -> list[EpochSnapshot]:
     """Look at a network after every epoch there is a snapshot of, and as it is; in the order of the epochs.
 
     Args:
@@ -95,13 +97,13 @@ def follow(scorer: Scorer, snapshots: Mapping[int, Sequence[np.ndarray]], kept: 
     lens = scorer.lens
     now = gather_responses(lens, watched.sample)
     states = {epoch: weights for epoch, weights in snapshots.items() if epoch != kept}
-    moments = [_look(lens, kept, now, now, watched=watched, is_kept=True)]
+    snapshots = [_look(lens, kept, now, now, watched=watched, is_kept=True)]
     for epoch, weights in states.items():
         with borrow_weights(lens.model, weights):
             earlier = open_lens(lens.model)  # anew: where activations are split off, layers are copies with own weights
             then = gather_responses(earlier, watched.sample)
-            moments.append(_look(earlier, epoch, then, now, watched=watched, is_kept=False))
-    return sorted(moments, key=lambda moment: moment.epoch)
+            snapshots.append(_look(earlier, epoch, then, now, watched=watched, is_kept=False))
+    return sorted(snapshots, key=lambda snapshot: snapshot.epoch)
 
 
 @contextmanager
@@ -134,13 +136,13 @@ def choose_layers(blocks: Sequence[Block]) -> list[Block]:
 
 
 def formed_at(correlations: np.ndarray) -> np.ndarray:
-    """From which moment on each filter is, and stays, what it is in the end.
+    """From which snapshot on each filter is, and stays, what it is in the end.
 
     Args:
-        correlations: (moments, filters), the earliest first; those after the network that was kept left out.
+        correlations: (snapshots, filters), the earliest first; those after the network that was kept left out.
 
     Returns:
-        int (filters,): the first moment from which all correlations are at least 0.9.
+        int (filters,): the first snapshot from which all correlations are at least 0.9.
     """
     late = correlations[::-1] < FORMED
     return np.asarray(np.where(late.any(axis=0), len(correlations) - late.argmax(axis=0), 0))
@@ -166,8 +168,8 @@ def _look(
     *,
     watched: Watched,
     is_kept: bool,
-) -> Moment:
-    return Moment(
+) -> EpochSnapshot:
+    return EpochSnapshot(
         epoch=epoch,
         is_kept=is_kept,
         probabilities=watched.answer(watched.photos),
@@ -177,8 +179,8 @@ def _look(
     )
 
 
-def _describe(then: Responses, now: Responses) -> LayerThen:
-    return LayerThen(then.firing_rate, then.dead, correlate_columns(then.values, now.values))
+def _describe(then: Responses, now: Responses) -> LayerSnapshot:
+    return LayerSnapshot(then.firing_rate, then.dead, correlate_columns(then.values, now.values))
 
 
 def _small_maps(lens: Lens, watched: Watched) -> dict[str, np.ndarray]:
@@ -198,6 +200,10 @@ def _take(maps: Any, *, filters: Any) -> Any:
 def _first_kernels(lens: Lens) -> np.ndarray | None:
     """The kernels of the first convolution if it reads the three colors of the picture."""
     recipe = next(iter(find_recipes(lens).values()), None)
-    if not isinstance(recipe, Recipe) or sorted(recipe.source.order) != [0, 1, 2] or recipe.kernel.shape[1] != 3:
+    if (
+        not isinstance(recipe, ConvolutionRecipe)
+        or sorted(recipe.source.order) != [0, 1, 2]
+        or recipe.kernel.shape[1] != 3
+    ):
         return None
     return np.asarray(recipe.kernel[:, np.argsort(recipe.source.order)], np.float32)

@@ -24,12 +24,12 @@ from convlens.lens.attribution import (
     plan_null,
     region_effects,
     region_ratios,
-    summarise_regions,
+    summarize_regions,
 )
 from convlens.lens.estimates import Estimates, estimate
-from convlens.lens.filters import Patches, Profile, measure_filters, profile_filters, strongest_patches
+from convlens.lens.filters import FilterProfile, Patches, measure_filters, profile_filters, strongest_patches
 from convlens.lens.forward import Scorer
-from convlens.lens.lens import Look
+from convlens.lens.lens import Activations
 from convlens.lens.trust import (
     Curves,
     Equivariance,
@@ -47,13 +47,13 @@ NUM_PROFILED = 48
 NUM_ABLATED = 16
 NUM_TRUSTED = 12
 NUM_WITH_REGIONS = 24
-MOST_NULL = 4  # photos differ far more than random boxes on one: with eight, intervals are no narrower
+MAX_NULL = 4  # photos differ far more than random boxes on one: with eight, intervals are no narrower
 NULL_BUDGET = 2e11  # multiplications for all random boxes: about three seconds on two cores
 ABLATION_BUDGET = 3.2e11  # multiplications: about five seconds on two cores
 
 
 @dataclass(frozen=True)
-class Sample:
+class PhotoSample:
     """Photos to measure on.
 
     Attributes:
@@ -98,12 +98,12 @@ class Trust:
 
 
 @dataclass(frozen=True)
-class Atlas:
+class FilterStatistics:
     """All of it, by name of the block where it belongs to filters; empty or None where it was not measured."""
 
     filters: pd.DataFrame
     num_sample: int = 0
-    profiles: Mapping[str, Profile] = field(default_factory=dict)
+    profiles: Mapping[str, FilterProfile] = field(default_factory=dict)
     num_profiled: int = 0
     patches: Mapping[str, Patches] = field(default_factory=dict)
     num_patch_photos: int = 0
@@ -115,17 +115,17 @@ class Atlas:
     trust: Trust | None = None
 
 
-def measure_atlas(scorer: Scorer, sample: Sample) -> Atlas:
+def measure_filter_statistics(scorer: Scorer, sample: PhotoSample) -> FilterStatistics:
     """Measure filters, regions and explanations on a sample; the same sample gives the same numbers."""
     filters = measure_filters(scorer.lens, sample.held_out, labels=sample.labels, classes=sample.classes)
     if not len(sample.labels):
-        return Atlas(filters)
+        return FilterStatistics(filters)
     ablations, num_ablated = _ablate(scorer, spread(sample.held_out, NUM_ABLATED), filters)
     places = [i for i, boxes in enumerate(sample.regions) if boxes]
     chosen = [places[i] for i in spread_places(len(places), NUM_WITH_REGIONS)]
     photos = [sample.held_out[i : i + 1][0] for i in chosen]
     boxes = [sample.regions[i] for i in chosen]
-    return Atlas(
+    return FilterStatistics(
         filters=filters,
         num_sample=len(sample.labels),
         profiles=profile_filters(scorer, spread(sample.held_out, NUM_PROFILED)),
@@ -190,19 +190,19 @@ def strongest_first(filters: pd.DataFrame, block: str) -> np.ndarray:
 def _regions(
     scorer: Scorer, photos: Sequence[np.ndarray], boxes: Sequence[Mapping[str, Box]], labels: np.ndarray
 ) -> list[RegionSummary]:
-    num_null = plan_null(scorer, sum(map(len, boxes)), budget=NULL_BUDGET, most=MOST_NULL)
+    num_null = plan_null(scorer, sum(map(len, boxes)), budget=NULL_BUDGET, most=MAX_NULL)
     found = [
         region_effects(scorer, photo, own, int(label), num_null=num_null, seed=[number])
         for number, (photo, own, label) in enumerate(zip(photos, boxes, labels, strict=True))
     ]
-    return summarise_regions(found)
+    return summarize_regions(found)
 
 
 # --- One photo seen through a network: its maps, where the answer comes from, and what each filter does for it ---
 
-NULL_BUDGET_PORTRAIT = 2.5e10  # multiplications for the random boxes of one photo: about half a second on two cores
-MOST_NULL_PORTRAIT = 19  # one more would lie beyond all of them, on either side, once in ten times
-EFFECT_BUDGET = 4e10  # multiplications for the filters of one photo: about half a second on two cores
+PHOTO_NULL_BUDGET = 2.5e10  # multiplications for the random boxes of one photo: about half a second on two cores
+MAX_PHOTO_NULL = 19  # one more would lie beyond all of them, on either side, once in ten times
+PHOTO_ABLATION_BUDGET = 4e10  # multiplications for the filters of one photo: about half a second on two cores
 
 
 @dataclass(frozen=True)
@@ -215,11 +215,11 @@ class FilterEffects:
 
 
 @dataclass(frozen=True)
-class Portrait:
+class PhotoAnalysis:
     """What the network made of one photo, without its mirror image.
 
     Attributes:
-        look: answer, picture and all maps.
+        activations: answer, picture and all maps.
         target: the class that everything below speaks for.
         log_odds: of the target.
         probability: of the target, calibrated.
@@ -229,7 +229,7 @@ class Portrait:
         regions: effects of covering named regions.
     """
 
-    look: Look
+    activations: Activations
     target: int
     log_odds: float
     probability: float
@@ -239,14 +239,14 @@ class Portrait:
     regions: Sequence[RegionEffect]
 
 
-def draw_portrait(
+def analyze_photo(
     scorer: Scorer,
     photo: np.ndarray,
     *,
     cams: Sequence[CamTarget],
     filters: Mapping[str, np.ndarray],
     regions: Mapping[str, Box],
-) -> Portrait:
+) -> PhotoAnalysis:
     """Look at one photo from every side.
 
     Args:
@@ -259,14 +259,14 @@ def draw_portrait(
     Raises:
         ConvLensError: the opened model does not answer as the model does.
     """
-    look = scorer.lens.look(photo)
+    activations = scorer.lens.run(photo)
     logits = scorer.logits(photo[np.newaxis])
     target = scorer.target_of(int(scorer.answers(logits)[0]))
     odds, chances = scorer.scores(logits, target)
-    num_null = plan_null(scorer, len(regions), budget=NULL_BUDGET_PORTRAIT, most=MOST_NULL_PORTRAIT)
+    num_null = plan_null(scorer, len(regions), budget=PHOTO_NULL_BUDGET, most=MAX_PHOTO_NULL)
     maps = grad_cam(scorer, photo[np.newaxis], np.array([target]), cams)
-    return Portrait(
-        look=look,
+    return PhotoAnalysis(
+        activations=activations,
         target=target,
         log_odds=float(odds[0]),
         probability=float(chances[0]),
@@ -282,7 +282,7 @@ def _switch_off(
 ) -> dict[str, FilterEffects]:
     if not filters:
         return {}
-    _, chosen = plan_ablation(scorer, filters, budget=EFFECT_BUDGET, most=1)
+    _, chosen = plan_ablation(scorer, filters, budget=PHOTO_ABLATION_BUDGET, most=1)
     before = scorer.scores(scorer.logits(photo[np.newaxis]), target)
     found = {}
     for name, logits in ablate_filters(scorer, photo[np.newaxis], chosen).items():

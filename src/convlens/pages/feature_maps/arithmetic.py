@@ -24,7 +24,7 @@ def plan_arithmetic(
 
     Args:
         blocks: convolutions and what follows them.
-        recipes: by name of the block: a recipe (`convlens.lens.arithmetic.Recipe`), or why there is none.
+        recipes: by name of the block: a recipe (`convlens.lens.arithmetic.ConvolutionRecipe`), or why there is none.
         chosen: filters shown, by name of the block.
     """
     owners = {step.name: block for block in blocks for step in block.steps}

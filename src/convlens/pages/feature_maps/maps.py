@@ -15,7 +15,13 @@ from convlens.lens.attribution import choose_cam, find_cam_targets
 from convlens.lens.filters import COLUMNS, measure_filters
 from convlens.lens.forward import Scorer, name_logits
 from convlens.lens.lens import Lens
-from convlens.lens.statistics import Atlas, Sample, measure_atlas, spread_places, strongest_first
+from convlens.lens.statistics import (
+    FilterStatistics,
+    PhotoSample,
+    measure_filter_statistics,
+    spread_places,
+    strongest_first,
+)
 from convlens.models.inference import LOGITS, apply_temperature, predict_logits
 from convlens.pages.feature_maps.arithmetic import (
     encode_arithmetic,
@@ -64,52 +70,55 @@ RATIO_COLUMNS = ("layer", "filter", "region", "num_photos", "ratio", "ratio_low"
 TRUST_COLUMNS = ("check", "of", "num_photos", "value", "low", "high")
 
 
-def filter_table(atlas: Atlas) -> pd.DataFrame:
+def filter_table(statistics: FilterStatistics) -> pd.DataFrame:
     """One row per filter: the columns of `measure_filters`, then correlations and effects with their intervals."""
-    table = atlas.filters if len(atlas.filters) else pd.DataFrame(columns=list(COLUMNS))
+    table = statistics.filters if len(statistics.filters) else pd.DataFrame(columns=list(COLUMNS))
     columns = {f"{name}{end}": np.full(len(table), np.nan) for name in MEASURES for end in ENDS}
     for block, places in table.groupby("layer", sort=False).indices.items():
-        for name, number, values in _measures(atlas, str(block), len(places)):
+        for name, number, values in _measures(statistics, str(block), len(places)):
             for end, value in zip(ENDS, values, strict=True):
                 columns[f"{name}{end}"][places[number]] = value
     rounded = {name: _rounded(values) for name, values in columns.items()}
-    return table.assign(**rounded, num_profile_photos=atlas.num_profiled, num_ablation_photos=atlas.num_ablated)
+    return table.assign(
+        **rounded, num_profile_photos=statistics.num_profiled, num_ablation_photos=statistics.num_ablated
+    )
 
 
-def region_table(atlas: Atlas) -> pd.DataFrame:
+def region_table(statistics: FilterStatistics) -> pd.DataFrame:
     """One row per region, over the held-out photos."""
     rows = [
         (region.name, region.num_photos, *_rounded([region.share, *region.effect, *region.null, *region.difference]),
          region.found)
-        for region in atlas.regions
+        for region in statistics.regions
     ]  # fmt: skip
     return pd.DataFrame(rows, columns=list(REGION_COLUMNS))
 
 
-def region_filter_table(atlas: Atlas) -> pd.DataFrame:
+def region_filter_table(statistics: FilterStatistics) -> pd.DataFrame:
     """One row per filter and region: share of its response inside over share of the area."""
     parts = [
         pd.DataFrame({"layer": block, "filter": np.arange(len(found.value)), "region": region, "num_photos": found.num,
                       "ratio": _rounded(found.value), "ratio_low": _rounded(found.low),
                       "ratio_high": _rounded(found.high)})
-        for block, regions in atlas.ratios.items()
+        for block, regions in statistics.ratios.items()
         for region, found in regions.items()
     ]  # fmt: skip
     return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=list(RATIO_COLUMNS))
 
 
-def trust_table(atlas: Atlas) -> pd.DataFrame:
+def trust_table(statistics: FilterStatistics) -> pd.DataFrame:
     """One row per number that says whether explanations can be believed."""
-    rows = [(check, of, atlas.trust.num_photos, *_rounded(values)) for check, of, values in _checks(atlas)] if (
-        atlas.trust is not None) else []  # fmt: skip
+    trust = statistics.trust
+    num_photos = trust.num_photos if trust else 0
+    rows = [(check, of, num_photos, *_rounded(values)) for check, of, values in _checks(statistics)]
     return pd.DataFrame(rows, columns=list(TRUST_COLUMNS))
 
 
 def describe_maps(
-    atlas: Atlas, totals: Mapping[str, int], errors: Mapping[str, tuple[float, float]]
+    statistics: FilterStatistics, totals: Mapping[str, int], errors: Mapping[str, tuple[float, float]]
 ) -> dict[str, float | bool]:
     """The numbers of maps_metrics.json; what was not measured is left out."""
-    table = atlas.filters
+    table = statistics.filters
     alive = table.loc[~table["dead"].astype(bool), "selectivity"].to_numpy(np.float64) if len(table) else np.empty(0)
     found: dict[str, float | bool] = {
         "num_filters": len(table),
@@ -121,32 +130,38 @@ def describe_maps(
         "rebuilt_difference": 0.0,  # a difference would have stopped the report
         "max_arithmetic_error": float(f"{max((error for error, _ in errors.values()), default=0.0):.2g}"),
     }
-    found["num_regions"] = len(atlas.regions)
-    found["num_regions_found"] = sum(region.found for region in atlas.regions)
-    return found | _trust_metrics(atlas)
+    found["num_regions"] = len(statistics.regions)
+    found["num_regions_found"] = sum(region.found for region in statistics.regions)
+    return found | _trust_metrics(statistics)
 
 
-def _trust_metrics(atlas: Atlas) -> dict[str, float | bool]:
+def _trust_metrics(statistics: FilterStatistics) -> dict[str, float | bool]:
     names = {("deletion", "saliency"): "deletion", ("deletion", "random"): "deletion_random",
              ("deletion", "edges"): "deletion_edges", ("insertion", "saliency"): "insertion",
              ("insertion", "random"): "insertion_random", ("insertion", "edges"): "insertion_edges",
              ("randomization", "final"): "randomisation_correlation"}  # fmt: skip
-    if atlas.trust is None:
+    if statistics.trust is None:
         return {}
     found: dict[str, float | bool] = {
-        names[check, of]: round(float(values[0]), 6) for check, of, values in _checks(atlas) if (check, of) in names
+        names[check, of]: round(float(values[0]), 6)
+        for check, of, values in _checks(statistics)
+        if (check, of) in names
     }
-    if atlas.trust.curves and atlas.trust.randomization:
-        found["explanation_beats_chance"] = atlas.trust.curves.passes
-        found["randomisation_passed"] = atlas.trust.randomization.passes
-    found["shift_consistency"] = round(float(np.mean(atlas.trust.shift.same)), 6) if atlas.trust.shift.same else 1.0
-    errors = [row.error[0] for row in atlas.trust.equivariance]
+    if statistics.trust.curves and statistics.trust.randomization:
+        found["explanation_beats_chance"] = statistics.trust.curves.passes
+        found["randomisation_passed"] = statistics.trust.randomization.passes
+    found["shift_consistency"] = (
+        round(float(np.mean(statistics.trust.shift.same)), 6) if statistics.trust.shift.same else 1.0
+    )
+    errors = [row.error[0] for row in statistics.trust.equivariance]
     return found | ({"mean_equivariance_error": round(float(np.mean(errors)), 6)} if errors else {})
 
 
-def _measures(atlas: Atlas, block: str, count: int) -> Iterable[tuple[str, int, tuple[float, float, float]]]:
+def _measures(
+    statistics: FilterStatistics, block: str, count: int
+) -> Iterable[tuple[str, int, tuple[float, float, float]]]:
     """Name of the measure, number of the filter, value with its ends."""
-    profile, ablation = atlas.profiles.get(block), atlas.ablations.get(block)
+    profile, ablation = statistics.profiles.get(block), statistics.ablations.get(block)
     if profile:
         for number in range(count):
             yield "edge_correlation", number, profile.edges[number]
@@ -157,8 +172,8 @@ def _measures(atlas: Atlas, block: str, count: int) -> Iterable[tuple[str, int, 
             yield "effect_on_log_odds", number, ablation.log_odds[place]
 
 
-def _checks(atlas: Atlas) -> Iterable[tuple[str, str, tuple[float, float, float]]]:
-    trust = atlas.trust
+def _checks(statistics: FilterStatistics) -> Iterable[tuple[str, str, tuple[float, float, float]]]:
+    trust = statistics.trust
     if trust is None:
         return
     if trust.curves:
@@ -207,21 +222,21 @@ class Layout:
     reasons: Mapping[str, str]
 
 
-def lay_out(scorer: Scorer, atlas: Atlas, choices: Sequence[Choice], *, max_filters: int) -> Layout:
+def lay_out(scorer: Scorer, statistics: FilterStatistics, choices: Sequence[Choice], *, max_filters: int) -> Layout:
     """As many filters as keep every photo below a megabyte, as far as some of the photos tell.
 
     Args:
         scorer: the network.
-        atlas: what was measured; without it, filters are ranked by the photos shown.
+        statistics: what was measured; without it, filters are ranked by the photos shown.
         choices: photos to show.
         max_filters: at most, per layer.
     """
-    ranking = atlas.filters if atlas.num_sample else _rank_by_photos(scorer, choices)
+    ranking = statistics.filters if statistics.num_sample else _rank_by_photos(scorer, choices)
     probed = [choices[i] for i in spread_places(len(choices), NUM_PROBED)]
     room = MAX_VALUES
     for _ in range(TRIES):
         chosen = choose_filters(scorer.lens.blocks, ranking, max_filters, max_values=room)
-        layout = _lay_out(scorer, atlas, chosen)
+        layout = _lay_out(scorer, statistics, chosen)
         taken = _measure(scorer, layout.plan, probed)
         if taken <= MAX_MAP_BYTES:
             break
@@ -229,21 +244,21 @@ def lay_out(scorer: Scorer, atlas: Atlas, choices: Sequence[Choice], *, max_filt
     return layout
 
 
-def _lay_out(scorer: Scorer, atlas: Atlas, chosen: Mapping[str, np.ndarray]) -> Layout:
+def _lay_out(scorer: Scorer, statistics: FilterStatistics, chosen: Mapping[str, np.ndarray]) -> Layout:
     blocks = scorer.lens.blocks
     recipes, reasons = plan_arithmetic(blocks, find_recipes(scorer.lens), chosen)
     fine = fine_steps(blocks, recipes)
     worked = worked_convolutions(blocks, recipes, fine, chosen)
     cams = find_cam_targets(scorer)
-    plan = Plan(chosen, _ranked(atlas, chosen), cams, round_kernels(recipes), fine, worked)
+    plan = Plan(chosen, _ranked(statistics, chosen), cams, round_kernels(recipes), fine, worked)
     return Layout(plan, recipes, reasons)
 
 
-def _ranked(atlas: Atlas, chosen: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+def _ranked(statistics: FilterStatistics, chosen: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
     """The filters shown, the strongest first; those of poolings alone are none."""
     ranked = {}
     for name, shown in chosen.items():
-        order = strongest_first(atlas.filters, name) if atlas.num_sample else shown
+        order = strongest_first(statistics.filters, name) if statistics.num_sample else shown
         ranked[name] = order[np.isin(order, shown)]
     return {name: order for name, order in ranked.items() if len(order)}
 
@@ -264,7 +279,7 @@ def _measure(scorer: Scorer, plan: Plan, probed: Sequence[Choice]) -> int:
 
 def num_map_bytes(scorer: Scorer, plan: Plan, choice: Choice) -> int:
     """Bytes that the maps of one photo take on the page."""
-    maps = scorer.lens.look(choice.pixels).maps
+    maps = scorer.lens.run(choice.pixels).maps
     stored = store_maps(maps, scorer.lens.blocks, plan.chosen, plan.fine, plan.worked)
     return sum(len(text) for texts in stored.texts.values() for text in texts.values())
 
@@ -296,7 +311,7 @@ MAX_PAGE_BYTES = 14_500_000  # what photos, kernels and facts may take of a page
 
 @dataclass(frozen=True)
 class Material:
-    """What filters are measured on; see `convlens.lens.statistics.Sample`.
+    """What filters are measured on; see `convlens.lens.statistics.PhotoSample`.
 
     Attributes:
         sample: held-out and training photos; None to measure nothing.
@@ -304,7 +319,7 @@ class Material:
         training_labels: their classes.
     """
 
-    sample: Sample | None = None
+    sample: PhotoSample | None = None
     training_names: Sequence[str] = ()
     training_labels: Sequence[str] = ()
 
@@ -349,7 +364,7 @@ class Gathered:
     """The page before it is written, and what it was made of."""
 
     inputs: FeatureMapInputs
-    atlas: Atlas
+    statistics: FilterStatistics
     shown: Shown
     looked_back: LookedBack | None = None
 
@@ -377,10 +392,10 @@ def make_maps(lens: Lens, choices: Sequence[Choice], material: Material, **wante
         temperature=settings.temperature,
     )
     found = gather_page(scorer, choices, material, settings, answer)
-    atlas, shown = found.atlas, found.shown
-    tables = {"filters.csv": filter_table(atlas), "regions.csv": region_table(atlas),
-              "region_filters.csv": region_filter_table(atlas), "trust.csv": trust_table(atlas)}  # fmt: skip
-    metrics = describe_maps(atlas, count_filters(atlas.filters, found.inputs.encoded_blocks), shown.errors)
+    statistics, shown = found.statistics, found.shown
+    tables = {"filters.csv": filter_table(statistics), "regions.csv": region_table(statistics),
+              "region_filters.csv": region_filter_table(statistics), "trust.csv": trust_table(statistics)}  # fmt: skip
+    metrics = describe_maps(statistics, count_filters(statistics.filters, found.inputs.encoded_blocks), shown.errors)
     past = found.looked_back or LookedBack("", {}, {})
     page, pictures = render_feature_maps(found.inputs), {**shown.pictures, **past.pictures}
     return MapResults(page, {**tables, **past.tables}, metrics, pictures, len(shown.photos), found.inputs.left_out)
@@ -391,20 +406,22 @@ def gather_page(
 ) -> Gathered:
     """Everything the page shows; `answer` gives calibrated and raw probabilities (n, classes) of photos."""
     lens = scorer.lens
-    atlas = measure_atlas(scorer, material.sample) if material.sample else Atlas(measure_nothing())
-    layout = lay_out(scorer, atlas, choices, max_filters=wanted.max_filters)
+    statistics = (
+        measure_filter_statistics(scorer, material.sample) if material.sample else FilterStatistics(measure_nothing())
+    )
+    layout = lay_out(scorer, statistics, choices, max_filters=wanted.max_filters)
     plan = layout.plan
-    facts = {block.name: _facts(atlas, block.name, plan.chosen) for block in lens.blocks}
+    facts = {block.name: _facts(statistics, block.name, plan.chosen) for block in lens.blocks}
     program, program_why = find_program(scorer, planned=set(layout.recipes), chosen=plan.chosen)
     operations, dense = encode_program(program)
     resources = {
         "kernels": compact_json({"blocks": encode_kernels(layout.recipes, plan.chosen), "dense": dense}),
         "gallery": compact_json(_gallery(lens, material, number_gallery(facts))),
     }
-    backdrop = Backdrop(material.sample, atlas, plan.chosen, answer, wanted.classes)
+    backdrop = Backdrop(material.sample, statistics, plan.chosen, answer, wanted.classes)
     looked_back = look_back(scorer, wanted.past, choices, backdrop)
     resources |= {"over-time": looked_back.resource} if looked_back else {}
-    more = _more(atlas, plan, wanted) | {"program": operations, "programWhy": program_why}
+    more = _more(statistics, plan, wanted) | {"program": operations, "programWhy": program_why}
     room = MAX_PAGE_BYTES - sum(len(compact_json(part)) for part in (facts, more)) - sum(map(len, resources.values()))
     shown = show_photos(scorer, choices, answer, plan=plan, classes=wanted.classes, max_bytes=room)
     inputs = FeatureMapInputs(
@@ -414,10 +431,10 @@ def gather_page(
         picture_shape=lens.picture_shape,
         blocks=lens.blocks,
         encoded_blocks=encode_blocks(
-            lens.blocks, atlas.filters, plan.chosen, _extras(facts, layout, shown), worked=plan.worked
+            lens.blocks, statistics.filters, plan.chosen, _extras(facts, layout, shown), worked=plan.worked
         ),
-        filters=atlas.filters,
-        num_sample=atlas.num_sample,
+        filters=statistics.filters,
+        num_sample=statistics.num_sample,
         photos=shown.photos,
         layers=lens.layers,
         comparisons=lens.comparisons,
@@ -429,12 +446,12 @@ def gather_page(
         resources=resources,
         report_link=wanted.report_link,
     )
-    return Gathered(inputs, atlas, shown, looked_back)
+    return Gathered(inputs, statistics, shown, looked_back)
 
 
 def measure_nothing() -> pd.DataFrame:
     """The table of filters without photos to measure on."""
-    return filter_table(Atlas(pd.DataFrame()))
+    return filter_table(FilterStatistics(pd.DataFrame()))
 
 
 def _answer(
@@ -445,9 +462,9 @@ def _answer(
     return apply_temperature(logits, temperature), apply_temperature(logits)
 
 
-def _facts(atlas: Atlas, block: str, chosen: Mapping[str, np.ndarray]) -> dict[str, Any] | None:
-    rows = atlas.filters[atlas.filters["layer"] == block]
-    return encode_facts(rows, chosen[block], block, atlas)
+def _facts(statistics: FilterStatistics, block: str, chosen: Mapping[str, np.ndarray]) -> dict[str, Any] | None:
+    rows = statistics.filters[statistics.filters["layer"] == block]
+    return encode_facts(rows, chosen[block], block, statistics)
 
 
 def _gallery(lens: Lens, material: Material, used: Iterable[int]) -> dict[str, Any]:
@@ -479,7 +496,7 @@ def _extras(facts: Mapping[str, Any], layout: Layout, shown: Shown) -> dict[str,
     return found
 
 
-def _more(atlas: Atlas, plan: Plan, wanted: Wanted) -> dict[str, Any]:
+def _more(statistics: FilterStatistics, plan: Plan, wanted: Wanted) -> dict[str, Any]:
     first = choose_cam(plan.cams)
     return {
         "temperature": wanted.temperature,
@@ -487,9 +504,9 @@ def _more(atlas: Atlas, plan: Plan, wanted: Wanted) -> dict[str, Any]:
         "camSteps": [{"name": cam.name, "shape": list(cam.shape), "field": encode_field(cam.field)}
                      for cam in plan.cams],
         "camStep": first.name if first else None,
-        "regions": encode_regions(atlas, plan.chosen),
-        "numRegionPhotos": atlas.num_region_photos,
-        "trust": encode_trust(atlas.trust),
+        "regions": encode_regions(statistics, plan.chosen),
+        "numRegionPhotos": statistics.num_region_photos,
+        "trust": encode_trust(statistics.trust),
     }  # fmt: skip
 
 
@@ -513,7 +530,7 @@ def gather_material(
     rows = data.photos("train")
     places = spread_places(len(rows), MAX_TRAINING)
     chosen = rows.iloc[places]
-    sample = Sample(
+    sample = PhotoSample(
         held_out=held_out,
         labels=held_out.labels,
         classes=data.classes,

@@ -4,7 +4,7 @@ import io
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import PurePosixPath
-from typing import Any, Final, Protocol
+from typing import Any, Final
 
 import numpy as np
 import pandas as pd
@@ -12,9 +12,8 @@ from PIL import Image, ImageDraw
 
 from convlens.lens.forward import Scorer
 from convlens.lens.lens import Block
-from convlens.lens.over_time import Moment as ReportOverTimeMoment
-from convlens.lens.over_time import Watched, choose_layers, follow, formed_at
-from convlens.lens.statistics import Atlas, Sample, spread, strongest_first
+from convlens.lens.over_time import EpochSnapshot, Watched, choose_layers, follow, formed_at
+from convlens.lens.statistics import FilterStatistics, PhotoSample, spread, strongest_first
 from convlens.pages.feature_maps.encode import (
     FAINT,
     INK,
@@ -41,34 +40,6 @@ COLUMNS = ("epoch", "layer", "num_filters", "dead", "firing_rate", "correlation_
            "correlation_high", "formed")  # fmt: skip
 
 
-class LayerThen(Protocol):
-    """One layer after an epoch."""
-
-    @property
-    def firing_rate(self) -> np.ndarray: ...
-    @property
-    def dead(self) -> np.ndarray: ...
-    @property
-    def correlation(self) -> np.ndarray: ...
-
-
-class Moment(Protocol):
-    """The network after an epoch."""
-
-    @property
-    def epoch(self) -> int: ...
-    @property
-    def is_kept(self) -> bool: ...
-    @property
-    def probabilities(self) -> np.ndarray: ...
-    @property
-    def layers(self) -> Mapping[str, LayerThen]: ...
-    @property
-    def maps(self) -> Mapping[str, np.ndarray]: ...
-    @property
-    def kernels(self) -> np.ndarray | None: ...
-
-
 @dataclass(frozen=True)
 class ShownLayer:
     """A layer whose maps are shown over the epochs.
@@ -93,15 +64,15 @@ class OverTime:
     """Everything about the epochs.
 
     Attributes:
-        moments: the earliest first.
+        snapshots: the earliest first.
         shown: layers with maps.
-        formed: by name of the layer, the moment from which each filter is what it is in the end.
+        formed: by name of the layer, the snapshot from which each filter is what it is in the end.
         classes: names.
         photos: names of the photos, in the order of the page.
         num_sample: photos behind rates and correlations.
     """
 
-    moments: Sequence[Moment]
+    snapshots: Sequence[EpochSnapshot]
     shown: Sequence[ShownLayer]
     formed: Mapping[str, np.ndarray]
     classes: Sequence[str]
@@ -110,13 +81,13 @@ class OverTime:
 
     @property
     def kept(self) -> int:
-        """The place of the network that was kept among the moments."""
-        return next(place for place, moment in enumerate(self.moments) if moment.is_kept)
+        """The place of the network that was kept among the snapshots."""
+        return next(place for place, snapshot in enumerate(self.snapshots) if snapshot.is_kept)
 
     def limit(self, name: str) -> float:
-        """The largest magnitude that a layer's maps have in any moment, on any photo."""
-        return max((float(np.abs(moment.maps[name]).max()) for moment in self.moments if moment.maps[name].size),
-                   default=0.0)  # fmt: skip
+        """The largest magnitude that a layer's maps have in any snapshot, on any photo."""
+        maps = (snapshot.maps[name] for snapshot in self.snapshots)
+        return max((float(np.abs(values).max()) for values in maps if values.size), default=0.0)
 
 
 def encode_over_time(found: OverTime, *, max_bytes: int = 1_000_000) -> str:
@@ -129,14 +100,14 @@ def encode_over_time(found: OverTime, *, max_bytes: int = 1_000_000) -> str:
     table = layer_table(found)
     steps = {layer.name: _step(found.limit(layer.name)) for layer in found.shown}
     known = {
-        "epochs": [moment.epoch for moment in found.moments],
+        "epochs": [snapshot.epoch for snapshot in found.snapshots],
         "kept": found.kept,
         "numSample": found.num_sample,
         "numLayers": len(found.formed),
-        "answers": [[_rounded(moment.probabilities[photo]) for moment in found.moments]
+        "answers": [[_rounded(snapshot.probabilities[photo]) for snapshot in found.snapshots]
                     for photo in range(len(found.photos))],
         "layers": [_encode_layer(found, layer, table, steps[layer.name]) for layer in found.shown],
-        "kernels": _encode_kernels([moment.kernels for moment in found.moments]),
+        "kernels": _encode_kernels([snapshot.kernels for snapshot in found.snapshots]),
     }  # fmt: skip
     room = max_bytes - len(compact_json(known))
     maps: list[dict[str, str]] = []
@@ -156,12 +127,12 @@ def layer_table(found: OverTime) -> pd.DataFrame:
     in the end; `formed` counts those whose correlation is, and stays, at least 0.9.
     """
     rows = []
-    for place, moment in enumerate(found.moments):
-        for name, then in moment.layers.items():
-            alive = ~found.moments[found.kept].layers[name].dead
+    for place, snapshot in enumerate(found.snapshots):
+        for name, then in snapshot.layers.items():
+            alive = ~found.snapshots[found.kept].layers[name].dead
             quartiles = np.percentile(then.correlation[alive], (25, 50, 75)) if alive.any() else [np.nan] * 3
             formed = int((found.formed[name][alive] <= place).sum()) if place <= found.kept else int(alive.sum())
-            rows.append((moment.epoch, name, len(then.dead), int(then.dead.sum()),
+            rows.append((snapshot.epoch, name, len(then.dead), int(then.dead.sum()),
                          *_rounded([then.firing_rate.mean(), *quartiles]), formed))  # fmt: skip
     return pd.DataFrame(rows, columns=list(COLUMNS))
 
@@ -170,8 +141,8 @@ def answer_table(found: OverTime) -> pd.DataFrame:
     """One row per epoch and photo of the page: its calibrated probabilities."""
     columns = [f"probability_{name}" for name in found.classes]
     rows = [
-        (moment.epoch, photo, *_rounded(moment.probabilities[number]))
-        for moment in found.moments
+        (snapshot.epoch, photo, *_rounded(snapshot.probabilities[number]))
+        for snapshot in found.snapshots
         for number, photo in enumerate(found.photos)
     ]
     return pd.DataFrame(rows, columns=["epoch", "photo", *columns])
@@ -179,9 +150,9 @@ def answer_table(found: OverTime) -> pd.DataFrame:
 
 def _encode_layer(found: OverTime, layer: ShownLayer, table: pd.DataFrame, step: float) -> dict[str, Any]:
     rows = table[table["layer"] == layer.name]
-    then = [moment.layers[layer.name] for moment in found.moments]
+    then = [snapshot.layers[layer.name] for snapshot in found.snapshots]
     shown = layer.filters.tolist()
-    small = found.moments[0].maps[layer.name].shape[-2:]
+    small = found.snapshots[0].maps[layer.name].shape[-2:]
     return {
         "name": layer.name,
         "label": layer.label,
@@ -194,8 +165,8 @@ def _encode_layer(found: OverTime, layer: ShownLayer, table: pd.DataFrame, step:
         "high": _plain(rows["correlation_high"]),
         "formed": rows["formed"].tolist(),
         "shown": shown,
-        "correlation": [_rounded([moment.correlation[number] for moment in then]) for number in shown],
-        "rates": [_rounded([moment.firing_rate[number] for moment in then]) for number in shown],
+        "correlation": [_rounded([snapshot.correlation[number] for snapshot in then]) for number in shown],
+        "rates": [_rounded([snapshot.firing_rate[number] for snapshot in then]) for number in shown],
         "formedAt": [int(found.formed[layer.name][number]) for number in shown],
         "size": list(layer.shape),
         "shape": [int(length) for length in small],
@@ -205,7 +176,7 @@ def _encode_layer(found: OverTime, layer: ShownLayer, table: pd.DataFrame, step:
 
 def _encode_maps(found: OverTime, name: str, photo: int, step: float) -> str:
     """Whole numbers of eight bits: epoch by epoch, filter by filter, row by row."""
-    return as_base64(_quantize(np.stack([moment.maps[name][photo] for moment in found.moments]), step))
+    return as_base64(_quantize(np.stack([snapshot.maps[name][photo] for snapshot in found.snapshots]), step))
 
 
 def _encode_kernels(kernels: Sequence[np.ndarray | None]) -> dict[str, Any] | None:
@@ -257,8 +228,8 @@ WORDS: Final = ("Each layer has one scale for all epochs, root colors.",
 
 def draw_epochs(found: OverTime) -> dict[str, bytes]:
     """PNG by file name, `over_time_00008.png` for epoch 8; all of one size. The maps are those of the first photo."""
-    return {f"over_time_{moment.epoch:05d}.png": _encode(_draw(found, place))
-            for place, moment in enumerate(found.moments)}  # fmt: skip
+    return {f"over_time_{snapshot.epoch:05d}.png": _encode(_draw(found, place))
+            for place, snapshot in enumerate(found.snapshots)}  # fmt: skip
 
 
 def kernel_pictures(kernels: np.ndarray, limit: float) -> np.ndarray:
@@ -268,15 +239,15 @@ def kernel_pictures(kernels: np.ndarray, limit: float) -> np.ndarray:
 
 
 def _draw(found: OverTime, place: int) -> Image.Image:
-    moment = found.moments[place]
-    num_kernels = 0 if moment.kernels is None else len(moment.kernels)
+    snapshot = found.snapshots[place]
+    num_kernels = 0 if snapshot.kernels is None else len(snapshot.kernels)
     kernel_rows = -(-num_kernels // KERNELS_PER_ROW)
     most = max((len(layer.filters) for layer in found.shown), default=1)
     width = max(2 * MARGIN + NAMES + most * (TILE + GAP), 2 * MARGIN + KERNELS_PER_ROW * (KERNEL + 2), 640)
     height = MARGIN + 94 + kernel_rows * (KERNEL + 2) + GAP + len(found.shown) * ROW + MARGIN
     page = Image.new("RGB", (width, height), PAPER)
     pen = ImageDraw.Draw(page)
-    title = f"After epoch {moment.epoch}" + (", the network that was kept" if moment.is_kept else "")
+    title = f"After epoch {snapshot.epoch}" + (", the network that was kept" if snapshot.is_kept else "")
     pen.text((MARGIN, MARGIN - 6), title, fill=INK, font=write_font(20))
     pen.text((MARGIN, MARGIN + 24), _answer_words(found, place), fill=FAINT, font=write_font(13))
     for line, text in enumerate(WORDS):
@@ -291,16 +262,16 @@ def _draw(found: OverTime, place: int) -> Image.Image:
 def _answer_words(found: OverTime, place: int) -> str:
     if not found.photos:
         return ""
-    chances = found.moments[place].probabilities[0]
+    chances = found.snapshots[place].probabilities[0]
     best = int(np.argmax(chances))
     return f"{PurePosixPath(found.photos[0]).name}: {found.classes[best]}, {chances[best]:.0%}"
 
 
 def _paste_kernels(page: Image.Image, found: OverTime, place: int, top: int) -> None:
-    kernels = found.moments[place].kernels
+    kernels = found.snapshots[place].kernels
     if kernels is None:
         return
-    limit = max(float(np.abs(moment.kernels).max()) for moment in found.moments if moment.kernels is not None)
+    limit = max(float(np.abs(snapshot.kernels).max()) for snapshot in found.snapshots if snapshot.kernels is not None)
     for number, pixels in enumerate(kernel_pictures(kernels, limit)):
         row, column = divmod(number, KERNELS_PER_ROW)
         picture = Image.fromarray(pixels).resize((KERNEL, KERNEL), Image.Resampling.NEAREST)
@@ -309,15 +280,15 @@ def _paste_kernels(page: Image.Image, found: OverTime, place: int, top: int) -> 
 
 def _paste_layer(page: Image.Image, found: OverTime, what: tuple[int, ShownLayer], top: int) -> None:
     place, layer = what
-    moment = found.moments[place]
-    then, limit = moment.layers[layer.name], found.limit(layer.name)
+    snapshot = found.snapshots[place]
+    then, limit = snapshot.layers[layer.name], found.limit(layer.name)
     pen = ImageDraw.Draw(page)
     scale = f"0 to {limit:.3g}" if layer.rectified else f"\u2212{limit:.3g} to {limit:.3g}"
     words = (layer.name, f"{int(then.dead.sum())} of {len(then.dead)} dead", f"scale {scale}")
     for line, text in enumerate(words):
         pen.text((MARGIN, top + 4 + 20 * line), text, fill=FAINT if line else INK, font=write_font(13))
     table = color_table(POSITIVE if layer.rectified else SIGNED)
-    for number, values in enumerate(moment.maps[layer.name][0]):
+    for number, values in enumerate(snapshot.maps[layer.name][0]):
         tile = table[color_index(values, limit, signed=not layer.rectified)]
         left = MARGIN + NAMES + number * (TILE + GAP)
         page.paste(Image.fromarray(tile).resize((TILE, TILE), Image.Resampling.NEAREST), (left, top))
@@ -358,14 +329,14 @@ class Backdrop:
 
     Attributes:
         sample: photos that rates and correlations are measured on.
-        atlas: says which filters have the largest effect.
+        statistics: says which filters have the largest effect.
         chosen: filters on the page, by name of the block.
         answer: calibrated and raw probabilities (n, classes) of photos.
         classes: names.
     """
 
-    sample: Sample | None
-    atlas: Atlas
+    sample: PhotoSample | None
+    statistics: FilterStatistics
     chosen: Mapping[str, np.ndarray]
     answer: Answer
     classes: Sequence[str]
@@ -385,41 +356,41 @@ def look_back(scorer: Scorer, past: Past | None, choices: Sequence[Choice], back
     blocks, sample = choose_layers(scorer.lens.blocks), backdrop.sample
     if past is None or not past.snapshots or not choices or not blocks or sample is None or not len(sample.labels):
         return None
-    shown = [_shown_layer(block, backdrop.atlas, backdrop.chosen[block.name]) for block in blocks]
+    shown = [_shown_layer(block, backdrop.statistics, backdrop.chosen[block.name]) for block in blocks]
     watched = Watched(
         photos=np.stack([choice.pixels for choice in choices]),
         sample=spread(sample.held_out, NUM_SAMPLE),
         chosen={layer.name: layer.filters for layer in shown},
         answer=lambda photos: backdrop.answer(photos)[0],
     )
-    moments = follow(scorer, past.snapshots, past.kept_epoch, watched)
+    snapshots = follow(scorer, past.snapshots, past.kept_epoch, watched)
     names = [choice.name for choice in choices]
-    found = OverTime(moments, shown, _formed(moments), backdrop.classes, names, len(watched.sample))
+    found = OverTime(snapshots, shown, _formed(snapshots), backdrop.classes, names, len(watched.sample))
     tables = {"over_time.csv": layer_table(found), "over_time_answers.csv": answer_table(found)}
     return LookedBack(encode_over_time(found, max_bytes=MAX_BYTES), tables, draw_epochs(found))
 
 
-def _shown_layer(block: Block, atlas: Atlas, chosen: np.ndarray) -> ShownLayer:
+def _shown_layer(block: Block, statistics: FilterStatistics, chosen: np.ndarray) -> ShownLayer:
     step = block.response
-    filters = _most_wanted(block, atlas, chosen)[:NUM_FILTERS]
+    filters = _most_wanted(block, statistics, chosen)[:NUM_FILTERS]
     return ShownLayer(block.name, step.label, step.rectified, step.shape[:2], filters)
 
 
-def _most_wanted(block: Block, atlas: Atlas, chosen: np.ndarray) -> np.ndarray:
+def _most_wanted(block: Block, statistics: FilterStatistics, chosen: np.ndarray) -> np.ndarray:
     """Filters of the page, those first that move the answer most when they are switched off, else the strongest."""
-    ablation = atlas.ablations.get(block.name)
+    ablation = statistics.ablations.get(block.name)
     if ablation is not None and len(ablation.filters):
         sizes = np.nan_to_num(np.abs(ablation.log_odds.value))
         order = ablation.filters[np.lexsort((ablation.filters, -np.round(sizes, 6)))]
     else:
-        order = strongest_first(atlas.filters, block.name) if atlas.num_sample else chosen
+        order = strongest_first(statistics.filters, block.name) if statistics.num_sample else chosen
     return np.asarray(order[np.isin(order, chosen)], dtype=np.int64)
 
 
-def _formed(moments: Sequence[ReportOverTimeMoment]) -> dict[str, np.ndarray]:
-    """From which moment on every filter of every layer is what it is in the end."""
-    last = next(place for place, moment in enumerate(moments) if moment.is_kept)
+def _formed(snapshots: Sequence[EpochSnapshot]) -> dict[str, np.ndarray]:
+    """From which snapshot on every filter of every layer is what it is in the end."""
+    last = next(place for place, snapshot in enumerate(snapshots) if snapshot.is_kept)
     return {
-        name: formed_at(np.stack([moment.layers[name].correlation for moment in moments[: last + 1]]))
-        for name in moments[last].layers
+        name: formed_at(np.stack([snapshot.layers[name].correlation for snapshot in snapshots[: last + 1]]))
+        for name in snapshots[last].layers
     }

@@ -10,11 +10,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from convlens.lens.arithmetic import Recipe, convolve, derive_steps, follow_steps, read_source
+from convlens.lens.arithmetic import ConvolutionRecipe, convolve, derive_steps, follow_steps, read_source
 from convlens.lens.attribution import CamTarget
 from convlens.lens.forward import Scorer
-from convlens.lens.lens import Lens, Look
-from convlens.lens.statistics import Portrait, draw_portrait
+from convlens.lens.lens import Activations, Lens
+from convlens.lens.statistics import PhotoAnalysis, analyze_photo
 from convlens.pages.feature_maps.encode import (
     EncodedPhoto,
     ShownPhoto,
@@ -34,19 +34,19 @@ NUM_BINS = 24
 TALLEST = 255
 
 
-def encode_facts(rows: pd.DataFrame, shown: np.ndarray, block: str, atlas: Any) -> dict[str, Any] | None:
+def encode_facts(rows: pd.DataFrame, shown: np.ndarray, block: str, statistics: Any) -> dict[str, Any] | None:
     """The cards of the filters shown of a block; None where no photos were there to measure on.
 
     Args:
         rows: the block's rows of the table of filters.
         shown: numbers of the filters.
         block: name.
-        atlas: what was measured (`convlens.lens.statistics.Atlas`).
+        statistics: what was measured (`convlens.lens.statistics.FilterStatistics`).
     """
-    if not len(rows) or not atlas.num_sample:
+    if not len(rows) or not statistics.num_sample:
         return None
     facts = rows.set_index("filter").reindex(shown)
-    profile, patches = atlas.profiles.get(block), atlas.patches.get(block)
+    profile, patches = statistics.profiles.get(block), statistics.patches.get(block)
     return {
         "dead": [bool(value) for value in facts["dead"]],
         "prefers": [str(value) for value in facts["prefers"]],
@@ -56,14 +56,14 @@ def encode_facts(rows: pd.DataFrame, shown: np.ndarray, block: str, atlas: Any) 
         "edges": estimates(profile.edges, shown) if profile else None,
         "brightness": estimates(profile.brightness, shown) if profile else None,
         "histogram": _histogram(profile, shown) if profile else None,
-        "numProfilePhotos": atlas.num_profiled,
-        "ablation": _ablation(atlas.ablations.get(block), shown, atlas.num_ablated),
+        "numProfilePhotos": statistics.num_profiled,
+        "ablation": _ablation(statistics.ablations.get(block), shown, statistics.num_ablated),
         "patches": _patches(patches, shown) if patches else None,
-        "numPatchPhotos": atlas.num_patch_photos,
+        "numPatchPhotos": statistics.num_patch_photos,
     }
 
 
-def encode_regions(atlas: Any, chosen: Mapping[str, np.ndarray]) -> list[dict[str, Any]]:
+def encode_regions(statistics: Any, chosen: Mapping[str, np.ndarray]) -> list[dict[str, Any]]:
     """The regions over the held-out photos, with every filter's share of activation over share of area."""
     return [
         {
@@ -77,10 +77,10 @@ def encode_regions(atlas: Any, chosen: Mapping[str, np.ndarray]) -> list[dict[st
             "ratios": {
                 block: {end: as_base64(getattr(found[region.name], end)[chosen[block]])
                         for end in ("value", "low", "high")}
-                for block, found in atlas.ratios.items()
+                for block, found in statistics.ratios.items()
             },
         }
-        for region in atlas.regions
+        for region in statistics.regions
     ]  # fmt: skip
 
 
@@ -178,24 +178,24 @@ def _randomization(found: Any) -> dict[str, Any]:
     return {"steps": steps, "final": _triple(found.final), "pass": found.passes, "threshold": found.threshold}
 
 
-# --- feature maps portrait ---
-# What a photo's portrait adds to the page: Grad-CAM, covered boxes, filters switched off, regions, and a sentence.
+# --- feature maps analysis ---
+# What a photo's analysis adds to the page: Grad-CAM, covered boxes, filters switched off, regions, and a sentence.
 
 LEVELS = 127
 FAINT = 0.01  # a change of probability below one point is not worth a place in a sentence
 
 
-def encode_portrait(portrait: Any, chosen: Mapping[str, np.ndarray]) -> dict[str, Any]:
-    """The keys that a payload gets from a portrait (`convlens.lens.statistics.Portrait`)."""
+def encode_analysis(analysis: Any, chosen: Mapping[str, np.ndarray]) -> dict[str, Any]:
+    """The keys that a payload gets from an analysis (`convlens.lens.statistics.PhotoAnalysis`)."""
     return {
-        "cams": {name: encode_grid(values) for name, values in portrait.cams.items()},
+        "cams": {name: encode_grid(values) for name, values in analysis.cams.items()},
         "occlusion": [
             {"size": list(found.size), "stride": list(found.stride), "grid": encode_grid(found.log_odds),
              "probability": encode_grid(found.probability)}
-            for found in portrait.occlusions
+            for found in analysis.occlusions
         ],
-        "effects": {name: _effects(found, chosen[name]) for name, found in portrait.effects.items()},
-        "regions": [_region(found) for found in portrait.regions],
+        "effects": {name: _effects(found, chosen[name]) for name, found in analysis.effects.items()},
+        "regions": [_region(found) for found in analysis.regions],
     }  # fmt: skip
 
 
@@ -209,12 +209,12 @@ def encode_grid(values: np.ndarray) -> dict[str, Any]:
 
 
 def describe_answer(
-    portrait: Any, *, answer: str, truth: str | None, probability: float, classes: Sequence[str]
+    analysis: Any, *, answer: str, truth: str | None, probability: float, classes: Sequence[str]
 ) -> str:
     """One plain sentence about the answer; every number in it was measured.
 
     Args:
-        portrait: of the photo.
+        analysis: of the photo.
         answer: the class the network says.
         truth: its class, None if unknown.
         probability: of the answer, as shown: it may be a mean over views of the photo, such as its mirror image.
@@ -222,14 +222,14 @@ def describe_answer(
     """
     verdict = "" if truth is None else ", rightly" if truth == answer else f", but it is {truth}"
     start = f"The network says {answer}, {_percent(probability)}{verdict}"
-    same = classes[portrait.target] == answer
+    same = classes[analysis.target] == answer
     if not same and len(classes) > 2:  # another view made the answer another one
         return f"{start}."
-    finest = portrait.occlusions[0] if portrait.occlusions else None
+    finest = analysis.occlusions[0] if analysis.occlusions else None
     parts = []
     if finest is not None:
-        parts = [_strongest_box(portrait, finest, answer, same=same, probability=probability)]
-    parts += [_strongest_region(portrait, same=same)] if portrait.regions else []
+        parts = [_strongest_box(analysis, finest, answer, same=same, probability=probability)]
+    parts += [_strongest_region(analysis, same=same)] if analysis.regions else []
     return "; ".join([start, *parts]) + "."
 
 
@@ -240,19 +240,19 @@ def place_words(row: float, column: float) -> str:
     return "in the center" if (down, across) == ("middle", "center") else f"at the {down} {across}"
 
 
-def _strongest_box(portrait: Any, found: Any, answer: str, *, same: bool, probability: float) -> str:
+def _strongest_box(analysis: Any, found: Any, answer: str, *, same: bool, probability: float) -> str:
     """Where covering lowers the probability of the answer most."""
     effects = found.probability if same else -found.probability
     row, column = np.unravel_index(int(effects.argmax()), effects.shape)
     size = f"{found.size[1]}×{found.size[0]} pixels"
     if effects[row, column] < FAINT:
         return f"covering any box of {size} lowers that by less than one point"
-    height, width = portrait.look.picture.shape[:2]
+    height, width = analysis.activations.picture.shape[:2]
     middle = (
         (row * found.stride[0] + found.size[0] / 2) / height,
         (column * found.stride[1] + found.size[1] / 2) / width,
     )
-    before = portrait.probability if same else 1 - portrait.probability
+    before = analysis.probability if same else 1 - analysis.probability
     alone = " (the photo on its own)" if _percent(before) != _percent(probability) else ""
     after = before - float(effects[row, column])
     return (
@@ -261,10 +261,10 @@ def _strongest_box(portrait: Any, found: Any, answer: str, *, same: bool, probab
     )
 
 
-def _strongest_region(portrait: Any, *, same: bool) -> str:
+def _strongest_region(analysis: Any, *, same: bool) -> str:
     """The named region that does most beyond random boxes of its size."""
     sign = 1 if same else -1
-    best = max(portrait.regions, key=lambda found: (sign * (found.effect - _mean(found.null)), found.name))
+    best = max(analysis.regions, key=lambda found: (sign * (found.effect - _mean(found.null)), found.name))
     lost, chance = sign * best.effect, sign * _mean(best.null)
     if lost < FAINT or lost <= (sign * best.null).max(initial=0.0):
         return "covering any of its named parts lowers it no more than random boxes of the same size do"
@@ -338,7 +338,7 @@ class Plan:
     chosen: Mapping[str, np.ndarray]
     ranked: Mapping[str, np.ndarray]
     cams: Sequence[CamTarget]
-    recipes: Mapping[str, Recipe]
+    recipes: Mapping[str, ConvolutionRecipe]
     fine: frozenset[str]
     worked: frozenset[str]
 
@@ -378,39 +378,41 @@ def show_photos(
         ConvLensError: the opened model does not answer as the model does.
     """
     shown = Shown()
-    portraits = track(_draw_portraits(scorer, choices, plan), total=len(choices), task="report: feature maps")
-    for choice, portrait in portraits:
-        stored = store_maps(portrait.look.maps, scorer.lens.blocks, plan.chosen, plan.fine, plan.worked)
+    analyses = track(_analyze_photos(scorer, choices, plan), total=len(choices), task="report: feature maps")
+    for choice, analysis in analyses:
+        stored = store_maps(analysis.activations.maps, scorer.lens.blocks, plan.chosen, plan.fine, plan.worked)
         calibrated, raw = answer(choice.pixels[np.newaxis])
-        photo = _encode(choice, portrait, stored, (calibrated[0], raw[0]), plan=plan, classes=classes)
+        photo = _encode(choice, analysis, stored, (calibrated[0], raw[0]), plan=plan, classes=classes)
         max_bytes -= photo.num_bytes
         if max_bytes < 0:
             break
         shown.photos.append(photo)
-        _note_errors(shown, scorer.lens, portrait.look, stored, plan)
+        _note_errors(shown, scorer.lens, analysis.activations, stored, plan)
         folder = f"{len(shown.photos):02d}-{_plain_name(choice.name)}"
-        shown.pictures |= {f"{folder}/{name}": png for name, png in _draw_layers(scorer.lens, portrait.look, choice)}
+        shown.pictures |= {
+            f"{folder}/{name}": png for name, png in _draw_layers(scorer.lens, analysis.activations, choice)
+        }
     return shown
 
 
-def _draw_portraits(scorer: Scorer, choices: Sequence[Choice], plan: Plan) -> Iterator[tuple[Choice, Portrait]]:
-    """Photos with their portraits, in order; each is drawn while the one before is put into text."""
+def _analyze_photos(scorer: Scorer, choices: Sequence[Choice], plan: Plan) -> Iterator[tuple[Choice, PhotoAnalysis]]:
+    """Photos with their analyses, in order; each is drawn while the one before is put into text."""
 
-    def draw(choice: Choice) -> Portrait:
-        return draw_portrait(scorer, choice.pixels, cams=plan.cams, filters=plan.ranked,
+    def draw(choice: Choice) -> PhotoAnalysis:
+        return analyze_photo(scorer, choice.pixels, cams=plan.cams, filters=plan.ranked,
                              regions=_picture_boxes(choice, scorer.lens))  # fmt: skip
 
     with ThreadPoolExecutor(max_workers=1) as pool:
         coming = [pool.submit(draw, choice) for choice in choices[:1]]
         for number, choice in enumerate(choices):
-            portrait = coming.pop().result()
+            analysis = coming.pop().result()
             coming += [pool.submit(draw, following) for following in choices[number + 1 : number + 2]]
-            yield choice, portrait
+            yield choice, analysis
 
 
 def _encode(
     choice: Choice,
-    portrait: Portrait,
+    analysis: PhotoAnalysis,
     stored: StoredMaps,
     answers: tuple[np.ndarray, np.ndarray],
     *,
@@ -426,10 +428,10 @@ def _encode(
         answer=classes[said],
         probabilities=probabilities.tolist(),
         stored=choice.pixels,
-        picture=portrait.look.picture,
+        picture=analysis.activations.picture,
     )
     sentence = describe_answer(
-        portrait,
+        analysis,
         answer=photo.answer,
         truth=choice.truth,
         probability=float(probabilities[said]),
@@ -437,12 +439,12 @@ def _encode(
     )
     facts = {
         "rawProbabilities": [round(float(value), 6) for value in raw],
-        "target": classes[portrait.target],
-        "logOdds": rounded(portrait.log_odds),
-        "probabilityTarget": rounded(portrait.probability),
+        "target": classes[analysis.target],
+        "logOdds": rounded(analysis.log_odds),
+        "probabilityTarget": rounded(analysis.probability),
         "sentence": sentence,
     }
-    return encode_photo(photo, stored, facts=facts, payload=encode_portrait(portrait, plan.chosen))
+    return encode_photo(photo, stored, facts=facts, payload=encode_analysis(analysis, plan.chosen))
 
 
 def _picture_boxes(choice: Choice, lens: Lens) -> dict[str, Any]:
@@ -453,18 +455,18 @@ def _picture_boxes(choice: Choice, lens: Lens) -> dict[str, Any]:
     }
 
 
-def _note_errors(shown: Shown, lens: Lens, look: Look, stored: StoredMaps, plan: Plan) -> None:
+def _note_errors(shown: Shown, lens: Lens, activations: Activations, stored: StoredMaps, plan: Plan) -> None:
     """How far values worked out from what the page holds are from the network's own."""
     whole = [block for block in lens.blocks if len(plan.chosen[block.name]) == block.num_filters]  # others are not read
     maps = {name: values for block in whole for name, values in derive_steps(block.steps, stored.decoded).items()}
     for name, recipe in plan.recipes.items():
-        convolved = convolve(recipe, read_source(recipe.source, maps, look.picture))
-        expected = look.maps[recipe.up_to or name]
+        convolved = convolve(recipe, read_source(recipe.source, maps, activations.picture))
+        expected = activations.maps[recipe.up_to or name]
         difference = _difference(follow_steps(recipe, convolved), expected, plan.chosen[name])
         error, largest = shown.errors.get(name, (0.0, 0.0))
         shown.errors[name] = (max(error, difference), max(largest, float(np.abs(expected).max())))
         if name in plan.worked:
-            difference = _difference(convolved, look.maps[name], plan.chosen[name])
+            difference = _difference(convolved, activations.maps[name], plan.chosen[name])
             shown.map_errors[name] = max(shown.map_errors.get(name, 0.0), difference)
 
 
@@ -472,13 +474,13 @@ def _difference(values: np.ndarray, expected: np.ndarray, filters: np.ndarray) -
     return float(np.abs(values - expected)[:, :, filters].max())
 
 
-def _draw_layers(lens: Lens, look: Look, choice: Choice) -> Iterable[tuple[str, bytes]]:
+def _draw_layers(lens: Lens, activations: Activations, choice: Choice) -> Iterable[tuple[str, bytes]]:
     """The lecture's picture of every convolution, by file name."""
     for block in lens.blocks:
         step = block.response
         title = f"{block.name}: {block.num_filters} filters, {step.shape[0]}×{step.shape[1]}, {step.label}"
         image = draw_tiles(
-            look.maps[step.name],
+            activations.maps[step.name],
             title=title,
             subtitle=f"{choice.name} · one scale for all tiles, root colors",
             rectified=step.rectified,
