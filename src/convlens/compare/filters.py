@@ -26,7 +26,7 @@ from convlens.lens.over_time import shrink_map
 from convlens.lens.statistics import spread_places
 from convlens.models.files import FILE, load_trained_model
 from convlens.models.inference import answer_settings
-from convlens.pages.engine import fill_template, picture_source, read_asset
+from convlens.pages.engine import fill_template, picture_source
 from convlens.pages.feature_maps.encode import POSITIVE, SIGNED, color_index, color_table, encode_png
 from convlens.wording import show_count, show_share
 
@@ -508,7 +508,6 @@ KINDS = (
 def render_filters(compared: ComparedFilters) -> str:
     """The whole page as HTML text; the same inputs give the same bytes."""
     values = {
-        "style": read_asset("overview.css") + read_asset("filters_compare.css"),
         "compared": compared,
         "rows": [_describe_row(layer) for layer in compared.layers],
         "shown": [_describe_tiles(layer, compared) for layer in compared.tiles],
@@ -517,7 +516,7 @@ def render_filters(compared: ComparedFilters) -> str:
         "ramps": {"signed": _ramp(signed=True), "positive": _ramp(signed=False)},
         "picture": picture_source,
     }
-    return fill_template("filters_compare.html", values)
+    return fill_template("comparison/filters.html", values)
 
 
 def _describe_row(layer: LayerChange) -> dict[str, Any]:

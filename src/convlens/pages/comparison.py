@@ -2,12 +2,9 @@
 
 import math
 import re
-from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cache
 from typing import Any
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup, escape
 
 from convlens.compare.comparison import (
@@ -21,10 +18,10 @@ from convlens.compare.comparison import (
 )
 from convlens.compare.describe import LOWER_IS_BETTER, choose_photos, describe
 from convlens.compare.describe import TITLES as TITLES_PAGE_FIGURES
-from convlens.compare.sections import Section, name_photo, name_run
+from convlens.compare.sections import name_photo, name_run
 from convlens.compare.verdict import NoVerdict, Pair, Verdict
 from convlens.metrics.intervals import Interval
-from convlens.pages.engine import Drawing, draw, picture_source, read_asset
+from convlens.pages.engine import Drawing, draw, fill_template, picture_source
 from convlens.plots.comparison import plot_courses, plot_differences
 from convlens.plots.evaluation import plot_confusion_matrix
 from convlens.plots.style import INK
@@ -190,11 +187,13 @@ def render_page(compared: RunsCompared | FirstResults) -> str:
     """The whole page as HTML text; the same runs give the same bytes."""
     sections = {section.key: section for section in describe(compared)}
     values = _describe_first(compared) if isinstance(compared, FirstResults) else _describe_page(compared)
-    return (
-        _environment()
-        .get_template("comparison.html")
-        .render(style=read_asset("overview.css"), headline=sections["verdict"].title, sections=sections, **values)
-    )
+    helpers = {"mark_code": _mark_code, "badge": _is_badge, "split_interval": _split_interval,
+               "meanings": MEANINGS, "corners": CORNERS}  # fmt: skip
+    pictures = values["pictures"]
+    return fill_template("comparison/comparison.html", {
+        "headline": sections["verdict"].title, "sections": sections, **values, **helpers,
+        "picture": lambda path: picture_source(pictures.get(path)),
+    })  # fmt: skip
 
 
 def _describe_first(first: FirstResults) -> dict[str, Any]:
@@ -277,27 +276,3 @@ def _split_interval(text: str) -> tuple[str, str]:
 def _set_minus(text: str) -> str:
     """The hyphen before a number, not one within a name, as the minus that the figures have."""
     return re.sub(r"(?<![\w.-])-(?=\d)", "−", text)
-
-
-def _picture_source(pictures: Mapping[str, bytes], path: str) -> str:
-    return picture_source(pictures.get(path))
-
-
-def _has_table(section: Section | None) -> bool:
-    return section is not None and bool(section.head)
-
-
-@cache
-def _environment() -> Environment:
-    environment = Environment(
-        loader=PackageLoader("convlens.pages"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        keep_trailing_newline=True,
-    )
-    environment.filters.update(code=_mark_code, badge=_is_badge, parts=_split_interval, share=show_share)
-    environment.globals.update(count=show_count, source=_picture_source, meanings=MEANINGS, corners=CORNERS)
-    environment.tests["table"] = _has_table
-    return environment

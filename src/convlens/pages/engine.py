@@ -4,10 +4,9 @@ import base64
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
-from importlib.resources import files
 from typing import Any
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
+from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
 from markupsafe import Markup
 from matplotlib.figure import Figure
 
@@ -42,13 +41,8 @@ class Drawing:
 
 
 def fill_template(name: str, values: Mapping[str, Any]) -> str:
-    """A template of `report/templates` with values; text is escaped, undefined names are errors."""
+    """A template of `pages/templates` with values; text is escaped, undefined names are errors."""
     return _environment().get_template(name).render(values)
-
-
-def read_asset(name: str) -> Markup:
-    """A style sheet of `report/assets`, to stand inside the page."""
-    return Markup(files("convlens.pages").joinpath("assets", name).read_text(encoding="utf-8"))  # noqa: S704
 
 
 def draw(figure: Figure, kind: str, caption: str, *, alone: bool = True) -> Drawing:
@@ -76,12 +70,18 @@ def picture_source(content: bytes | None) -> str:
 def _environment() -> Environment:
     environment = Environment(
         loader=PackageLoader("convlens.pages"),
-        autoescape=True,
+        autoescape=select_autoescape(disabled_extensions=("md",), default=True),
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
-    environment.filters.update(share=show_share, number=show_number)
+    environment.filters.update(
+        share=show_share,
+        number=show_number,
+        thousands=lambda number: f"{number:,}",
+        shape=lambda shape: "×".join(f"{size:,}" for size in shape),
+        markdown=escape_markdown,
+    )
     environment.globals.update(count=show_count)
     return environment

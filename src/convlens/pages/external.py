@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from convlens.pages.engine import Drawing, draw, fill_template, picture_source, read_asset
+from convlens.pages.engine import Drawing, draw, fill_template, picture_source
 from convlens.pages.report_evaluation import name_task
 from convlens.plots.data import KNOWN, plot_two_groups
 from convlens.plots.evaluation import plot_confusion_matrix, plot_reliability, plot_roc_curve
@@ -192,7 +192,6 @@ def render_outside(inputs: OutsideInputs) -> str:
     read = _readable(inputs.predictions)
     labeled = _is_labeled(read)
     values = {
-        "style": read_asset("overview.css"),
         "title": name_task(inputs.classes),
         "model": inputs.model,
         "card": inputs.card,
@@ -215,7 +214,7 @@ def render_outside(inputs: OutsideInputs) -> str:
         "num_failures": len(inputs.predictions) - len(read),
         "picture": lambda path: picture_source(inputs.pictures.get(path)),
     }
-    return fill_template("outside.html", values)
+    return fill_template("external/external.html", values)
 
 
 def _readable(predictions: pd.DataFrame) -> pd.DataFrame:

@@ -7,7 +7,7 @@ from typing import Any, cast
 
 import pandas as pd
 
-from convlens.pages.engine import Drawing, draw, fill_template, picture_source, read_asset
+from convlens.pages.engine import Drawing, draw, fill_template, picture_source
 from convlens.pages.report_data import (
     choose_samples,
     describe_data,
@@ -310,7 +310,6 @@ def render_report(inputs: ReportInputs) -> str:
     """The whole page as HTML text; the same inputs give the same bytes."""
     confidence = inputs.params["evaluate"]["confidence"]
     values = {
-        "style": read_asset("overview.css"),
         "glance": describe_glance(inputs.metrics, inputs.model_card, inputs.prepared_card, inputs.class_scores),
         "data": describe_data(
             inputs.manifest, inputs.validation_result, inputs.prepared_card, inputs.splits, inputs.params["validate"]
@@ -350,4 +349,4 @@ def render_report(inputs: ReportInputs) -> str:
         "model_card": inputs.model_card,
         "picture": lambda path: picture_source(inputs.thumbnails.get(path)),
     }
-    return fill_template("overview.html", values)
+    return fill_template("report/report.html", values)

@@ -5,15 +5,14 @@ import io
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cache
 from pathlib import Path
 from typing import Any, Protocol
 
-import jinja2
 import numpy as np
 import pandas as pd
 from PIL import Image
 
+from convlens.pages.engine import fill_template
 from convlens.pages.feature_maps.encode import POSITIVE, RARE, SIGNED, Block, EncodedPhoto, color_hex, compact_json
 
 # --- The page's JavaScript modules as one script, so that the page is one file that opens from disk ---
@@ -100,7 +99,6 @@ def _jpeg(image: Image.Image, size: tuple[int, int]) -> str:
 
 # --- The feature-map page: one self-contained HTML file with every filter's maps for the chosen photos ---
 
-TEMPLATES = Path(__file__).parent.parent / "templates"
 FORMAT = 3
 DEFAULTS: Mapping[str, Any] = {
     "temperature": 1.0, "centerCrop": None, "camSteps": [], "camStep": None, "program": None, "programWhy": "",
@@ -209,17 +207,18 @@ class FeatureMapInputs:
 
 def render_feature_maps(inputs: FeatureMapInputs) -> str:
     """The whole page as HTML text; the same inputs give the same bytes."""
-    return _template().render(
-        inputs=inputs,
-        groups=_group_photos(inputs.photos),
-        specs=_specs(inputs),
-        short_names=shorten_names([block["name"] for block in inputs.encoded_blocks]),
-        totals=count_filters(inputs.filters, inputs.encoded_blocks),
-        data=compact_json(_page_data(inputs)),
-        resources=inputs.resources,
-        script=bundle_script(),
-        style=bundle_style(),
-    )
+    values = {
+        "inputs": inputs,
+        "groups": _group_photos(inputs.photos),
+        "specs": _specs(inputs),
+        "short_names": shorten_names([block["name"] for block in inputs.encoded_blocks]),
+        "totals": count_filters(inputs.filters, inputs.encoded_blocks),
+        "data": compact_json(_page_data(inputs)),
+        "resources": inputs.resources,
+        "script": bundle_script(),
+        "style": bundle_style(),
+    }
+    return fill_template("feature_maps/feature_maps.html", values)
 
 
 def count_filters(filters: pd.DataFrame, encoded_blocks: Sequence[dict[str, Any]]) -> dict[str, int]:
@@ -240,21 +239,6 @@ def shorten_names(names: Sequence[str]) -> dict[str, str]:
     while split and all(len(parts) > shared + 1 and parts[shared] == split[0][shared] for parts in split):
         shared += 1
     return {name: "/".join(parts[shared:]) for name, parts in zip(names, split, strict=True)}
-
-
-@cache
-def _template() -> jinja2.Template:
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(TEMPLATES),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        keep_trailing_newline=True,
-    )
-    environment.filters["shape"] = lambda shape: "×".join(f"{size:,}" for size in shape)
-    environment.filters["thousands"] = lambda number: f"{number:,}"
-    return environment.get_template("feature_maps.html")
 
 
 def _group_photos(photos: Sequence[EncodedPhoto]) -> list[dict[str, Any]]:
