@@ -12,7 +12,7 @@ PORT ?= 5000
 MINUTES ?= 5
 BUNDLE ?= mlflow-bundle
 KIND = $(if $(GPU),gpu,runtime)
-TRAINING = bench docs lens network outside pipeline stages workflows
+TRAINING = benchmarks docs lens network outside pipeline stages workflows
 IN_VENV = PATH="$(CURDIR)/.venv/bin:$$PATH" VIRTUAL_ENV="$(CURDIR)/.venv"
 
 .PHONY: help setup repro report ui serve audit bench test lint format lock bundle ci results pictures
@@ -50,8 +50,8 @@ serve: setup ## Serve the champion at 127.0.0.1, port 5001 unless PORT says othe
 		--host 127.0.0.1 --port $(if $(filter file default undefined,$(origin PORT)),5001,$(PORT))
 
 bench: setup ## Measure training and reading beside what one would write instead
-	@$(IN_VENV) convlens bench data $(if $(PHOTOS),--photos "$(PHOTOS)")
-	@$(IN_VENV) convlens bench train --minutes $(MINUTES) $(if $(PHOTOS),--photos "$(PHOTOS)")
+	@$(IN_VENV) python benchmarks/data.py $(if $(PHOTOS),--photos "$(PHOTOS)")
+	@$(IN_VENV) python benchmarks/train.py --minutes $(MINUTES) $(if $(PHOTOS),--photos "$(PHOTOS)")
 
 results: dev ## Write the README's table of results anew from docs/results.json
 	@$(IN_VENV) python tools/results.py render

@@ -4,7 +4,7 @@
     python tools/results.py render --check                whether it is what docs/results.json says
     python tools/results.py measure --photos NAME ...     one more row: the pipeline, run at this commit
     python tools/results.py measure --photos NAME --here  one more row: the results in this folder
-    python tools/results.py folds FILE --photos NAME      one more row: what `convlens bench folds --json FILE` wrote
+    python tools/results.py folds FILE --photos NAME      one more row: what `benchmarks/folds.py --json FILE` wrote
 
 A measurement clones the last commit into a temporary folder and runs the pipeline there, so a row's commit is what
 was measured. Rows hold numbers and names, never photos.
@@ -29,7 +29,7 @@ START = "<!-- results: `make results` writes what follows -->"
 END = "<!-- end of results -->"
 HEAD = ("Photos", "Parameters", "Asked about", "Accuracy (95 % interval)", "Log loss", "Training", "Measured at")
 STAGES = ("ingest", "validate", "preprocess", "train", "evaluate")
-CODE = ("src", "params.yaml", "dvc.yaml", "presets", "data/cards")
+CODE = ("src", "benchmarks", "params.yaml", "dvc.yaml", "presets", "data/cards")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -142,7 +142,8 @@ def fill_readme() -> None:
 
 def read_result(folder: Path, *, photos: str, parameters: str, commit: str) -> Row:
     """What a run in this folder has reached."""
-    from convlens.bench.machine import describe_machine
+    sys.path.append(str(ROOT / "benchmarks"))
+    from harness import describe_machine
 
     metrics, model = read_json(folder / "reports/evaluation/metrics.json"), read_json(folder / "data/model/card.json")
     prepared = read_json(folder / "data/prepared/card.json")
@@ -159,7 +160,7 @@ def read_result(folder: Path, *, photos: str, parameters: str, commit: str) -> R
         epochs=model["epochs"],
         seconds=round(seconds, 1),
         commit=commit,
-        machine=tell_machine(f"{machine.num_cores} cores", machine.values),
+        machine=tell_machine(f"{machine['num_cores']} cores", machine),
     )
 
 
@@ -238,17 +239,22 @@ def measure(source: str | None, here: bool, name: str, preset: str | None, setti
 @commands.command()
 @click.argument("file", type=click.Path(path_type=Path, exists=True, dir_okay=False))
 @click.option("--photos", "name", required=True, help="What the photos are called in the table.")
-@click.option("--preset", help="The preset that it was measured with.")
-def folds(file: Path, name: str, preset: str | None) -> None:
-    """Add what `convlens bench folds` measured at the last commit to docs/results.json and README.md."""
-    shown = f"preset `{preset}`" if preset else "`params.yaml`"
-    row = read_folds(read_json(file), photos=name, parameters=shown, commit=last_commit(ROOT))
+def folds(file: Path, name: str) -> None:
+    """Add what `benchmarks/folds.py` measured at the last commit to docs/results.json and README.md."""
+    row = read_folds(read_json(file), photos=name, commit=last_commit(ROOT))
     write_rows(ROOT / ROWS, add_row(read_rows(ROOT / ROWS), row))
     fill_readme()
 
 
-def read_folds(values: Mapping[str, Any], *, photos: str, parameters: str, commit: str) -> Row:
-    """What a cross-validation has reached; time and epochs are those of one training."""
+def read_folds(values: Mapping[str, Any], *, photos: str, commit: str) -> Row:
+    """What a cross-validation has reached; time and epochs are those of one training.
+
+    Raises:
+        click.ClickException: the file does not say which recipe was measured.
+    """
+    if not {"params", "preset", "folds"} <= set(values):
+        raise click.ClickException("Expected a file of `benchmarks/folds.py --json`. Received another. Measure again.")
+    preset = values["preset"]
     done, machine = values["folds"], values["machine"]
     epochs = {fold["epochs"] for fold in done}
     which = f"{values['count']} folds" if len(done) == values["count"] else f"{len(done)} of {values['count']} folds"
@@ -257,8 +263,8 @@ def read_folds(values: Mapping[str, Any], *, photos: str, parameters: str, commi
     return Row(
         photos=photos,
         digest=values["photos"]["digest"][:12],
-        parameters=parameters,
-        protocol=f"{values['num_asked']:,} photos, each after training on {done[0]['num_learnt']:,} others, {which}",
+        parameters=f"preset `{preset}`" if preset else f"`{values['params']}`",
+        protocol=f"{values['num_evaluated']:,} photos, each after training on {done[0]['num_train']:,} others, {which}",
         **{name: round(values[name], 4) for name in ("accuracy", "accuracy_low", "accuracy_high")},
         log_loss=None if values["log_loss"] is None else round(values["log_loss"], 4),
         epochs=epochs.pop() if len(epochs) == 1 else None,

@@ -55,19 +55,19 @@ def check_command(words: list[str], folder: Path) -> None:
     """
     program, arguments = words[0].removeprefix(".venv/bin/"), words[1:]
     if program == "convlens":
-        from convlens.cli.main.main import commands
+        from convlens.cli.main import commands
 
         check_click(commands, arguments)
     elif program == "mlflow":
         check_click(mlflow_commands(), arguments)
-    elif program == "python" and arguments[0].startswith("tools/"):
+    elif program == "python" and arguments[0].startswith(("tools/", "benchmarks/")):
         check_click(tool_commands(folder / arguments[0]), arguments[1:])
     elif program in ("dvc", "make"):
         {"dvc": check_dvc, "make": check_make}[program](arguments, folder)
 
 
 def tool_commands(path: Path) -> click.Command:
-    """What a script of tools/ does when it is started."""
+    """What a script of tools/ or benchmarks/ does when it is started."""
     found = runpy.run_path(str(path))
     return next(found[name] for name in ("commands", "main") if isinstance(found.get(name), click.Command))
 

@@ -126,20 +126,29 @@ def test_measuring_adds_a_line(tool, reader: Reader, monkeypatch: pytest.MonkeyP
 
 def test_folds_add_a_line(tool, reader: Reader, tmp_path, monkeypatch: pytest.MonkeyPatch) -> None:
     folder, file = reader.clone.folder, tmp_path / "folds.json"
-    fold = {"epochs": 60, "seconds": 300.0, "num_learnt": 1600}
+    fold = {"epochs": 60, "seconds": 300.0, "num_train": 1600}
     values = {
-        **{"count": 5, "jobs": 2, "num_asked": 800, "log_loss": 0.21234, "folds": [fold, {**fold, "seconds": 310.0}]},
+        **{
+            "count": 5,
+            "jobs": 2,
+            "num_evaluated": 800,
+            "log_loss": 0.21234,
+            "folds": [fold, {**fold, "seconds": 310.0}],
+        },
         **{"accuracy": 0.9, "accuracy_low": 0.88, "accuracy_high": 0.92, "photos": {"digest": "0123456789abcdef"}},
         "machine": {"num_cores": 2, "system": "Linux x86_64", "features": ["avx2", "avx512_bf16"]},
+        **{"params": "params.yaml", "preset": "thorough"},
     }
     file.write_text(json.dumps(values))
     monkeypatch.setattr(tool, "ROOT", folder)
     tool.commands(["folds", str(file), "--photos", "ours"], standalone_mode=False)
     row = tool.read_rows(folder / tool.ROWS)[-1]
+    assert row.parameters == "preset `thorough`"
     assert row.protocol == "800 photos, each after training on 1,600 others, 2 of 5 folds"
     assert (row.epochs, row.seconds, row.log_loss) == (60, 305.0, 0.2123)
     assert row.machine == "1 of 2 cores (Linux x86_64, avx512_bf16)"
-    assert tool.read_folds({**values, "count": 2, "jobs": 1}, photos="", parameters="", commit="").cells[-1] == (
-        "``, 2 cores (Linux x86_64, avx512_bf16)"
-    )
+    other = tool.read_folds({**values, "count": 2, "jobs": 1, "preset": None}, photos="", commit="")
+    assert (other.parameters, other.machine) == ("`params.yaml`", "2 cores (Linux x86_64, avx512_bf16)")
+    with pytest.raises(click.ClickException, match="Measure again"):
+        tool.read_folds({name: value for name, value in values.items() if name != "preset"}, photos="", commit="")
     reader.run("sh", "git checkout --quiet README.md docs/results.json")

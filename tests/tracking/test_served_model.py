@@ -14,14 +14,13 @@ from typing import Any
 import mlflow
 import numpy as np
 import pytest
+import serve
 import uvicorn
 from click.testing import CliRunner
 from mlflow.models import Model
 from PIL import Image
 from small_training import CLASSES, LOCK, SIDE, use_own_store, write_card, write_network, write_photo
 
-from convlens.bench.commands import bench
-from convlens.bench.serving import bench_serving
 from convlens.errors import ConvLensError
 from convlens.models.classifier import SERVER_VARIABLE
 from convlens.tracking.models import ModelFiles, _save_photo_model
@@ -140,15 +139,15 @@ def test_nothing_is_lost_or_wrong_when_many_ask_at_once(port: int, tmp_path: Pat
     for number, photo in enumerate(photos):
         write_photo(photo, number / 4)
     address = f"http://127.0.0.1:{port}"
-    result = bench_serving(address, photos, num_requests=24, num_clients=6, photos_per_request=2)
+    result = serve.load_server(address, photos, num_requests=24, num_clients=6, photos_per_request=2)
     counted = {name: result[name] for name in ("num_requests", "num_clients", "num_lost", "num_wrong", "first_failure")}
     assert counted == {"num_requests": 24, "num_clients": 6, "num_lost": 0, "num_wrong": 0, "first_failure": ""}
     assert 0 < result["p50_seconds"] <= result["p99_seconds"]
-    asked = ["serve", *map(str, photos), "--address", address, "--requests", "4", "--clients", "2"]
-    told = CliRunner().invoke(bench, asked, catch_exceptions=False)
+    asked = [*map(str, photos), "--address", address, "--requests", "4", "--clients", "2"]
+    told = CliRunner().invoke(serve.main, asked, catch_exceptions=False)
     assert told.exit_code == 0
     assert told.output.startswith("4 requests of 1 photos each, 2 at a time\n")
-    assert told.output.endswith("0 lost, 0 wrong\n")
+    assert "; 0 lost, 0 wrong\nmemory of the server: " in told.output
 
 
 def test_bench_without_a_server_says_how_to_start_one(tmp_path: Path) -> None:
@@ -156,4 +155,4 @@ def test_bench_without_a_server_says_how_to_start_one(tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         free = taken.getsockname()[1]
     with pytest.raises(ConvLensError, match=r"Expected a model server at http://127\.0\.0\.1:.* Start it: make serve"):
-        bench_serving(f"http://127.0.0.1:{free}", [tmp_path / "a.png"], num_requests=1, num_clients=1)
+        serve.load_server(f"http://127.0.0.1:{free}", [tmp_path / "a.png"], num_requests=1, num_clients=1)

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING
 import click
 
 from convlens import __version__
-from convlens.bench.commands import bench
 from convlens.cli.compare import compare
 from convlens.cli.evaluate import evaluate
 from convlens.cli.explain import explain
@@ -89,7 +88,6 @@ def worker(prepared: Path, wait_minutes: float) -> None:
     work(prepared, params, wait_seconds=60 * wait_minutes)
 
 
-commands.add_command(bench)
 commands.add_command(compare)
 commands.add_command(evaluate)
 commands.add_command(explain)

@@ -1,4 +1,4 @@
-"""The client of `bench serve` against servers that lose, confuse and change answers."""
+"""The client of `benchmarks/serve.py` against servers that lose, confuse and change responses."""
 
 import json
 import threading
@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import ClassVar
 
 import pytest
+import serve
 
-from convlens.bench.serving import bench_serving, format_serving
 from convlens.errors import ConvLensError
 
 
@@ -53,23 +53,25 @@ def photos(tmp_path: Path) -> list[Path]:
     return sorted(tmp_path.iterdir())
 
 
-def test_good_server_loses_nothing(address: str, photos: list[Path]) -> None:
-    result = bench_serving(address, photos, num_requests=20, num_clients=4, photos_per_request=2)
+def test_a_good_server_loses_nothing(address: str, photos: list[Path]) -> None:
+    result = serve.load_server(address, photos, num_requests=20, num_clients=4, photos_per_request=2)
     assert (result["num_lost"], result["num_wrong"], result["first_failure"]) == (0, 0, "")
     assert result["photos_per_second"] == pytest.approx(2 * result["requests_per_second"])
+    assert result["memory_megabytes"] > 10  # of this process, which is the server, too
     assert next(Handler.numbers) == 20 + len(photos)
 
 
-def test_lost_and_wrong_answers_are_counted(address: str, photos: list[Path]) -> None:
+def test_lost_and_wrong_responses_are_counted(address: str, photos: list[Path]) -> None:
     Handler.broken = {5: "lost", 7: "wrong", 9: "failed", 10: "wrong"}
-    result = bench_serving(address, photos, num_requests=20, num_clients=3)
+    result = serve.load_server(address, photos, num_requests=20, num_clients=3)
     assert (result["num_lost"], result["num_wrong"]) == (2, 2)
-    told = format_serving(result)
-    assert "2 lost, 2 wrong" in told
-    assert told.splitlines()[-1] == result["first_failure"] != ""
+    told = serve.format_load({**result, "memory_megabytes": None}).splitlines()
+    assert told[0] == "20 requests of 1 photos each, 3 at a time"
+    assert told[1].endswith("; 2 lost, 2 wrong")
+    assert told[2:] == ["memory of the server: unknown", result["first_failure"]]
 
 
 @pytest.mark.parametrize("given", ["127.0.0.1:5001", "https://example.org", "http://"])
-def test_address_is_checked(given: str, photos: list[Path]) -> None:
+def test_the_address_is_checked(given: str, photos: list[Path]) -> None:
     with pytest.raises(ConvLensError, match="Expected the address of a server"):
-        bench_serving(given, photos, num_requests=1, num_clients=1)
+        serve.load_server(given, photos, num_requests=1, num_clients=1)
