@@ -42,7 +42,7 @@ def runs() -> tuple[Activations, ...]:
 def gathered(max_filters: int = 6) -> Gathered:
     """The page's content; six of the eight filters of the deeper layers are shown."""
     pixels = photos(2)
-    choices = [Choice("cat.jpg", "own", None, pixels[0], BOXES), Choice("b.png", "mistake", "dogs", pixels[1], {})]
+    choices = [Choice("cat.jpg", "user", None, pixels[0], BOXES), Choice("b.png", "error", "dogs", pixels[1], {})]
     scale = small_lens().picture_shape[0] / SIZE
     boxes = {name: tuple(side * scale for side in box) for name, box in BOXES.items()}
     sample = PhotoSample(photos(6), np.array([0, 1, 0, 1, 0, 1]), CLASSES, photos(12, seed=1), [boxes] * 6)

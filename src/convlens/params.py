@@ -385,7 +385,7 @@ class ReportParams(Group):
     """What the pages show."""
 
     num_correct: int = Field(ge=0, description="Rightly answered test photos on the feature-map page.")
-    num_mistakes: int = Field(ge=0, description="Most confident mistakes on the feature-map page.")
+    num_errors: int = Field(ge=0, description="Most confident errors on the feature-map page.")
     max_filters: PositiveInt = Field(description="Filters shown per layer; the page says how many there are.")
 
 

@@ -38,7 +38,7 @@ def test_a_page_is_made_of_photos_that_can_be_read(folder: Path, capsys: pytest.
     assert capsys.readouterr().out == f"1 of 2 photos are in {page}. Open it in a browser.\n"
     text = page.read_text()
     data = json.loads(text.split('id="page-data">')[1].split("</script>")[0])
-    assert [(photo["name"], photo["group"], photo["truth"]) for photo in data["photos"]] == [("mine.png", "own", None)]
+    assert [(photo["name"], photo["group"], photo["truth"]) for photo in data["photos"]] == [("mine.png", "user", None)]
     assert (data["temperature"], data["mirror"], data["trust"], data["regions"]) == (2.0, True, None, [])
     assert {block["facts"] is None for block in data["blocks"]} == {True}
     assert all(block["arithmetic"] for block in data["blocks"])

@@ -33,7 +33,7 @@ TINY = {
     "train.batch_size": 16,
     "evaluate.num_resamples": 200,
     "report.num_correct": 2,
-    "report.num_mistakes": 1,
+    "report.num_errors": 1,
     "register.criteria.evaluation.accuracy.min": 0.0,
 }
 GIT = ("git", "-c", "user.name=Test", "-c", "user.email=test@example.com")

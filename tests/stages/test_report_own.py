@@ -41,7 +41,7 @@ def ask(network: Any, *choices: Choice, unreadable: tuple[Unreadable, ...] = (),
 
 
 def test_a_photo_like_those_of_the_training_is_believed(network: Any) -> None:
-    found = ask(network, Choice("dogs/a.png", "own", "dogs", flat(0.9, 0.9, 0.9)))
+    found = ask(network, Choice("dogs/a.png", "user", "dogs", flat(0.9, 0.9, 0.9)))
     row = found.table.iloc[0]
     assert (row["path"], row["label"], row["predicted"], row["correct"]) == ("dogs/a.png", "dogs", "dogs", True)
     assert row["probability"] == row["probability_dogs"] == pytest.approx(0.982, abs=1e-3)
@@ -54,7 +54,7 @@ def test_a_photo_like_those_of_the_training_is_believed(network: Any) -> None:
 
 
 def test_doubts_are_named_with_their_numbers(network: Any) -> None:
-    found = ask(network, Choice("red.png", "own", None, flat(0.9, 0.3, 0.3)))
+    found = ask(network, Choice("red.png", "user", None, flat(0.9, 0.3, 0.3)))
     row = found.table.iloc[0]
     assert not row["believe"]
     assert row["distance"] > row["unlike_above"]
@@ -75,13 +75,15 @@ def test_answers_that_flip_are_doubted(network: Any) -> None:
         dogs = np.where(photos[:, 8, 8, 0] == 255, 0.95, 0.05)
         return np.column_stack([1 - dogs, dogs])
 
-    row = ask(network, Choice("spot.png", "own", None, pixels), answer=by_one_pixel).table.iloc[0]
+    row = ask(network, Choice("spot.png", "user", None, pixels), answer=by_one_pixel).table.iloc[0]
     assert (row["predicted"], row["num_same"], bool(row["believe"])) == ("dogs", 0, False)
     assert "the answer flips: 16 of 16 copies shifted by up to 3 pixels are answered otherwise" in row["why"]
 
 
 def test_unreadable_photos_stand_in_the_table(network: Any) -> None:
-    found = ask(network, Choice("b.png", "own", None, flat(0.9, 0.9, 0.9)), unreadable=(Unreadable("a.jpg", "broken"),))
+    found = ask(
+        network, Choice("b.png", "user", None, flat(0.9, 0.9, 0.9)), unreadable=(Unreadable("a.jpg", "broken"),)
+    )
     assert found.table["path"].tolist() == ["a.jpg", "b.png"]
     assert found.table["error"].tolist() == ["broken", ""]
     assert list(found.pictures) == ["b.png"]

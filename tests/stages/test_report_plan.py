@@ -14,7 +14,7 @@ from convlens.pages.photos import Choice
 
 
 def _choices(count: int) -> list[Choice]:
-    return [Choice(f"{number}.png", "own", None, pixels) for number, pixels in enumerate(photos(count))]
+    return [Choice(f"{number}.png", "user", None, pixels) for number, pixels in enumerate(photos(count))]
 
 
 def _wide(filters: int) -> Scorer:

@@ -31,7 +31,7 @@ def params() -> Params:
     return values.model_copy(
         update={
             "preprocess": values.preprocess.model_copy(update=small),
-            "report": values.report.model_copy(update={"num_correct": 3, "num_mistakes": 2, "max_filters": 6}),
+            "report": values.report.model_copy(update={"num_correct": 3, "num_errors": 2, "max_filters": 6}),
         }
     )
 
@@ -170,12 +170,12 @@ def test_own_photos_come_first_then_mistakes_then_right_answers(written: Path, h
     text = (written / "feature_maps.html").read_text()
     data = json.loads(text.split('id="page-data">')[1].split("</script>")[0])
     photos = [(photo["name"], photo["group"], photo["truth"]) for photo in data["photos"]]
-    assert photos[:2] == [("dogs/green.webp", "own", "dogs"), ("red.png", "own", None)]
+    assert photos[:2] == [("dogs/green.webp", "user", "dogs"), ("red.png", "user", None)]
     predictions = pd.read_csv(home / "predictions")
     confidence = predictions[["probability_cats", "probability_dogs"]].max(axis=1)
     wrong = predictions[~predictions["correct"]].assign(c=confidence)
     worst = wrong.sort_values(["c", "path"], ascending=[False, True])
-    assert [name for name, group, _ in photos if group == "mistake"] == worst["path"].head(2).tolist()
+    assert [name for name, group, _ in photos if group == "error"] == worst["path"].head(2).tolist()
     right = [truth for _, group, truth in photos if group == "correct"]
     assert len(right) == min(3, int(predictions["correct"].sum()))
 
@@ -273,4 +273,4 @@ def test_missing_input_is_one_line_and_nothing_is_written(home: Path, params: Pa
 
 def test_without_own_folder_the_test_photos_remain(home: Path, params: Params, tmp_path: Path) -> None:
     _run(home, tmp_path, params, own=tmp_path / "none")
-    assert '"group":"own"' not in (tmp_path / "feature_maps.html").read_text()
+    assert '"group":"user"' not in (tmp_path / "feature_maps.html").read_text()

@@ -129,7 +129,7 @@ def _read_photos(photos: Sequence[Path], card: Mapping[str, Any]) -> "tuple[list
     failed: list[Unreadable] = []
     for photo in photos:
         try:
-            read.append(Choice(photo.name, "own", None, load_by_card(photo, card), _regions(photo, card)))
+            read.append(Choice(photo.name, "user", None, load_by_card(photo, card), _regions(photo, card)))
         except PhotoError as error:
             failed.append(Unreadable(photo.name, str(error)))
     if not read:

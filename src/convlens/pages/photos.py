@@ -31,7 +31,7 @@ class Choice:
 
     Attributes:
         name: what to call it.
-        group: `own`, `mistake` or `correct`.
+        group: `user`, `error` or `correct`.
         truth: its class if known.
         pixels: as the loader gives them, uint8 (rows, columns, 3).
         regions: named boxes in these pixels: left, top, right, bottom.
@@ -80,7 +80,7 @@ def read_own(folder: Path, settings: LoaderSettings, classes: Sequence[str]) -> 
         name = path.relative_to(folder).as_posix()
         truth = path.parent.name if path.parent != folder and path.parent.name in classes else None
         try:
-            read.append(Choice(name, "own", truth, load_photo(path, settings)))
+            read.append(Choice(name, "user", truth, load_photo(path, settings)))
         except PhotoError as error:
             failed.append(Unreadable(name, str(error).replace(str(path), name)))
     return read, failed
@@ -93,9 +93,9 @@ def choose_test_photos(predictions: pd.DataFrame, prepared: Prepared, params: Re
     # Predictions stand in the order of the test arrays, so a row number is the place of the pixels.
     table = predictions.assign(confidence=confidence, row=range(len(predictions)))
     ranked = table.sort_values(["confidence", "path"], ascending=[False, True])
-    mistakes = ranked[~ranked["correct"]].head(params.num_mistakes)
+    mistakes = ranked[~ranked["correct"]].head(params.num_errors)
     right = _spread(ranked[ranked["correct"]], prepared.classes, params.num_correct)
-    for group, rows in (("mistake", mistakes), ("correct", right)):
+    for group, rows in (("error", mistakes), ("correct", right)):
         for row in rows.itertuples():
             yield Choice(str(row.path), group, str(row.label), images[int(str(row.row))])
 

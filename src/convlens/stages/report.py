@@ -228,7 +228,7 @@ def _read_own(own: Path, data: Prepared) -> tuple[list[Choice], list[Unreadable]
 
 def _number_photos(choices: Sequence[Choice]) -> dict[str, int]:
     """The number of each test photo on the feature-map page, by path."""
-    return {choice.name: number for number, choice in enumerate(choices) if choice.group != "own"}
+    return {choice.name: number for number, choice in enumerate(choices) if choice.group != "user"}
 
 
 def _write_maps(folder: Path, maps: MapResults) -> None:

@@ -287,7 +287,7 @@ class ShownPhoto:
 
     Attributes:
         name: what to call it.
-        group: `own`, `mistake` or `correct`.
+        group: `user`, `error` or `correct`.
         truth: its class; None if unknown.
         answer: the class the network says.
         probabilities: one per class.

@@ -104,7 +104,7 @@ DEFAULTS: Mapping[str, Any] = {
     "temperature": 1.0, "centerCrop": None, "camSteps": [], "camStep": None, "program": None, "programWhy": "",
     "regions": [], "numRegionPhotos": 0, "trust": None,
 }  # fmt: skip
-GROUPS = (("own", "Your photos"), ("mistake", "Mistakes"), ("correct", "Right answers"))
+GROUPS = (("user", "Your photos"), ("error", "Errors"), ("correct", "Classified correctly"))
 
 
 class LayerRow(Protocol):

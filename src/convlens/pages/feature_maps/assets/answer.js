@@ -4,7 +4,7 @@ import { camEvidence, EvidenceCard, occlusionEvidence } from "./evidence.js";
 import { PhotoStage } from "./stage.js";
 import { answerWords, percent, viewWords } from "./words.js";
 
-const GROUP_TITLES = { own: "Your photo", mistake: "A mistake", correct: "A right answer" };
+const GROUP_TITLES = { user: "Your photo", error: "Misclassified", correct: "Classified correctly" };
 
 export class AnswerView {
   /**

@@ -29,7 +29,7 @@
  *   short?: string
  * }} Block
  * @typedef {{
- *   name: string, group: "own" | "mistake" | "correct", truth: string | null, answer: string,
+ *   name: string, group: "user" | "error" | "correct", truth: string | null, answer: string,
  *   probabilities: number[], storedSize: [number, number], pictureSize: [number, number],
  *   target?: string, logOdds?: number, sentence?: string, probabilityTarget?: number
  * }} Photo
