@@ -12,7 +12,7 @@ PORT ?= 5000
 MINUTES ?= 5
 BUNDLE ?= mlflow-bundle
 KIND = $(if $(GPU),gpu,runtime)
-TRAINING = benchmarks docs lens network outside pipeline stages workflows
+TRAINING = benchmarks docs lens models pipeline stages training
 IN_VENV = PATH="$(CURDIR)/.venv/bin:$$PATH" VIRTUAL_ENV="$(CURDIR)/.venv"
 
 .PHONY: help setup repro report ui serve audit bench test lint format lock bundle ci results pictures

@@ -15,8 +15,7 @@ from pathlib import Path
 import pytest
 from interrupts import ctrl_c_is_heard
 from mlflow import MlflowClient
-from pipeline.clone import Clone, stages_run
-from workflows.runner import stamp_environment
+from pipeline.clone import Clone, stages_run, stamp_environment
 
 from convlens.pipeline import STAGES
 

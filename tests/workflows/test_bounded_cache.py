@@ -6,7 +6,6 @@ import os
 import time
 
 import pytest
-from pipeline.clone import Clone
 
 PIPELINE = "stages: {copy: {cmd: cp in.txt out.txt, outs: [out.txt, folder], metrics: [told.json: {cache: false}]}}\n"
 LOCK = """\
@@ -68,10 +67,7 @@ def keep(folder, number):
 @pytest.fixture
 def clone(make_repository):
     """Commits 0 to 12, each with a result of its own, and the results of a run in the working tree: number 13."""
-    clone = Clone(
-        make_repository({"dvc.yaml": PIPELINE, ".gitignore": ".venv\n/ci-results/\n/out.txt\n/folder/\n/.convlens/\n"})
-    )
-    (clone.folder / ".dvc/.gitignore").write_text("/tmp\n/cache\n")
+    clone = make_repository({"dvc.yaml": PIPELINE})
     for number in range(NUM_COMMITS):
         keep(clone.folder, number)
         clone.commit(str(number))

@@ -36,12 +36,11 @@ lay_out() {
     (cd "$2" && { [ -f .dvc/config.local ] || dvc config --local cache.dir "$cache"; })
 }
 
-make_answers() {
-    cd "$2"
+make_answers() { # where it is asked whether this works, `set -e` does nothing
+    cd "$2" || return
     if dvc checkout --quiet --force evaluate && [ -f reports/evaluation/predictions.csv ]; then return; fi
     echo "The cache has no answers of $1 to compare with: making them." >&2
-    MLFLOW_TRACKING_URI="sqlite:///$2/mlflow.db" dvc repro evaluate >&2
-    git add --all -- dvc.lock reports
+    MLFLOW_TRACKING_URI="sqlite:///$2/mlflow.db" dvc repro evaluate >&2 && git add --all -- dvc.lock reports || return
     if git diff --cached --quiet; then return; fi # the same as on the machine that they were first made on
     git -c user.name=ci -c user.email=ci@localhost commit --quiet --no-verify --message "Results of $1 on this machine"
 }
@@ -61,7 +60,7 @@ cache=$PWD/.dvc/cache
 folder=$(mktemp -d)/base
 trap 'git worktree remove --force "$folder" 2>/dev/null || true; rm -rf "$(dirname "$folder")"' EXIT
 lay_out "$revision" "$folder"
-if (set -e; make_answers "$revision" "$folder"); then
+if (make_answers "$revision" "$folder"); then
     git -C "$folder" rev-parse HEAD
 else
     echo "The results of $revision could not be made again." >&2

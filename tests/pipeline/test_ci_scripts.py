@@ -1,0 +1,48 @@
+"""The scripts of `reproduce.yml` on the real pipeline: a change of what the report shows, then one for the worse."""
+
+import json
+import sqlite3
+from contextlib import closing
+
+from pipeline.clone import Clone
+
+
+def compare(clone: Clone) -> tuple[int, str]:
+    """Exit code of the comparison with `main`, and the summary that follows."""
+    code = clone.run("tools/ci/compare.sh", "main", check=False).returncode
+    return code, clone.run("tools/ci/summary.sh").stdout
+
+
+def test_a_pull_request_is_compared_with_its_base(clone: Clone) -> None:
+    clone.commit("Results")
+    clone.run("git", "checkout", "--quiet", "-b", "idea")
+    before = json.loads((clone.folder / "reports/evaluation/metrics.json").read_text())
+
+    clone.change(report__num_correct=1)
+    assert clone.repro() == ["report", "register"]
+    code, summary = compare(clone)
+    assert code == 0, summary
+    assert "| report.num" in summary
+    assert "REGRESSION" not in summary
+    assert "0 died, 0 were born" in summary
+    assert "Traceback" not in summary
+    assert json.loads((clone.folder / "reports/evaluation/metrics.json").read_text()) == before
+    for page in ("ci-results/comparison.html", "reports/report.html", "reports/feature_maps.html"):
+        assert (clone.folder / page).is_file()
+
+    clone.change(evaluate__threshold=0.999999)  # nearly everything is called by the first class's name
+    assert "train" not in clone.repro()
+    code, summary = compare(clone)
+    assert code == 1, summary
+    assert "REGRESSION" in summary
+    assert "| evaluate.threshold" in summary
+
+
+def test_the_store_can_be_carried_elsewhere(clone: Clone) -> None:
+    clone.run("python", "tools/mlflow_bundle.py", "bundle")
+    with closing(sqlite3.connect(clone.folder / "bundle/mlflow.db")) as store:
+        places = [place for (place,) in store.execute("SELECT artifact_uri FROM runs")]
+        versions = store.execute("SELECT count(*) FROM model_versions").fetchone()
+    assert places
+    assert all((clone.folder / "bundle" / place / "report.html").is_file() for place in places)
+    assert versions == (1,)
