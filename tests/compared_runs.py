@@ -16,7 +16,7 @@ from ruamel.yaml import YAML
 from convlens.compare.runs import Output, Snapshot
 from convlens.params import CompareParams, EvaluateParams, read_yaml
 
-EVALUATE = EvaluateParams(num_resamples=500, confidence=0.95, seed=0, threshold=0.5, max_error=0.01)
+EVALUATE = EvaluateParams(num_resamples=500, confidence=0.95, seed=0)
 COMPARE = CompareParams(max_regression=0.02)
 SIZE = 8
 # Other paths than the project's: where files are is read from dvc.yaml.

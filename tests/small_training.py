@@ -12,7 +12,7 @@ import os
 import shutil
 import tempfile
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -21,6 +21,9 @@ from mlflow import MlflowClient
 from PIL import Image
 
 from convlens.params import RegisterParams
+
+if TYPE_CHECKING:
+    from convlens.tracking.models import ModelFiles
 
 SIDE = 16
 CLASSES = ("cats", "dogs")
@@ -76,8 +79,6 @@ def write_card(path: Path, key: str = KEY) -> None:
         "image_size": SIDE,
         "keep_aspect": False,
         "resampling": "bicubic",
-        "mirror": False,
-        "center_crop": None,
         "num_parameters": 4,
         "num_threads": 1,
         "precision": "float32",
@@ -87,6 +88,31 @@ def write_card(path: Path, key: str = KEY) -> None:
     }
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps(card))
+
+
+def write_operating_point(folder: Path, key: str = KEY, **values: Any) -> None:
+    """One that takes the network as it is, but for `values`."""
+    from convlens.models.inference import OperatingPoint
+
+    OperatingPoint(key, **values).save(folder)
+
+
+def model_files(root: Path) -> "ModelFiles":
+    """Network, card and operating point in a folder, as they are logged."""
+    from convlens.tracking.models import ModelFiles
+
+    write_network(root / "model.keras")
+    write_card(root / "card.json")
+    write_operating_point(root)
+    return ModelFiles(
+        network=root / "model.keras",
+        card=root / "card.json",
+        operating_point=root / "operating_point.json",
+        classes=CLASSES,
+        image_size=SIDE,
+        examples=np.full((1, SIDE, SIDE, 3), 200, np.uint8),
+        requirements=LOCK.splitlines(),
+    )
 
 
 def write_photo(path: Path, brightness: float) -> None:
@@ -127,6 +153,7 @@ def write_training(
     """
     write_network(root / "data/model/model.keras", threshold)
     write_card(root / "data/model/card.json", key)
+    write_operating_point(root / "data/operating_point", key)
     splits = _write_photos(root, brightness)
     _write_prepared(root / "data/prepared", splits)
     _write_reports(root / "reports", splits, threshold)
@@ -153,7 +180,7 @@ def stage_paths(root: Path) -> dict[str, Path]:
         "summary": reports / "summary.md",
         "model_card": reports / "model_card.md",
         "profile": root / "data/profile.npz",
-        "decision": root / "data/decision.json",
+        "operating_point": root / "data/operating_point",
         "params": root / "params.yaml",
         "pipeline": root / "dvc.yaml",
         "lock": root / "dvc.lock",

@@ -191,18 +191,6 @@ class ModelParams(Group):
     """Which network. Only the group of the chosen architecture matters."""
 
     architecture: Literal["residual", "classic", "dense", "transfer"] = Field(description="Name of the architecture.")
-    mirror: bool = Field(description="Answers take in the mirror image of the photo, and of its center.")
-    center_crop: float | None = Field(
-        gt=0.25,
-        lt=1,
-        description="Answers take in the center of the photo, so much of each side, enlarged; null: not.",
-    )
-
-    @property
-    def views(self) -> dict[str, Any]:
-        """What answers are the mean over, as `convlens.models.inference.make_views` takes it."""
-        return {"mirror": self.mirror, "center_crop": self.center_crop}
-
     residual: ResidualParams
     classic: ClassicParams
     dense: DenseParams
@@ -304,19 +292,33 @@ class PrecisionTarget(Group):
     )
 
 
+class InferenceParams(Group):
+    """How the outputs of a trained network become predictions; chosen after training, so a change trains nothing."""
+
+    mirror: bool = Field(
+        description="Test-time augmentation: the mean over the photo, its center, and their mirror images."
+    )
+    center_crop: float | None = Field(
+        gt=0.25,
+        lt=1,
+        description="Test-time augmentation: also the center of the photo, so much of each side, enlarged; null: not.",
+    )
+    threshold: Annotated[float, Field(ge=0, lt=1)] | Literal["max_f1"] | PrecisionTarget = Field(
+        description="Of two classes the second is predicted above this probability: a number, max_f1, or "
+        "{precision: 0.95}; the last two are chosen on the validation photos. More classes: 0.5, the most probable."
+    )
+    max_error: Fraction = Field(
+        description="Share of misclassified photos tolerated; on less confident predictions the network abstains. "
+        "1 never abstains."
+    )
+
+
 class EvaluateParams(Group):
-    """How the numbers are made, and how probabilities become answers."""
+    """How the intervals of the metrics are made."""
 
     num_resamples: int = Field(ge=100, description="Bootstrap resamples behind every interval.")
     confidence: float = Field(gt=0.5, lt=1, description="Coverage of the intervals.")
     seed: int = Field(ge=0, description="Seed of the bootstrap.")
-    threshold: Annotated[float, Field(ge=0, lt=1)] | Literal["max_f1"] | PrecisionTarget = Field(
-        description="Of two classes the second is answered above this probability: a number, max_f1, or "
-        "{precision: 0.95}; the last two are chosen on the validation photos. More classes: 0.5, the most probable."
-    )
-    max_error: Fraction = Field(
-        description="Share of wrong answers tolerated; answers too unsure for it are left to people. 1 leaves none."
-    )
 
 
 class BaselineParams(Group):
@@ -476,6 +478,7 @@ class Params(Group):
     model: ModelParams
     augment: AugmentParams
     train: TrainParams
+    inference: InferenceParams
     evaluate: EvaluateParams
     robustness: RobustnessParams
     label_errors: LabelErrorsParams

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from click.testing import CliRunner
-from small_training import CLASSES, KEY, SIDE, write_card, write_network, write_photo
+from small_training import CLASSES, KEY, SIDE, write_card, write_network, write_operating_point, write_photo
 
 from convlens.cli.export import export, export_model
 from convlens.cli.main import export as exporting
@@ -28,9 +28,8 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("trained") / "model"
     write_network(folder / "model.keras")
     write_card(folder / "card.json")
-    card = json.loads((folder / "card.json").read_text())
-    more = {"mirror": True, "center_crop": 0.875, "temperature": 1.7, "threshold": 0.4, "min_probability": 0.8}
-    (folder / "card.json").write_text(json.dumps({**card, **more}))
+    point = {"mirror": True, "center_crop": 0.875, "temperature": 1.7, "threshold": 0.4, "min_confidence": 0.8}
+    write_operating_point(folder, **point)
     return folder
 
 
@@ -50,7 +49,7 @@ def test_exported_form_answers_as_the_model(model: Path, tmp_path: Path, form: s
     card = read_card(form, done.path)
     assert card["classes"] == list(CLASSES)
     assert (card["image_size"], card["resampling"], card["keep_aspect"]) == (SIDE, "bicubic", False)
-    assert (card["threshold"], card["min_probability"], card["temperature"]) == (0.4, 0.8, 1.7)
+    assert (card["threshold"], card["min_confidence"], card["temperature"]) == (0.4, 0.8, 1.7)
     assert (card["mirror"], card["key"]) == (True, KEY)
 
 

@@ -7,7 +7,15 @@ from pathlib import Path
 import pytest
 from convlens.cli.main.main import main
 from mlflow import MlflowClient
-from small_training import demand, use_own_store, write_card, write_network, write_photo, write_training
+from small_training import (
+    demand,
+    use_own_store,
+    write_card,
+    write_network,
+    write_operating_point,
+    write_photo,
+    write_training,
+)
 
 from convlens import __version__
 from convlens.stages.register import register
@@ -106,7 +114,7 @@ def test_more_places_than_classes_are_told(champion: Path, capfd: pytest.Capture
 
 def test_unsure_answers_are_marked(root: Path, capfd: pytest.CaptureFixture[str]) -> None:
     card = json.loads((root / "data/model/card.json").read_text())
-    (root / "data/decision.json").write_text(json.dumps({"key": card["key"], "min_probability": 0.985}))
+    write_operating_point(root / "data/operating_point", card["key"], min_confidence=0.985)
     assert run(capfd, "predict", "dark.png", "--model", "data/model")[1] == (
         "photo     label   cats  dogs\ndark.png  cats   98.2%  1.8%  unsure\n"
     )

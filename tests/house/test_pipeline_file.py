@@ -7,7 +7,9 @@ import pytest
 from house.imports import ROOT, SOURCE, needed_files
 from ruamel.yaml import YAML
 
+from convlens.params import load_params
 from convlens.pipeline import STAGES, group_names, load_stage, path_names
+from convlens.training.key import training_key
 
 PIPELINE = YAML(typ="safe").load((ROOT / "dvc.yaml").read_text(encoding="utf-8"))
 PACKAGE = SOURCE / "convlens"
@@ -87,6 +89,25 @@ def is_dependency(path: Path, stage: str) -> bool:
     if room in FOUNDATION or (path.name == "__init__.py" and "import" not in path.read_text(encoding="utf-8")):
         return False
     return room not in NOT_A_DEPENDENCY.get(stage, ())
+
+
+def test_a_change_of_inference_trains_nothing():
+    """Views, threshold and tolerated error are chosen after training: neither its key nor its stage knows of them."""
+    params = load_params(ROOT / "params.yaml")
+    changed = {"mirror": False, "center_crop": 0.8, "threshold": 0.7, "max_error": 0.2}
+    assert set(changed) == set(params.inference.model_dump())
+    assert not set(changed) & {*type(params.model).model_fields, *type(params.evaluate).model_fields}
+    other = params.model_copy(update={"inference": params.inference.model_copy(update=changed)})
+    recipes = [(each.model, each.augment, each.train) for each in (params, other)]
+    keys = {training_key({}, model=model, augment=augment, train=train) for model, augment, train in recipes}
+    assert len(keys) == 1
+    assert "inference" not in group_names(load_stage("train"))
+    assert "inference" not in PIPELINE["stages"]["train"]["params"]
+    listed = [ROOT / entry for entry in entries("train", "deps")]
+    for module in ("models/inference.py", "models/export.py", "metrics/operating_point.py", "metrics/calibration.py"):
+        path = PACKAGE / module
+        assert path not in needed_files(PACKAGE / "stages/train.py")
+        assert not any(path.is_relative_to(entry) for entry in listed), module
 
 
 def test_the_outputs_are_those_of_the_design():

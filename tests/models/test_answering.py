@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from convlens.models.architectures import build_model
-from convlens.models.inference import Answerer, predict_probabilities
+from convlens.models.inference import OperatingPoint, Predictor, predict_probabilities
 from convlens.params import load_params
 
 SIDE = 32
@@ -30,8 +30,9 @@ def test_answers_are_the_evaluation_s_to_the_last_bit(
     photos: np.ndarray, architecture: str, num_classes: int, views: dict[str, Any]
 ) -> None:
     model = build(architecture, num_classes)
-    expected = predict_probabilities(model, photos, temperature=0.7, **views)
-    answer = Answerer(model, temperature=0.7, **views)
+    point = OperatingPoint(temperature=0.7, **views)
+    expected = predict_probabilities(model, photos, point)
+    answer = Predictor(model, point)
     assert np.array_equal(answer(photos), expected)
     for size in (1, 3):  # whatever comes along
         assert np.array_equal(
@@ -46,7 +47,7 @@ def test_a_photo_alone_in_the_last_batch_gets_the_same_bits(photos: np.ndarray) 
 
 
 def test_threads_do_not_disturb_each_other(photos: np.ndarray) -> None:
-    answer = Answerer(build("residual", 2), mirror=True)
+    answer = Predictor(build("residual", 2), OperatingPoint(mirror=True))
     ready = threading.Barrier(4)
 
     def ask(first: int) -> np.ndarray:

@@ -11,9 +11,9 @@ from PIL import Image
 
 from convlens.errors import ConvLensError
 from convlens.files import round_array
-from convlens.metrics.operating_point import Decision
 from convlens.models import classifier as photo_model
 from convlens.models.classifier import SERVER_VARIABLE, PhotoClassifier, list_photos, read_photo
+from convlens.models.inference import OperatingPoint
 
 CARD = {"classes": ["cats", "dogs"], "image_size": 4}
 
@@ -56,7 +56,7 @@ def text(brightness: int) -> str:
 
 @pytest.fixture
 def classifier() -> PhotoClassifier:
-    return PhotoClassifier(CARD, Brightness(), load)
+    return PhotoClassifier(CARD, OperatingPoint(), Brightness(), load)
 
 
 def test_every_form_gets_the_same_answer(classifier: PhotoClassifier, tmp_path: Path) -> None:
@@ -125,7 +125,7 @@ def test_bad_photos_are_told_in_their_rows(classifier: PhotoClassifier, tmp_path
 
 def test_all_bad_photos_never_reach_the_network() -> None:
     network = Brightness()
-    answer = PhotoClassifier(CARD, network, load).predict([b"x", b"y"])
+    answer = PhotoClassifier(CARD, OperatingPoint(), network, load).predict([b"x", b"y"])
     assert network.batches == []
     assert answer["label"].tolist() == [None, None]
 
@@ -134,14 +134,16 @@ def test_many_photos_come_in_batches(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(photo_model, "PHOTOS_PER_BATCH", 3)
     network = Brightness()
     values = [10, 250, 20, 240, 30, 230, 40]
-    answer = PhotoClassifier(CARD, network, load).predict([flat(value) for value in values])
+    answer = PhotoClassifier(CARD, OperatingPoint(), network, load).predict([flat(value) for value in values])
     assert network.batches == [3, 3, 1]
     assert answer["label"].tolist() == ["cats", "dogs"] * 3 + ["cats"]
 
 
 def test_every_class_has_a_column() -> None:
     card = {"classes": ["a", "b", "c"], "image_size": 4}
-    answer = PhotoClassifier(card, lambda images: np.tile([0.2, 0.5, 0.3], (len(images), 1)), load).predict([flat(0)])
+    answer = PhotoClassifier(
+        card, OperatingPoint(), lambda images: np.tile([0.2, 0.5, 0.3], (len(images), 1)), load
+    ).predict([flat(0)])
     assert answer.to_dict(orient="records") == [
         {
             "label": "b",
@@ -186,19 +188,19 @@ def test_answers_are_those_of_the_evaluation(threshold: float, least: float) -> 
     """Label, digits and doubt are what stage `evaluate` makes of the same probabilities, at the lines as well."""
     second = np.r_[np.random.default_rng(0).random(200), threshold, least, 1 - least, threshold + 1e-9, 0.0, 1.0]
     given = np.stack([1 - second, second], axis=1)
-    card = {**CARD, "threshold": threshold, "min_probability": least}
-    answer = PhotoClassifier(card, lambda images: given[images[:, 0, 0, 0].astype(int)], load).predict(
+    point = OperatingPoint(threshold=threshold, min_confidence=least)
+    answer = PhotoClassifier(CARD, point, lambda images: given[images[:, 0, 0, 0].astype(int)], load).predict(
         [flat(place) for place in range(len(given))]
     )
-    kept, decision = round_array(given), Decision(threshold=threshold, min_probability=least)
+    kept = round_array(given)
     assert answer["probability_dogs"].tolist() == kept[:, 1].tolist()
-    assert answer["label"].tolist() == [CARD["classes"][place] for place in decision.answer(kept)]
-    assert answer["unsure"].tolist() == decision.is_unsure(kept).tolist()
+    assert answer["label"].tolist() == [CARD["classes"][place] for place in point.predict(kept)]
+    assert answer["unsure"].tolist() == point.is_unsure(kept).tolist()
     assert answer["unsure"].dtype == "boolean"
 
 
 def test_unsure_answers_can_be_left_out(classifier: PhotoClassifier) -> None:
-    classifier.card = {**CARD, "min_probability": 0.9}
+    classifier.operating_point = OperatingPoint(min_confidence=0.9)
     answer = classifier.predict([flat(0), b"no photo", flat(128)])
     assert answer[answer["unsure"]].index.tolist() == [2]
     assert answer[~answer["unsure"]].index.tolist() == [0]
@@ -208,7 +210,7 @@ def test_threshold_can_be_given_and_replaces_the_model_s(classifier: PhotoClassi
     photos = [flat(51), flat(153), flat(204)]
     assert classifier.predict(photos)["label"].tolist() == ["cats", "dogs", "dogs"]
     assert classifier.predict(photos, threshold=0.7)["label"].tolist() == ["cats", "cats", "dogs"]
-    classifier.card = {**CARD, "threshold": 0.7}
+    classifier.operating_point = OperatingPoint(threshold=0.7)
     assert classifier.predict(photos)["label"].tolist() == ["cats", "cats", "dogs"]
     assert classifier.predict(photos, threshold=0.5)["label"].tolist() == ["cats", "dogs", "dogs"]
     assert classifier.predict(photos, threshold=0)["label"].tolist() == ["dogs", "dogs", "dogs"]
@@ -216,7 +218,7 @@ def test_threshold_can_be_given_and_replaces_the_model_s(classifier: PhotoClassi
 
 def test_top_k_adds_columns_and_changes_none() -> None:
     card = {"classes": ["a", "b", "c"], "image_size": 4}
-    asked = PhotoClassifier(card, lambda images: np.tile([0.3, 0.4, 0.3], (len(images), 1)), load)
+    asked = PhotoClassifier(card, OperatingPoint(), lambda images: np.tile([0.3, 0.4, 0.3], (len(images), 1)), load)
     plain, answer = asked.predict([flat(0), b"x"]), asked.predict([flat(0), b"x"], top_k=2)
     pd.testing.assert_frame_equal(answer[plain.columns.tolist()], plain)
     added = answer.drop(columns=plain.columns)
@@ -240,4 +242,4 @@ def test_top_k_adds_columns_and_changes_none() -> None:
 def test_wrong_parameters_are_told(classes: int, params: dict[str, Any], told: str) -> None:
     card = {"classes": ["a", "b", "c"][:classes], "image_size": 4}
     with pytest.raises(ConvLensError, match=told):
-        PhotoClassifier(card, Brightness(), load).predict([flat(0)], **params)
+        PhotoClassifier(card, OperatingPoint(), Brightness(), load).predict([flat(0)], **params)

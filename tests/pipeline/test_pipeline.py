@@ -19,7 +19,7 @@ DVC_OUTPUTS = {
     "data/prepared",
     "data/model",
     "data/snapshots",
-    "data/decision.json",
+    "data/operating_point/operating_point.json",
     "data/profile.npz",
     "reports/validation/quarantine.csv",
     "reports/validation/data_docs",

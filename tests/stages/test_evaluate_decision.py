@@ -3,41 +3,50 @@ import pandas as pd
 import pytest
 
 from convlens.errors import ConvLensError
+from convlens.files import round_array
+from convlens.metrics.calibration import fit_temperature
 from convlens.metrics.evaluation import Answers, list_features, measure_answers
-from convlens.metrics.operating_point import Decision, decide
-from convlens.params import EvaluateParams, PrecisionTarget
-from convlens.tracking.champion_comparison import describe_difference, name_decision
+from convlens.metrics.operating_point import choose_operating_point
+from convlens.models.inference import OperatingPoint, apply_temperature
+from convlens.params import EvaluateParams, InferenceParams, PrecisionTarget
+from convlens.tracking.champion_comparison import describe_difference, name_operating_point
 
-SETTINGS = EvaluateParams(num_resamples=200, confidence=0.95, seed=0, threshold=0.5, max_error=0.05)
+SETTINGS = EvaluateParams(num_resamples=200, confidence=0.95, seed=0)
+INFERENCE = InferenceParams(mirror=True, center_crop=0.9, threshold=0.5, max_error=0.05)
 LABELS = np.arange(200) % 2
 SCORES = np.clip(0.25 + 0.4 * LABELS + np.random.default_rng(0).normal(0, 0.2, 200), 0.01, 0.99)
-PROBABILITIES = np.column_stack([1 - SCORES, SCORES])
+LOGITS = np.log(np.column_stack([1 - SCORES, SCORES]))
 
 
-def settings(**changes):
-    return SETTINGS.model_copy(update=changes)
+def choose(logits=LOGITS, labels=LABELS, classes=("a", "b"), **changes):
+    """The operating point, and the probabilities that it gives."""
+    found = choose_operating_point(logits, labels, classes, INFERENCE.model_copy(update=changes), key="k")
+    return found, round_array(apply_temperature(logits, found.temperature))
 
 
 def test_the_default_is_the_most_probable_class() -> None:
-    found = decide(LABELS, PROBABILITIES, ("a", "b"), SETTINGS)
+    found, probabilities = choose()
     assert (found.threshold, found.threshold_rule, found.threshold_reached) == (0.5, "0.5", True)
-    assert found.answer(PROBABILITIES).tolist() == PROBABILITIES.argmax(axis=1).tolist()
-    unsure = found.is_unsure(PROBABILITIES)
+    assert (found.key, found.mirror, found.center_crop, found.num_validation) == ("k", True, 0.9, 200)
+    fitted = fit_temperature(LOGITS, LABELS)
+    assert (found.temperature, found.calibration["loss_after"]) == (fitted.value, fitted.loss_after)
+    assert found.predict(probabilities).tolist() == probabilities.argmax(axis=1).tolist()
+    unsure = found.is_unsure(probabilities)
     assert 0 < unsure.sum() < 200
-    assert (found.answer(PROBABILITIES) != LABELS)[~unsure].mean() <= 0.05
+    assert (found.predict(probabilities) != LABELS)[~unsure].mean() <= 0.05
 
 
 @pytest.mark.parametrize(("rule", "shown"), [("max_f1", "max_f1"), (PrecisionTarget(precision=0.95), "precision 0.95")])
 def test_a_rule_moves_the_line_and_with_it_every_number(rule: str | PrecisionTarget, shown: str) -> None:
-    found = decide(LABELS, PROBABILITIES, ("a", "b"), settings(threshold=rule))
+    found, probabilities = choose(threshold=rule)
     assert (found.threshold_rule, found.threshold_reached) == (shown, True)
     assert found.threshold != 0.5
-    answers = Answers([str(i) for i in range(200)], ("a", "b"), LABELS, PROBABILITIES)
+    answers = Answers([str(i) for i in range(200)], ("a", "b"), LABELS, probabilities)
     measured = measure_answers(answers, SETTINGS, decision=found)
-    expected = (found.threshold < SCORES).astype(int)
+    expected = (found.threshold < probabilities[:, 1]).astype(int)
     assert measured.metrics["accuracy"] == pytest.approx((expected == LABELS).mean())
     assert measured.predictions["predicted"].tolist() == [("a", "b")[index] for index in expected]
-    assert measured.metrics["num_unsure"] == found.is_unsure(PROBABILITIES).sum()
+    assert measured.metrics["num_unsure"] == found.is_unsure(probabilities).sum()
     if shown != "max_f1":
         assert measured.metrics["precision_b"] >= 0.95
 
@@ -45,15 +54,15 @@ def test_a_rule_moves_the_line_and_with_it_every_number(rule: str | PrecisionTar
 @pytest.mark.parametrize("rule", ["max_f1", 0.7, PrecisionTarget(precision=0.9)])
 def test_more_classes_have_no_line_between_them(rule: object) -> None:
     with pytest.raises(
-        ConvLensError, match=r"evaluate\.threshold to be 0\.5 for 3 classes.*Set evaluate\.threshold: 0\.5"
+        ConvLensError, match=r"inference\.threshold to be 0\.5 for 3 classes.*Set inference\.threshold: 0\.5"
     ):
-        decide(np.array([0, 1, 2]), np.eye(3), ("a", "b", "c"), settings(threshold=rule))
-    assert decide(np.array([0, 1, 2]), np.eye(3), ("a", "b", "c"), settings(max_error=1.0)).min_probability == 0
+        choose(np.eye(3), np.array([0, 1, 2]), ("a", "b", "c"), threshold=rule)
+    assert choose(np.eye(3), np.array([0, 1, 2]), ("a", "b", "c"), max_error=1.0)[0].min_confidence == 0
 
 
 def test_what_is_undefined_says_why() -> None:
     one = Answers(["p"], ("a", "b"), np.array([0]), np.array([[0.9, 0.1]]))
-    metrics = measure_answers(one, SETTINGS, decision=Decision(min_probability=1.0)).metrics
+    metrics = measure_answers(one, SETTINGS, decision=OperatingPoint(min_confidence=1.0)).metrics
     assert metrics["roc_auc"] is None
     reasons = {name: value for name, value in metrics.items() if name.endswith("_undefined")}
     assert reasons["roc_auc_undefined"] == "all photos are of one class"
@@ -94,7 +103,8 @@ def test_the_gate_is_told_what_convlens_compare_would_say() -> None:
     assert told.note.startswith("worse: -22.2 points")
 
 
-def test_only_a_decision_that_matters_has_a_name() -> None:
-    assert name_decision({}) == name_decision({"threshold": 0.5, "min_probability": 0.0}) == ""
-    names = {name_decision({"threshold": t, "min_probability": m}) for t, m in ((0.5, 0.9), (0.6, 0.0), (0.6, 0.9))}
-    assert len(names) == 3
+def test_only_an_operating_point_that_matters_has_a_name() -> None:
+    assert name_operating_point(OperatingPoint("k", max_error=0.1, num_validation=9)) == ""
+    changes = [{"threshold": 0.6}, {"min_confidence": 0.9}, {"threshold": 0.6, "min_confidence": 0.9},
+               {"mirror": True}, {"center_crop": 0.9}, {"temperature": 1.5}]  # fmt: skip
+    assert len({name_operating_point(OperatingPoint(**change)) for change in changes} - {""}) == len(changes)

@@ -10,11 +10,12 @@ from PIL import Image
 
 import convlens.stages.evaluate as stage
 from convlens.errors import ConvLensError
-from convlens.params import EvaluateParams
+from convlens.params import EvaluateParams, InferenceParams
 from convlens.pipeline import path_names
 from convlens.stages.evaluate import evaluate
 
-SETTINGS = EvaluateParams(num_resamples=200, confidence=0.95, seed=0, threshold=0.5, max_error=0.01)
+SETTINGS = EvaluateParams(num_resamples=200, confidence=0.95, seed=0)
+INFERENCE = InferenceParams(mirror=True, center_crop=0.9, threshold=0.5, max_error=0.01)
 FILES = {
     "metrics": "metrics.json",
     "predictions": "predictions.csv",
@@ -35,7 +36,7 @@ FILES = {
     "risk_coverage_figure": "risk_coverage.png",
     "slices": "slices.csv",
     "slices_figure": "slices.png",
-    "decision": "decision.json",
+    "operating_point": "operating_point",
 }
 CLASSES = ("maine coon", 'dogs, "big"')
 
@@ -45,7 +46,7 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Path]:
     """Run the stage on painted gray photos with a network that answers by brightness."""
     monkeypatch.setattr(stage, "load_trained_model", lambda folder: None)
     (tmp_path / "model").mkdir()
-    (tmp_path / "model/card.json").write_text('{"key": "k", "mirror": true, "center_crop": 0.9, "temperature": 2.0}')
+    (tmp_path / "model/card.json").write_text('{"key": "k"}')
     monkeypatch.setattr(stage, "predict_logits", answer_by_brightness)
 
     def run_stage(
@@ -60,15 +61,15 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Path]:
             "photos": tmp_path / "photos.parquet",
         }
         paths = {name: out / file for name, file in FILES.items()}
-        evaluate(**inputs, evaluate=SETTINGS.model_copy(update=changes), **paths)
+        evaluate(**inputs, inference=INFERENCE.model_copy(update=changes), evaluate=SETTINGS, **paths)
         return out
 
     return run_stage
 
 
 def answer_by_brightness(model: Any, images: Any, **views: Any) -> np.ndarray:
-    """Logits with which P(second class) is the mean brightness at the card's temperature of 2."""
-    assert views == {"mirror": True, "center_crop": 0.9}, "what the model's card says"
+    """Logits with which P(second class) is the mean brightness at a temperature of 2."""
+    assert views == {"mirror": True, "center_crop": 0.9}, "what the group `inference` says"
     positive = np.asarray(images[:], dtype=np.float64).mean(axis=(1, 2, 3)) / 255
     return 2 * np.log(np.column_stack([1 - positive, positive]))
 
@@ -118,8 +119,8 @@ def test_exactly_the_promised_files_are_written(run: Callable[..., Path]) -> Non
 
 def test_the_same_inputs_give_the_same_bytes(run: Callable[..., Path]) -> None:
     first, second = run(name="first"), run(name="second")
-    for file in FILES.values():
-        assert (first / file).read_bytes() == (second / file).read_bytes()
+    for path in (path.relative_to(first) for path in first.rglob("*.*")):
+        assert (first / path).read_bytes() == (second / path).read_bytes()
 
 
 def test_predictions_follow_the_order_of_the_arrays(run: Callable[..., Path]) -> None:
@@ -157,7 +158,7 @@ def test_the_metrics_have_stable_names(run: Callable[..., Path]) -> None:
     scores = [f"{name}_{key}" for key in ("maine_coon", "dogs_big") for name in ("precision", "recall", "f1")]
     numbers = (*headlines, calibration, *before, *scores, "share_unsure", "error_when_sure")
     names = [f"{name}{end}" for name in numbers for end in ("", "_low", "_high")]
-    decided = ("threshold", "threshold_reached", "min_probability", "max_error", "num_unsure")
+    decided = ("threshold", "threshold_reached", "min_confidence", "max_error", "num_unsure")
     slices = ("num_slices", "num_worse_slices", "temperature")
     metrics = json.loads((run(max_error=0.2) / "metrics.json").read_text())
     assert list(metrics) == ["num_photos", *names, f"{calibration}_by_chance", *decided, *slices]
@@ -165,7 +166,7 @@ def test_the_metrics_have_stable_names(run: Callable[..., Path]) -> None:
 
 def test_the_decision_is_made_on_the_validation_photos(run: Callable[..., Path]) -> None:
     out = run(threshold="max_f1", max_error=0.2)
-    decision = json.loads((out / "decision.json").read_text())
+    decision = json.loads((out / "operating_point/operating_point.json").read_text())
     metrics = json.loads((out / "metrics.json").read_text())
     assert (decision["key"], decision["num_validation"]) == ("k", 40)
     assert decision["threshold"] == metrics["threshold"] != 0.5

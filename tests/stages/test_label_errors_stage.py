@@ -13,6 +13,7 @@ import convlens.training.cross_validation as folds_module
 from convlens.data.prepared import open_prepared
 from convlens.errors import ConvLensError
 from convlens.metrics.intervals import wilson_interval
+from convlens.models.inference import OperatingPoint
 from convlens.params import LabelErrorsParams, Params, load_params, parse_group
 from convlens.stages.label_errors import label_errors
 from convlens.training.cross_validation import Folds, answer_out_of_fold, assign_folds
@@ -22,7 +23,7 @@ PARAMS = load_params()
 CLASSES = ("cats", "dogs")
 SIDE, NUM_PHOTOS = 16, 40
 PLANTED = {"train": [4, 21], "validation": [3], "test": [6, 11]}  # rows whose label is turned round
-CARD = {"key": "k" * 64, "precision": "float32", "mirror": False}
+CARD = {"key": "k" * 64, "precision": "float32"}
 
 
 def paint(seed: int) -> tuple[np.ndarray, np.ndarray]:
@@ -52,19 +53,21 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     write_prepared(tmp_path / "prepared", images, labels, CLASSES)
     (tmp_path / "model").mkdir()
     (tmp_path / "model/card.json").write_text(json.dumps(CARD))
+    OperatingPoint(CARD["key"]).save(tmp_path / "operating_point")
     (tmp_path / "leaks.json").write_text(json.dumps({"groups": [["train/0.png", "train/2.png"]]}))
     given = look(images["test"])
     table = pd.DataFrame({"path": [f"test/{row}.png" for row in range(NUM_PHOTOS)]})
     table.assign(probability_cats=given[:, 0], probability_dogs=given[:, 1]).to_csv(tmp_path / "p.csv", index=False)
     monkeypatch.setattr(stage, "load_trained_model", lambda folder: None)
-    monkeypatch.setattr(stage, "predict_probabilities", lambda model, images, **_: look(images))
+    monkeypatch.setattr(stage, "predict_probabilities", lambda model, images, point: look(images))
     monkeypatch.chdir(tmp_path)
     return tmp_path
 
 
 def run(home: Path, name: str = "out", params: Params = PARAMS, *, num_folds: int = 0) -> Path:
     out = home / name
-    label_errors(prepared=home / "prepared", model_folder=home / "model", leaks=home / "leaks.json",
+    label_errors(prepared=home / "prepared", model_folder=home / "model", operating_point=home / "operating_point",
+             leaks=home / "leaks.json",
              predictions=home / "p.csv", photos=out / "photos.csv", folds=out / "folds.csv",
              metrics=out / "metrics.json", checkpoints=Path("checkpoints"), model=params.model,
              augment=params.augment, train=params.train,
@@ -114,9 +117,7 @@ def test_one_fold_would_leave_nothing_to_learn_from() -> None:
 def quick() -> Params:
     """A dense network that learns the halves within seconds."""
     dense = PARAMS.model.dense.model_copy(update={"units": (8,)})
-    model = PARAMS.model.model_copy(
-        update={"architecture": "dense", "mirror": False, "center_crop": None, "dense": dense}
-    )
+    model = PARAMS.model.model_copy(update={"architecture": "dense", "dense": dense})
     changes = {"epochs": 12, "batch_size": 8, "optimizer": "adam", "learning_rate": 0.002, "schedule": "constant",
                "warmup_fraction": 0.0, "label_smoothing": 0.0, "max_minutes": None}  # fmt: skip
     still = {"min_crop_area": 1.0, "max_crop_aspect": 1.0, "flip": False, "rotation": 0.0, "cutmix": 0.0}
@@ -143,7 +144,7 @@ def test_with_folds_wrong_labels_of_training_photos_are_found(home: Path, monkey
 def folds(home: Path, count: int) -> Folds:
     recipe = Recipe(PARAMS.model, PARAMS.augment, PARAMS.train, 2)
     groups = json.loads((home / "leaks.json").read_text())["groups"]
-    return Folds(count, recipe, CARD, groups, Path("checkpoints"))
+    return Folds(count, recipe, CARD, OperatingPoint(), groups, Path("checkpoints"))
 
 
 @pytest.mark.parametrize("count", [2, 3, 7])
@@ -166,7 +167,7 @@ def test_each_photo_is_answered_by_the_network_that_did_not_learn_from_it(
         learnt.append(train.images[np.arange(len(train.images))])
         return type("Result", (), {"body": len(learnt) - 1})
 
-    def answer(network: int, images: Any, **_: Any) -> np.ndarray:
+    def answer(network: int, images: Any, point: OperatingPoint) -> np.ndarray:
         """Certain of the first class for photos learnt from, which must never be asked."""
         seen = {photo.tobytes() for photo in learnt[network]}
         known = np.array([photo.tobytes() in seen for photo in images[np.arange(len(images))]], dtype=float)

@@ -106,7 +106,7 @@ def test_copies_are_the_photo_moved() -> None:
 
 @pytest.mark.parametrize(
     ("metrics", "num_classes", "limit"),
-    [({}, 2, 0.75), ({"min_probability": 0.9}, 2, 0.9), ({"min_probability": 0.0}, 5, 0.6)],
+    [({}, 2, 0.75), ({"min_confidence": 0.9}, 2, 0.9), ({"min_confidence": 0.0}, 5, 0.6)],
 )
 def test_the_limit_of_sureness(metrics: dict[str, Any], num_classes: int, limit: float) -> None:
     assert find_unsure_limit(metrics, num_classes) == pytest.approx(limit)

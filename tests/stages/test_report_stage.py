@@ -12,6 +12,7 @@ from robustness_inputs import make_doubts, make_results
 
 from convlens.errors import ConvLensError
 from convlens.models.files import encode_model
+from convlens.models.inference import OperatingPoint
 from convlens.params import Params, load_params
 from convlens.pipeline import path_names
 from convlens.stages.evaluate import evaluate
@@ -87,11 +88,12 @@ def _write_model(folder: Path) -> None:
     folder.mkdir()
     model = residual()
     (folder / "model.keras").write_bytes(encode_model(model, folder))
-    card = {"key": "0" * 64, "mirror": False, "architecture": "residual", "classes": ["cats", "dogs"],
+    card = {"key": "0" * 64, "architecture": "residual", "classes": ["cats", "dogs"],
             "image_size": SIZE, "keep_aspect": False, "resampling": "bicubic", "num_parameters": model.count_params(),
             "precision": "float32", "num_threads": 2, "device": "cpu", "epochs": 2, "best_epoch": 2,
             "data_digest": "0" * 64, "validation_loss": 0.6, "validation_accuracy": 0.6}  # fmt: skip
     (folder / "card.json").write_text(json.dumps(card))
+    OperatingPoint(card["key"]).save(folder.with_name("operating_point"))
     snapshots = folder.with_name("snapshots")
     snapshots.mkdir()
     (snapshots / NAME.format(1)).write_bytes(encode_weights([0.5 * values for values in model.get_weights()]))
@@ -125,12 +127,13 @@ def _run(home: Path, target: Path, params: Params, **changes: Path) -> None:
               "places": "places.csv", "doubts": "doubts.csv", "own": "own",
               "profile": "profile.npz", "precision_recall": "precision_recall",
               "thresholds": "thresholds", "risk_coverage": "risk_coverage", "slices": "slices",
-              "decision": "decision"}  # fmt: skip
+              "operating_point": "operating_point"}  # fmt: skip
     outputs = {"page": "report.html", "feature_maps": "feature_maps.html", "feature_maps_folder": "feature_maps",
                "summary": "summary.md", "model_card": "model_card.md", "own_answers": "own.csv"}  # fmt: skip
     paths = {name: home / path for name, path in inputs.items()} | {n: target / path for n, path in outputs.items()}
     report(**(paths | changes), validate=params.validate_, preprocess=params.preprocess, model=params.model,
-           augment=params.augment, train=params.train, evaluate=params.evaluate, report=params.report)  # fmt: skip
+           augment=params.augment, train=params.train, inference=params.inference,
+           evaluate=params.evaluate, report=params.report)  # fmt: skip
 
 
 @pytest.fixture(scope="module")

@@ -47,11 +47,11 @@ def run(prepared: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Call
     """Run the stage with two predictors in place of networks."""
 
     def run_stage(ours: Callable, dense: Callable, name: str = "out", params: RobustnessParams = SETTINGS) -> Path:
-        monkeypatch.setattr(stage, "open_model", lambda folder: Contestant(MODEL, 7, ours))
+        monkeypatch.setattr(stage, "open_model", lambda folder, point: Contestant(MODEL, 7, ours))
         monkeypatch.setattr(stage, "train_baseline", lambda *_, **__: Contestant(BASELINE, 9, dense))
         paths = {parameter: tmp_path / name / file for parameter, file in FILES.items()}
-        robustness(prepared=prepared, model_folder=tmp_path, model=PARAMS.model, train=PARAMS.train,
-                   evaluate=PARAMS.evaluate, robustness=params, **paths)  # fmt: skip
+        robustness(prepared=prepared, model_folder=tmp_path, operating_point=tmp_path, model=PARAMS.model,
+                   train=PARAMS.train, evaluate=PARAMS.evaluate, robustness=params, **paths)  # fmt: skip
         return tmp_path / name
 
     return run_stage

@@ -15,11 +15,11 @@ import pandas as pd
 import pytest
 from mlflow.exceptions import MlflowException
 from mlflow.models import Model
-from small_training import CLASSES, KEY, LOCK, SIDE, use_own_store, write_card, write_network, write_photo
+from small_training import KEY, LOCK, SIDE, model_files, use_own_store, write_card, write_network, write_photo
 
 from convlens.errors import ConvLensError
 from convlens.models.classifier import SERVER_VARIABLE, open_classifier
-from convlens.tracking.models import ModelFiles, ensure_models, shipped_modules, stage_code
+from convlens.tracking.models import ensure_models, shipped_modules, stage_code
 from convlens.tracking.runs import find_or_create_run
 from convlens.tracking.store import Store, fluent_store, open_store
 
@@ -42,12 +42,9 @@ def logged(tmp_path_factory: pytest.TempPathFactory) -> tuple[Store, dict[str, s
     root = tmp_path_factory.mktemp("store")
     with pytest.MonkeyPatch.context() as monkeypatch:
         use_own_store(root, monkeypatch)
-        write_network(root / "model.keras")
-        write_card(root / "card.json")
         store = open_store()
         run = find_or_create_run(store, experiment="trials", key=KEY)
-        examples = np.full((1, SIDE, SIDE, 3), 200, np.uint8)
-        files = ModelFiles(root / "model.keras", root / "card.json", CLASSES, SIDE, examples, LOCK.splitlines())
+        files = model_files(root)
         ensure_models(store, run, files)
     models = store.client.search_logged_models([run.info.experiment_id])
     return store, {model.name: model.artifact_location.removeprefix("file://") for model in models}
@@ -83,10 +80,7 @@ def test_answers_inside_the_project_as_the_network_does(
     logged: tuple[Store, dict[str, str]], photos: list[Path]
 ) -> None:
     model = mlflow.pyfunc.load_model(logged[1]["photo_model"])
-    own = open_classifier(
-        card=Path(logged[1]["photo_model"], "artifacts/card.json"),
-        network=Path(logged[1]["network"], "data/model.keras"),
-    )
+    own = open_classifier(Path(logged[1]["photo_model"], "artifacts"))
     table = pd.DataFrame({"image": [base64.b64encode(photo.read_bytes()).decode() for photo in photos]})
     for given in (photos, [str(photo) for photo in photos], [photo.read_bytes() for photo in photos], table):
         pd.testing.assert_frame_equal(model.predict(given), own.predict(photos), check_exact=True)
@@ -187,7 +181,7 @@ def test_code_in_a_network_is_not_run(tmp_path: Path) -> None:
     network.save(tmp_path / "model.keras")
     write_card(tmp_path / "card.json")
     with pytest.raises(ConvLensError, match="Expected a trained network in"):
-        open_classifier(card=tmp_path / "card.json", network=tmp_path / "model.keras")
+        open_classifier(tmp_path)
 
 
 def test_model_holds_only_shipped_code(logged: tuple[Store, dict[str, str]]) -> None:
@@ -255,4 +249,4 @@ def test_broken_files_are_told(tmp_path: Path, broken: str) -> None:
     write_card(tmp_path / "card.json")
     (tmp_path / broken).write_bytes(b"broken")
     with pytest.raises(ConvLensError, match="Expected a trained network in"):
-        open_classifier(card=tmp_path / "card.json", network=tmp_path / "model.keras")
+        open_classifier(tmp_path)

@@ -12,18 +12,17 @@ from pathlib import Path
 from typing import Any
 
 import mlflow
-import numpy as np
 import pytest
 import serve
 import uvicorn
 from click.testing import CliRunner
 from mlflow.models import Model
 from PIL import Image
-from small_training import CLASSES, LOCK, SIDE, use_own_store, write_card, write_network, write_photo
+from small_training import model_files, use_own_store, write_photo
 
 from convlens.errors import ConvLensError
 from convlens.models.classifier import SERVER_VARIABLE
-from convlens.tracking.models import ModelFiles, _save_photo_model
+from convlens.tracking.models import _save_photo_model
 from convlens.tracking.store import no_warnings
 
 
@@ -32,10 +31,7 @@ def port(tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
     root = tmp_path_factory.mktemp("served")
     with pytest.MonkeyPatch.context() as monkeypatch:
         use_own_store(root, monkeypatch)
-        write_network(root / "model.keras")
-        write_card(root / "card.json")
-        examples = np.full((1, SIDE, SIDE, 3), 200, np.uint8)
-        files = ModelFiles(root / "model.keras", root / "card.json", CLASSES, SIDE, examples, LOCK.splitlines())
+        files = model_files(root)
         with no_warnings():
             from mlflow.pyfunc import scoring_server
 

@@ -7,8 +7,9 @@ from convlens.errors import ConvLensError
 from convlens.models.architectures import build_model
 from convlens.models.files import encode_model, load_trained_model
 from convlens.models.inference import (
-    answer_settings,
+    OperatingPoint,
     apply_temperature,
+    find_operating_point,
     make_views,
     predict_logits,
     predict_probabilities,
@@ -62,7 +63,7 @@ def test_mirrored_answers_are_the_mean_of_the_logits_of_both_views(num_classes):
     assert both == pytest.approx((one + other) / 2, abs=1e-5)
     assert np.abs(both - one).max() > 1e-4
     assert predict_logits(model, PHOTOS[:, :, ::-1], mirror=True) == pytest.approx(both, abs=1e-5)
-    cold = predict_probabilities(model, PHOTOS, mirror=True, temperature=0.5)
+    cold = predict_probabilities(model, PHOTOS, OperatingPoint(mirror=True, temperature=0.5))
     assert cold == pytest.approx(apply_temperature(2 * both), abs=1e-12)
 
 
@@ -97,14 +98,23 @@ def test_a_temperature_by_hand():
     assert apply_temperature(np.array([[0.0, 5000.0]]), 0.05).tolist() == [[0.0, 1.0]]
 
 
-def test_how_to_answer_stands_in_the_card():
-    plain = {"mirror": False, "center_crop": None, "temperature": 1.0}
-    assert answer_settings({}) == plain  # a card from before there was any of them
-    card = {"mirror": True, "center_crop": 0.9, "temperature": 2}
-    assert answer_settings(card) == {"mirror": True, "center_crop": 0.9, "temperature": 2.0}
+def test_the_operating_point_lies_beside_the_network_or_in_the_card_of_an_earlier_version(tmp_path):
+    model = tmp_path / "model"
+    card = {"key": "k", "mirror": True, "center_crop": 0.9, "temperature": 2, "min_probability": 0.7}
+    old = OperatingPoint("k", mirror=True, center_crop=0.9, temperature=2, min_confidence=0.7)
+    assert find_operating_point(model, card) == old
+    assert find_operating_point(model, {}) == OperatingPoint()  # a card from before there was any of it
+    for folder, threshold in ((tmp_path / "operating_point", 0.6), (model, 0.8)):  # as in the pipeline; packed
+        kept = OperatingPoint("k", threshold=threshold, calibration={"num_photos": 9})
+        kept.save(folder)
+        assert find_operating_point(model, card) == OperatingPoint.load(folder, key="k") == kept
+    with pytest.raises(ConvLensError, match=r"Received: one of another training\. Run `dvc repro`"):
+        find_operating_point(model, {"key": "other"})
+    with pytest.raises(ConvLensError, match=r"Expected an operating point in .*Run `dvc repro`"):
+        OperatingPoint.load(tmp_path / "nowhere")
     for wrong in (0, -1.0, float("nan"), "warm", None):
-        with pytest.raises(ConvLensError, match=r"temperature above 0 in the model's card\. Received: "):
-            answer_settings({"temperature": wrong})
+        with pytest.raises(ConvLensError, match=r"temperature above 0 in the operating point\. Received: "):
+            OperatingPoint.from_card({"temperature": wrong})
 
 
 def test_no_photos_no_answers():

@@ -13,6 +13,7 @@ from convlens.errors import ConvLensError
 if TYPE_CHECKING:
     from keras import Model
 
+    from convlens.models.inference import OperatingPoint
     from convlens.pages.feature_maps.maps import MapResults
     from convlens.pages.photos import Choice, Unreadable
 
@@ -57,28 +58,33 @@ def explain(
     if not out.absolute().parent.is_dir():
         raise ConvLensError(f"Expected a folder for --out. Received: {out}, whose folder is not there.")
     with hold_stderr():
-        network, card = _open(model, classes.split(",") if classes else None, divide_by)
-        made = explain_photos(photos, network, card, max_filters=max_filters)
+        network, card, point = _open(model, classes.split(",") if classes else None, divide_by)
+        made = explain_photos(photos, network, card, point, max_filters=max_filters)
     write_text(out, made.page)
     click.echo(f"{made.num_photos} of {len(photos)} photos are in {out}. Open it in a browser.")
 
 
 def explain_photos(
-    photos: Sequence[Path], network: "Model", card: Mapping[str, Any], *, max_filters: int = MAX_FILTERS
+    photos: Sequence[Path],
+    network: "Model",
+    card: Mapping[str, Any],
+    point: "OperatingPoint",
+    *,
+    max_filters: int = MAX_FILTERS,
 ) -> "MapResults":
     """Make the page of feature maps for photos.
 
     Args:
         photos: paths.
         network: the model.
-        card: its classes, and how it takes photos and answers, as `train` writes it.
+        card: its classes, and how it takes photos, as `train` writes it.
+        point: its operating point.
         max_filters: filters shown per layer.
 
     Raises:
         ConvLensError: no photo that can be read, or a model that cannot be opened.
     """
     from convlens.lens.lens import open_lens
-    from convlens.models.inference import answer_settings
     from convlens.pages.feature_maps.maps import Material, make_maps
 
     choices, unreadable = _read_photos(photos, card)
@@ -90,25 +96,30 @@ def explain_photos(
         max_filters=max_filters,
         unreadable=unreadable,
         report_link=False,
-        **answer_settings(card),
+        mirror=point.mirror,
+        center_crop=point.center_crop,
+        temperature=point.temperature,
     )
 
 
-def _open(model: str, classes: Sequence[str] | None, divide_by: float) -> "tuple[Model, Mapping[str, Any]]":
-    """A network and its card, by the address of a model or from a file of Keras."""
+def _open(
+    model: str, classes: Sequence[str] | None, divide_by: float
+) -> "tuple[Model, Mapping[str, Any], OperatingPoint]":
+    """A network, its card and its operating point, by the address of a model or from a file of Keras."""
     path = Path(model)
     if path.with_name(CARD).is_file() and path.suffix in KERAS_FILES:  # the file of a model of ConvLens
         model = str(path.parent)
     elif path.suffix in KERAS_FILES:
         from convlens.lens.forward import open_keras_file
+        from convlens.models.inference import OperatingPoint
 
-        return open_keras_file(path, classes, divide_by=divide_by)
+        return *open_keras_file(path, classes, divide_by=divide_by), OperatingPoint()
     if classes or divide_by != 1:
         raise ConvLensError(f"Expected --classes and --divide-by with a Keras file only. Received: --model {model}.")
     return _open_registered(model)
 
 
-def _open_registered(model: str) -> "tuple[Model, Mapping[str, Any]]":
+def _open_registered(model: str) -> "tuple[Model, Mapping[str, Any], OperatingPoint]":
     from convlens.models.files import load_trained_model
     from convlens.tracking.access import open_with_profile
 
@@ -117,7 +128,7 @@ def _open_registered(model: str) -> "tuple[Model, Mapping[str, Any]]":
         raise ConvLensError(
             f"Expected a model with its network's file. Received: '{model}', packed without. Register it anew."
         )
-    return load_trained_model(opened.folder), opened.classifier.card
+    return load_trained_model(opened.folder), opened.classifier.card, opened.operating_point
 
 
 def _read_photos(photos: Sequence[Path], card: Mapping[str, Any]) -> "tuple[list[Choice], list[Unreadable]]":

@@ -98,7 +98,8 @@ def export_model(address: str, form: str, out: Path, *, photos: Sequence[Path] =
     pictures = [*_paint(card["image_size"]), *_read(photos)]
     write, run = KNOWN[form]
     with new_folder(out) as part:
-        made = write(ExportGraph(load_trained_model(opened.folder), card), describe_export(card), part)
+        graph = ExportGraph(load_trained_model(opened.folder), card, opened.operating_point)
+        made = write(graph, describe_export(card, opened.operating_point), part)
         expected = _ask(opened, pictures)
         differences = abs(_answer(run(made), pictures) - expected).max(axis=1)
         resized = np.array([picture.shape[:2] != (card["image_size"],) * 2 for picture in pictures])

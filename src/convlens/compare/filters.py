@@ -25,7 +25,6 @@ from convlens.lens.matching import THRESHOLD, LayerMatch, match_networks
 from convlens.lens.over_time import shrink_map
 from convlens.lens.statistics import spread_places
 from convlens.models.files import FILE, load_trained_model
-from convlens.models.inference import answer_settings
 from convlens.pages.engine import fill_template, picture_source
 from convlens.pages.feature_maps.encode import POSITIVE, SIGNED, color_index, color_table, encode_png
 from convlens.wording import show_count, show_share
@@ -182,7 +181,8 @@ class Network:
     @cached_property
     def scorer(self) -> Scorer:
         """What gives its probabilities."""
-        return Scorer(self.lens, answer_settings(self.run.card)["temperature"])
+        known = self.run.metrics.get("temperature") or self.run.card.get("temperature") or 1.0
+        return Scorer(self.lens, float(known))
 
 
 @dataclass(frozen=True)

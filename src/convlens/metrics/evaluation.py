@@ -20,8 +20,9 @@ from convlens.metrics.classification import (
     score_classes,
 )
 from convlens.metrics.intervals import Interval, bootstrap_class_f1, bootstrap_intervals, wilson_interval
-from convlens.metrics.operating_point import Decision, answer_confidence, risk_coverage, threshold_curve, wilson_ends
+from convlens.metrics.operating_point import risk_coverage, threshold_curve, wilson_ends
 from convlens.metrics.slices import Feature, cut_evenly, measure_slices
+from convlens.models.inference import OperatingPoint, prediction_confidence
 from convlens.params import EvaluateParams
 
 # --- The curves of an evaluation as tables, with the digits that files keep ---
@@ -30,7 +31,7 @@ MAX_POINTS = 500
 ROC = ("class", "false_positive_rate", "true_positive_rate", "threshold")
 PRECISION_RECALL = ("class", "recall", "precision", "threshold")
 THRESHOLDS = ("threshold", "precision", "recall", "f1")
-RISK = ("coverage", "error", "low", "high", "num_answered", "num_wrong", "min_probability")
+RISK = ("coverage", "error", "low", "high", "num_answered", "num_wrong", "min_confidence")
 
 
 @dataclass(frozen=True)
@@ -76,7 +77,7 @@ def list_thresholds(answers: Labelled) -> pd.DataFrame:
 
 def list_risk_coverage(answers: Labelled, predicted: np.ndarray, confidence: float) -> pd.DataFrame:
     """Wrong answers over answers given, from the surest on, with Wilson's interval at each point."""
-    curve = risk_coverage(answer_confidence(answers.probabilities, predicted), predicted == answers.labels)
+    curve = risk_coverage(prediction_confidence(answers.probabilities, predicted), predicted == answers.labels)
     low, high = wilson_ends(curve.num_wrong, curve.num_answered, confidence)
     columns = (curve.coverage, curve.risk, low, high, curve.num_answered, curve.num_wrong, curve.confidence)
     rows = thin(len(curve.confidence))
@@ -141,7 +142,7 @@ class Measured:
 
 
 def list_metrics(
-    measured: Measured, predictions: pd.DataFrame, decision: Decision, confidence: float
+    measured: Measured, predictions: pd.DataFrame, decision: OperatingPoint, confidence: float
 ) -> dict[str, Any]:
     """All numbers: name, `name_low`, `name_high`; what is undefined is None, and `name_undefined` says why."""
     found = dict(_list_intervals(measured, predictions, confidence))
@@ -153,7 +154,7 @@ def list_metrics(
     numbers |= {
         "threshold": decision.threshold,
         "threshold_reached": decision.threshold_reached,
-        "min_probability": decision.min_probability,
+        "min_confidence": decision.min_confidence,
         "max_error": decision.max_error,
         "num_unsure": int(predictions["unsure"].sum()),
         "num_slices": len(measured.slices),
@@ -332,7 +333,7 @@ def measure_answers(
     answers: Answers,
     settings: EvaluateParams,
     *,
-    decision: Decision | None = None,
+    decision: OperatingPoint | None = None,
     plain: np.ndarray | None = None,
     features: Mapping[str, Feature] | None = None,
 ) -> Evaluation:
@@ -341,16 +342,16 @@ def measure_answers(
     Args:
         answers: photos, labels and probabilities.
         settings: says how intervals are made.
-        decision: threshold and least probability; without it the most probable class is the answer, always given.
+        decision: the operating point; without it the most probable class is the answer, always given.
         plain: the probabilities without temperature, float64 (N, K), to be held against those of the answers.
         features: what the photos can be sorted by.
 
     Raises:
         ConvLensError: no photos, or probabilities that are none.
     """
-    decision, labels = decision or Decision(), answers.labels
+    decision, labels = decision or OperatingPoint(), answers.labels
     given = Labelled(labels, answers.probabilities, tuple(answers.classes))
-    predicted = decision.answer(given.probabilities) if len(labels) else labels
+    predicted = decision.predict(given.probabilities) if len(labels) else labels
     resampling: dict[str, Any] = {
         "num_resamples": settings.num_resamples,
         "confidence": settings.confidence,
@@ -392,10 +393,10 @@ def count_table(counts: np.ndarray, classes: Sequence[str]) -> pd.DataFrame:
     return table
 
 
-def list_predictions(answers: Answers, decision: Decision) -> pd.DataFrame:
+def list_predictions(answers: Answers, decision: OperatingPoint) -> pd.DataFrame:
     """One row per photo: path, label, predicted, correct, probability_<class> …, unsure."""
     names = np.array(answers.classes, dtype=object)
-    predicted = decision.answer(answers.probabilities)
+    predicted = decision.predict(answers.probabilities)
     columns = {
         "path": list(answers.paths),
         "label": names[answers.labels],

@@ -20,8 +20,8 @@ from convlens.metrics.comparison import Sample, SamplesCompared, compare_samples
 from convlens.metrics.drift import EnergyTest, Profile, StatisticDrift, compare_statistics, energy_test, round_features
 from convlens.metrics.evaluation import Answers, Evaluation, measure_answers, round_array
 from convlens.metrics.intervals import wilson_interval
-from convlens.metrics.operating_point import Decision
 from convlens.models.classifier import load_by_card
+from convlens.models.inference import OperatingPoint
 from convlens.params import EvaluateParams, load_params, parse_group
 from convlens.progress import track
 from convlens.tracking.access import OpenedModel
@@ -345,7 +345,7 @@ def judge_answers(answered: Answered, model: OpenedModel) -> Outcome:
             )
         distances = round_array(profile.measure_distances(answered.features))
     labeled = bool(answered.photos[0].label)
-    decision = find_decision(model)
+    decision = model.operating_point
     given = Answers([photo.name for photo in answered.photos], classes, _labels(answered, classes), probabilities)
     return Outcome(
         model=model,
@@ -391,27 +391,18 @@ def _find_settings(profile: Profile | None) -> EvaluateParams:
     return parse_group(EvaluateParams, known, where="the model's profile")
 
 
-def find_decision(model: OpenedModel) -> Decision:
-    """What makes answers of probabilities: as the card says, or as the evaluation of the test split found."""
-    numbers = {} if model.profile is None else model.profile.metrics
-    threshold = model.classifier.card.get("threshold", numbers.get("threshold", Decision.threshold))
-    least = model.classifier.card.get("min_probability", numbers.get("min_probability", Decision.min_probability))
-    max_error = numbers.get("max_error", Decision.max_error)
-    return Decision(threshold=float(threshold), min_probability=float(least), max_error=float(max_error))
-
-
 def _labels(answered: Answered, classes: tuple[str, ...]) -> np.ndarray:
     """Numbers of the classes, int64 (N,); without labels none, all 0."""
     known = {name: place for place, name in enumerate(classes)}
     return np.array([known.get(photo.label, 0) for photo in answered.photos], dtype=np.int64)
 
 
-def _compare(given: Answers, decision: Decision, profile: Profile) -> SamplesCompared:
+def _compare(given: Answers, decision: OperatingPoint, profile: Profile) -> SamplesCompared:
     settings = _find_settings(profile)
     test = profile.test_probabilities
     return compare_samples(
-        Sample(profile.test_labels, test, decision.answer(test)),
-        Sample(given.labels, given.probabilities, decision.answer(given.probabilities)),
+        Sample(profile.test_labels, test, decision.predict(test)),
+        Sample(given.labels, given.probabilities, decision.predict(given.probabilities)),
         num_resamples=settings.num_resamples,
         confidence=settings.confidence,
         seed=settings.seed,
@@ -419,10 +410,10 @@ def _compare(given: Answers, decision: Decision, profile: Profile) -> SamplesCom
 
 
 def _list_photos(
-    answered: Answered, given: Answers, decision: Decision, distances: np.ndarray, profile: Profile | None
+    answered: Answered, given: Answers, decision: OperatingPoint, distances: np.ndarray, profile: Profile | None
 ) -> pd.DataFrame:
     """One row per photo of the folder, by name; cells about photos that could not be read are empty."""
-    predicted, unsure = decision.answer(given.probabilities), decision.is_unsure(given.probabilities)
+    predicted, unsure = decision.predict(given.probabilities), decision.is_unsure(given.probabilities)
     rows = []
     for place, photo in enumerate(answered.photos):
         answer = given.classes[int(predicted[place])]

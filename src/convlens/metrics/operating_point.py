@@ -2,20 +2,28 @@
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 
 from convlens.errors import ConvLensError
+from convlens.files import round_array
+from convlens.metrics.calibration import fit_temperature
 from convlens.metrics.intervals import NORMAL
-from convlens.params import EvaluateParams, PrecisionTarget
+from convlens.models.inference import (
+    EVEN,
+    OperatingPoint,
+    apply_temperature,
+    apply_threshold,
+    prediction_confidence,
+)
+from convlens.params import InferenceParams, PrecisionTarget
 
 # --- Where to draw the line between two classes: the probability above which the second one is the answer ---
 #
 # Lines lie in the middle between two neighboring probabilities, so a photo that is nearly like one seen before falls
 # on the same side. They are chosen on photos that are neither trained nor tested on.
 
-EVEN = 0.5
 Rule = Literal["fixed", "max_f1", "precision"]
 
 
@@ -49,14 +57,6 @@ class Threshold:
     value: float
     reached: bool
     note: str
-
-
-def apply_threshold(probabilities: np.ndarray, threshold: float = EVEN) -> np.ndarray:
-    """The answers, int64 (N,): of two classes the second above the threshold, of more the most probable one."""
-    if probabilities.shape[1] == 2 and threshold != EVEN:
-        return (probabilities[:, 1] > threshold).astype(np.int64)
-    answers: np.ndarray = np.argmax(probabilities, axis=1).astype(np.int64)
-    return answers
 
 
 def threshold_curve(positive: np.ndarray, scores: np.ndarray) -> ThresholdCurve:
@@ -145,12 +145,6 @@ class RiskCoverage:
         return np.asarray(self.num_wrong / self.num_answered)
 
 
-def answer_confidence(probabilities: np.ndarray, predicted: np.ndarray) -> np.ndarray:
-    """The probability of each answer, float64 (N,)."""
-    given: np.ndarray = probabilities[np.arange(len(predicted)), predicted]
-    return given
-
-
 def risk_coverage(confidence: np.ndarray, right: np.ndarray) -> RiskCoverage:
     """The curve of answers with their probabilities, float (N,), and whether they are right, bool (N,)."""
     order = np.argsort(-confidence, kind="stable")
@@ -192,53 +186,20 @@ def wilson_ends(successes: np.ndarray, trials: np.ndarray, confidence: float) ->
     return np.where(share == 0, 0.0, center - half), np.where(share == 1, 1.0, center + half)
 
 
-# --- How probabilities become answers: the threshold, and which are too unsure; chosen on the validation photos ---
+# --- the operating point, chosen on the validation photos ---
 
 
-@dataclass(frozen=True)
-class Decision:
-    """What makes answers of probabilities.
-
-    Attributes:
-        threshold: of two classes the second is answered above this probability; 0.5 is the most probable class.
-        threshold_rule: `evaluate.threshold` as a text.
-        threshold_reached: whether the rule could be met on the validation photos.
-        threshold_note: how it was chosen, for people.
-        min_probability: answers with no more than this probability are too unsure to be given; 0 gives all.
-        max_error: share of wrong ones tolerated among the answers given.
-        num_validation: photos these were chosen on.
-    """
-
-    threshold: float = EVEN
-    threshold_rule: str = "0.5"
-    threshold_reached: bool = True
-    threshold_note: str = "the most probable class"
-    min_probability: float = 0.0
-    max_error: float = 1.0
-    num_validation: int = 0
-
-    def answer(self, probabilities: np.ndarray) -> np.ndarray:
-        """The answers to photos, int64 (N,), from probabilities (N, K)."""
-        return apply_threshold(probabilities, self.threshold)
-
-    def is_unsure(self, probabilities: np.ndarray) -> np.ndarray:
-        """Which answers a person should look at, bool (N,)."""
-        unsure: np.ndarray = answer_confidence(probabilities, self.answer(probabilities)) <= self.min_probability
-        return unsure
-
-    def to_plain(self) -> dict[str, Any]:
-        """As JSON takes it."""
-        return asdict(self)
-
-
-def decide(labels: np.ndarray, probabilities: np.ndarray, classes: Sequence[str], settings: EvaluateParams) -> Decision:
-    """Choose threshold and least probability on the validation photos.
+def choose_operating_point(
+    logits: np.ndarray, labels: np.ndarray, classes: Sequence[str], settings: InferenceParams, *, key: str = ""
+) -> OperatingPoint:
+    """Fit the temperature, then choose threshold and least confidence, all on the validation photos.
 
     Args:
-        labels: true classes of the validation photos, int64 (N,).
-        probabilities: the network's, float64 (N, K).
+        logits: of the validation photos, the mean over the views that `settings` names, float64 (N, K).
+        labels: their true classes, int64 (N,).
         classes: names, K.
-        settings: says what is wanted.
+        settings: the group `inference`.
+        key: training key of the network.
 
     Raises:
         ConvLensError: a threshold other than 0.5 for more than two classes.
@@ -246,36 +207,43 @@ def decide(labels: np.ndarray, probabilities: np.ndarray, classes: Sequence[str]
     rule, target = _read_rule(settings)
     if len(classes) != 2 and (rule != "fixed" or target != EVEN):
         raise ConvLensError(
-            f"Expected evaluate.threshold to be 0.5 for {len(classes)} classes: only between two is there one line to "
-            f"draw. Received: {describe_rule(settings)}. Set evaluate.threshold: 0.5 in params.yaml."
+            f"Expected inference.threshold to be 0.5 for {len(classes)} classes: only two have one threshold between "
+            f"them. Received: {describe_rule(settings)}. Set inference.threshold: 0.5 in params.yaml."
         )
+    temperature = fit_temperature(logits, labels)
+    probabilities = round_array(apply_temperature(logits, temperature.value))
     found = choose_threshold(labels == 1, probabilities[:, 1], rule, target)
-    even = rule == "fixed" and target == EVEN
-    value = float(f"{found.value:.7g}")
-    predicted = apply_threshold(probabilities, value)
+    threshold = float(f"{found.value:.7g}")
+    predicted = apply_threshold(probabilities, threshold)
     least = choose_least_confidence(
-        answer_confidence(probabilities, predicted), predicted == labels, settings.max_error
+        prediction_confidence(probabilities, predicted), predicted == labels, settings.max_error
     )
-    return Decision(
-        threshold=value,
+    even = rule == "fixed" and target == EVEN
+    return OperatingPoint(
+        key=key,
+        mirror=settings.mirror,
+        center_crop=settings.center_crop,
+        temperature=temperature.value,
+        calibration={name: value for name, value in asdict(temperature).items() if name != "value"},
+        threshold=threshold,
         threshold_rule=describe_rule(settings),
         threshold_reached=found.reached,
-        threshold_note=Decision.threshold_note if even else found.note,
-        min_probability=float(f"{least:.7g}"),
+        threshold_note=OperatingPoint.threshold_note if even else found.note,
+        min_confidence=float(f"{least:.7g}"),
         max_error=settings.max_error,
         num_validation=len(labels),
     )
 
 
-def describe_rule(settings: EvaluateParams) -> str:
-    """`evaluate.threshold` as a text: `0.5`, `max_f1`, `precision 0.95`."""
+def describe_rule(settings: InferenceParams) -> str:
+    """`inference.threshold` as a text: `0.5`, `max_f1`, `precision 0.95`."""
     given = settings.threshold
     if isinstance(given, PrecisionTarget):
         return f"precision {given.precision:g}"
     return given if isinstance(given, str) else f"{given:g}"
 
 
-def _read_rule(settings: EvaluateParams) -> tuple[Rule, float]:
+def _read_rule(settings: InferenceParams) -> tuple[Rule, float]:
     given = settings.threshold
     if isinstance(given, PrecisionTarget):
         return "precision", given.precision

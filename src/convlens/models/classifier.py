@@ -16,7 +16,13 @@ from PIL import Image
 
 from convlens.data.loader import LoaderSettings, load_photo, resize_photo
 from convlens.errors import ConvLensError
-from convlens.models.inference import Answerer, answer_settings
+from convlens.models.inference import (
+    OperatingPoint,
+    Predictor,
+    apply_threshold,
+    find_operating_point,
+    prediction_confidence,
+)
 
 # --- What people hand to the registered model, made into a plain list of photos. Travels inside the model ---
 
@@ -119,7 +125,6 @@ def _name(value: Any) -> str:
 LABEL_COLUMN, UNSURE_COLUMN, ERROR_COLUMN = "label", "unsure", "error"
 PHOTOS_PER_BATCH = 64  # as in the evaluation, whose answers these are to the last bit
 DIGITS = 7  # what float32 holds, and what the evaluation keeps and decides by
-EVEN = 0.5
 
 PhotoLoader = Callable[[Any, Mapping[str, Any]], np.ndarray]
 Answer = Callable[[np.ndarray], np.ndarray]
@@ -132,16 +137,17 @@ class PhotoClassifier:
     A photo that was not has none of the others, and does not disturb its neighbors.
     """
 
-    def __init__(self, card: Mapping[str, Any], answer: Answer, load_photo: PhotoLoader) -> None:
+    def __init__(self, card: Mapping[str, Any], point: OperatingPoint, answer: Answer, load_photo: PhotoLoader) -> None:
         """Take the parts.
 
         Args:
-            card: card.json of the model: classes, the settings of the loader, and, if there are such, the threshold
-                and the least probability of an answer that is sure.
+            card: card.json of the model: classes and the settings of the loader.
+            point: threshold and least confidence.
             answer: gives probabilities (n, classes) for uint8 arrays (n, image_size, image_size, 3).
             load_photo: gives the array (image_size, image_size, 3) of a path, bytes or an array, by the card.
         """
         self.card = card
+        self.operating_point = point
         self.classes: tuple[str, ...] = tuple(card["classes"])
         self._answer = answer
         self._load_photo = load_photo
@@ -174,7 +180,7 @@ class PhotoClassifier:
 
     def _check_threshold(self, threshold: float | None) -> float:
         if threshold is None:
-            return float(self.card.get("threshold", EVEN))
+            return self.operating_point.threshold
         if len(self.classes) != 2:
             raise ConvLensError(
                 f"Expected no threshold for {len(self.classes)} classes: only between two is there one line to draw. "
@@ -211,8 +217,8 @@ class PhotoClassifier:
     def _table(self, probabilities: np.ndarray, errors: list[str], threshold: float, num_top: int) -> pd.DataFrame:
         failed = np.array([bool(error) for error in errors], dtype=bool)
         known = np.where(failed[:, None], 0.0, probabilities)
-        chosen = _choose(known, threshold)
-        surely = known[np.arange(len(known)), chosen] > self.card.get("min_probability", 0.0)
+        chosen = apply_threshold(known, threshold)
+        surely = prediction_confidence(known, chosen) > self.operating_point.min_confidence
         doubts = [None if lost else not sure for lost, sure in zip(failed, surely, strict=True)]
         columns = {
             LABEL_COLUMN: self._names(chosen, failed),
@@ -233,47 +239,36 @@ class PhotoClassifier:
         return pd.Series([None if lost else self.classes[place] for place, lost in both], dtype=object)
 
 
-def _choose(probabilities: np.ndarray, threshold: float) -> np.ndarray:
-    """The answers, int (n,): of two classes the second above the threshold, else the most probable one."""
-    if probabilities.shape[1] == 2 and threshold != EVEN:
-        return (probabilities[:, 1] > threshold).astype(int)
-    return np.asarray(probabilities.argmax(axis=1))
-
-
 def _keep_digits(values: np.ndarray) -> np.ndarray:
     """As the evaluation rounds, so that its predictions.csv has these very numbers."""
     return np.array([float(f"{value:.{DIGITS}g}") for value in values.ravel()]).reshape(values.shape)
 
 
-# --- classifier ---
-# Puts a classifier together from a trained network and its card: for the command line and for the registered model.
+# --- a trained network as a classifier: for the command line and for the registered model ---
+
+CARD, NETWORK = "card.json", "model.keras"
 
 
-def open_classifier(*, card: Path, network: Path, decision: Path | None = None) -> PhotoClassifier:
-    """Open card.json and model.keras; nothing in the latter may run code of its own.
+def open_classifier(folder: Path) -> PhotoClassifier:
+    """Open the trained network in a folder; nothing in its file may run code of its own.
 
     Args:
-        card: of the model; a packed model's has its decision in it.
-        network: the trained network.
-        decision: threshold and least probability of a model that is not packed, if the file is there and the model's.
+        folder: with model.keras and card.json, and operating_point.json in it or as the pipeline leaves it beside it;
+            without one the network predicts as the cards of earlier versions say.
 
     Raises:
-        ConvLensError: one of the files is missing or cannot be read.
+        ConvLensError: one of the files is missing or cannot be read, or the operating point is of another training.
     """
     try:
-        opened = keras.saving.load_model(network, compile=False, safe_mode=True)
-        values = {**_read_decision(card, decision), **json.loads(card.read_text(encoding="utf-8"))}
-        return PhotoClassifier(values, Answerer(opened, **answer_settings(values)), load_by_card)
+        opened = keras.saving.load_model(folder / NETWORK, compile=False, safe_mode=True)
+        card = json.loads((folder / CARD).read_text(encoding="utf-8"))
+        point = find_operating_point(folder, card)
+        return PhotoClassifier(card, point, Predictor(opened, point), load_by_card)
     except (OSError, ValueError, TypeError, KeyError) as error:
         shown = " ".join(str(error).split())
-        raise ConvLensError(f"Expected a trained network in {network} and {card}. Received: {shown}") from error
-
-
-def _read_decision(card: Path, decision: Path | None) -> dict[str, Any]:
-    if decision is None or not decision.is_file():
-        return {}
-    values: dict[str, Any] = json.loads(decision.read_text(encoding="utf-8"))
-    return values if values.get("key") == json.loads(card.read_text(encoding="utf-8")).get("key") else {}
+        raise ConvLensError(
+            f"Expected a trained network in {folder} ({NETWORK} and {CARD}). Received: {shown}"
+        ) from error
 
 
 def load_by_card(photo: Path | bytes | np.ndarray, card: Mapping[str, Any]) -> np.ndarray:

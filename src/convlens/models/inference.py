@@ -1,8 +1,11 @@
-"""Predict with a network: views, logits, probabilities."""
+"""Predict with a trained network: the operating point, views, logits, probabilities, and a reusable predictor."""
 
+import json
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field, fields
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import keras
@@ -11,65 +14,178 @@ import tensorflow as tf
 
 from convlens.data.prepared import Images
 from convlens.errors import ConvLensError
+from convlens.files import write_json
 
-# --- Answers of a trained network: logits, and the probabilities that come of them ---
+# --- the operating point: how outputs become predictions ---
 
-LOGITS = "logits"  # the layer before the answer in every architecture
+EVEN = 0.5  # of two classes the more probable one
+OPERATING_POINT = "operating_point.json"
+FOLDER = "operating_point"  # beside the folder of the network, as the pipeline leaves it
 
 
-def answer_settings(card: Mapping[str, Any]) -> dict[str, Any]:
-    """How a network answers, from its card: `predict_probabilities(model, photos, **answer_settings(card))`.
+@dataclass(frozen=True)
+class OperatingPoint:
+    """How the outputs of a trained network become predictions; chosen after training, on the validation photos.
 
-    Cards written before there was a temperature say none; then it is 1, which changes nothing.
+    The defaults take the network as it is: one view, no calibration, the most probable class, never abstaining.
+
+    Attributes:
+        key: training key of the network it belongs to.
+        mirror: test-time augmentation: logits are the mean over a photo and its mirror image.
+        center_crop: test-time augmentation: also over the center, so much of each side, enlarged; None for none.
+        temperature: what logits are divided by, above 0.
+        calibration: how the temperature was found: num_photos, loss_before, loss_after, note.
+        threshold: of two classes the second is predicted above this probability; 0.5 is the most probable class.
+        threshold_rule: `inference.threshold` as a text.
+        threshold_reached: whether the rule could be met on the validation photos.
+        threshold_note: how the threshold was chosen, for people.
+        min_confidence: predictions with no more than this probability are unsure: the network abstains; 0 never.
+        max_error: share of misclassified photos tolerated among those it does not abstain on.
+        num_validation: photos these were chosen on.
+    """
+
+    key: str = ""
+    mirror: bool = False
+    center_crop: float | None = None
+    temperature: float = 1.0
+    calibration: Mapping[str, Any] = field(default_factory=dict)
+    threshold: float = EVEN
+    threshold_rule: str = "0.5"
+    threshold_reached: bool = True
+    threshold_note: str = "the most probable class"
+    min_confidence: float = 0.0
+    max_error: float = 1.0
+    num_validation: int = 0
+
+    def __post_init__(self) -> None:
+        if not (isinstance(self.temperature, int | float) and math.isfinite(self.temperature) and self.temperature > 0):
+            raise ConvLensError(
+                f"Expected a temperature above 0 in the operating point. Received: {self.temperature!r}. "
+                "Evaluate again: dvc repro."
+            )
+
+    def predict(self, probabilities: np.ndarray) -> np.ndarray:
+        """Return the predicted classes, int64 (N,), of probabilities (N, K)."""
+        return apply_threshold(probabilities, self.threshold)
+
+    def is_unsure(self, probabilities: np.ndarray) -> np.ndarray:
+        """Return on which photos the network abstains, bool (N,), by probabilities (N, K)."""
+        unsure: np.ndarray = prediction_confidence(probabilities, self.predict(probabilities)) <= self.min_confidence
+        return unsure
+
+    def save(self, folder: Path) -> None:
+        """Write operating_point.json."""
+        write_json(folder / OPERATING_POINT, asdict(self))
+
+    @classmethod
+    def load(cls, folder: Path, *, key: str | None = None) -> "OperatingPoint":
+        """Read operating_point.json.
+
+        Args:
+            folder: where it lies.
+            key: of the network it must belong to; None takes any.
+
+        Raises:
+            ConvLensError: there is none, it cannot be read, or it belongs to another training.
+        """
+        path = folder / OPERATING_POINT
+        try:
+            values = json.loads(path.read_text(encoding="utf-8"))
+            found = cls(**{name: values[name] for name in (each.name for each in fields(cls)) if name in values})
+        except (OSError, ValueError, TypeError) as error:
+            raise ConvLensError(
+                f"Expected an operating point in {path}. Received: {error}. Run `dvc repro`."
+            ) from error
+        if key is not None and found.key != key:
+            raise ConvLensError(
+                f"Expected the operating point of this network in {path}. Received: one of another training. "
+                "Run `dvc repro`."
+            )
+        return found
+
+    @classmethod
+    def from_card(cls, card: Mapping[str, Any]) -> "OperatingPoint":
+        """Read what the cards of models of earlier versions say; what they do not know stays at its default."""
+        old = {"key": str(card.get("key", "")), "min_confidence": card.get("min_probability", 0.0)}
+        known = {each.name: card[each.name] for each in fields(cls) if each.name in card}
+        return cls(**{**old, **known})
+
+
+def find_operating_point(model_folder: Path, card: Mapping[str, Any]) -> OperatingPoint:
+    """Load the operating point beside a network: packed with it, or as the pipeline leaves it, or in its old card.
 
     Raises:
-        ConvLensError: the temperature is not a number above 0.
+        ConvLensError: it cannot be read, or belongs to another training.
     """
-    temperature = card.get("temperature", 1.0)
-    if not (isinstance(temperature, int | float) and math.isfinite(temperature) and temperature > 0):
-        raise ConvLensError(
-            f"Expected a temperature above 0 in the model's card. Received: {temperature!r}. Train again: dvc repro."
-        )
-    return {**view_settings(card), "temperature": float(temperature)}
+    for folder in (model_folder, model_folder.absolute().parent / FOLDER):
+        if (folder / OPERATING_POINT).is_file():
+            return OperatingPoint.load(folder, key=str(card.get("key", "")))
+    return OperatingPoint.from_card(card)
 
 
-def view_settings(card: Mapping[str, Any]) -> dict[str, Any]:
-    """Which views of a photo a network's answer is the mean over, from its card; older cards know no center crop."""
-    return {"mirror": bool(card.get("mirror", False)), "center_crop": card.get("center_crop")}
+def apply_threshold(probabilities: np.ndarray, threshold: float = EVEN) -> np.ndarray:
+    """Return the predictions, int64 (N,): of two classes the second above the threshold, else the most probable."""
+    if probabilities.shape[1] == 2 and threshold != EVEN:
+        return (probabilities[:, 1] > threshold).astype(np.int64)
+    predicted: np.ndarray = np.argmax(probabilities, axis=1).astype(np.int64)
+    return predicted
+
+
+def prediction_confidence(probabilities: np.ndarray, predicted: np.ndarray) -> np.ndarray:
+    """Return the probability of each predicted class, float64 (N,)."""
+    given: np.ndarray = probabilities[np.arange(len(predicted)), predicted]
+    return given
+
+
+# --- logits and probabilities ---
+
+LOGITS = "logits"  # the layer before the probabilities in every architecture
 
 
 def predict_probabilities(
-    model: keras.Model, images: Images, *, temperature: float = 1.0, batch_size: int = 64, **views: Any
+    model: keras.Model, images: Images, point: OperatingPoint | None = None, *, batch_size: int = 64
 ) -> np.ndarray:
-    """Probabilities of every class for photos as the loader gives them.
+    """Predict the probability of every class for photos as the loader gives them.
 
     Args:
         model: a whole network: uint8 photos to probabilities.
         images: uint8 (num_photos, image_size, image_size, 3), read a batch at a time.
-        temperature: what the logits are divided by; above 1 answers become less certain, below 1 more.
+        point: views and temperature; None takes the network as it is.
         batch_size: photos per batch.
-        views: what logits are averaged over; see `make_views`.
 
     Returns:
         float64 (num_photos, num_classes), rows add up to 1; two columns also for one sigmoid output.
     """
-    return apply_temperature(predict_logits(model, images, batch_size=batch_size, **views), temperature)
+    point = point or OperatingPoint()
+    logits = predict_logits(model, images, mirror=point.mirror, center_crop=point.center_crop, batch_size=batch_size)
+    return apply_temperature(logits, point.temperature)
 
 
-def predict_logits(model: keras.Model, images: Images, *, batch_size: int = 64, **views: Any) -> np.ndarray:
-    """What the network says before it becomes probabilities: the mean over the views of each photo.
+def predict_logits(
+    model: keras.Model,
+    images: Images,
+    *,
+    mirror: bool = False,
+    center_crop: float | None = None,
+    batch_size: int = 64,
+) -> np.ndarray:
+    """Predict what the network says before it becomes probabilities: the mean over the views of each photo.
 
     Returns:
         float64 (num_photos, num_classes); one sigmoid output gives a column of zeros and its logit.
     """
     to_logits = _open_logits(model)
-    rows = [np.arange(start, min(start + batch_size, len(images))) for start in range(0, len(images), batch_size)]
-    logits = [_answer(to_logits, images[batch], **views) for batch in rows]
+    starts = range(0, len(images), batch_size)
+    logits = []
+    for start in starts:
+        photos = images[np.arange(start, min(start + batch_size, len(images)))]
+        views = make_views(photos, mirror=mirror, center_crop=center_crop)
+        logits.append(average_views([_spread(to_logits, view) for view in views]))
     return np.concatenate(logits) if logits else np.empty((0, max(2, int(model.output_shape[-1]))))
 
 
 def make_views(photos: Any, *, mirror: bool = False, center_crop: float | None = None) -> list[tf.Tensor]:
-    """The views of photos that an answer is the mean over, the photos themselves first.
+    """Return the views of photos that logits are the mean over, the photos themselves first.
 
     Args:
         photos: uint8 (N, height, width, 3), an array or a tensor, also in a graph.
@@ -112,10 +228,6 @@ def _open_logits(model: keras.Model) -> keras.Model:
     return keras.Model(model.inputs[0], model.get_layer(LOGITS).output, name=LOGITS)
 
 
-def _answer(to_logits: keras.Model, photos: np.ndarray, **views: Any) -> np.ndarray:
-    return average_views([_spread(to_logits, view) for view in make_views(photos, **views)])
-
-
 def _spread(to_logits: keras.Model, photos: tf.Tensor) -> np.ndarray:
     """Logits float64 (N, K); the sigmoid of z is the softmax of 0 and z.
 
@@ -127,37 +239,40 @@ def _spread(to_logits: keras.Model, photos: tf.Tensor) -> np.ndarray:
     return np.concatenate([np.zeros_like(logits), logits], axis=1) if logits.shape[1] == 1 else logits
 
 
-# --- answering ---
-# A network made ready to be asked again and again: the bits of `predict_probabilities`, without its cost per call.
+# --- a network ready to predict again and again ---
+# The bits of `predict_probabilities`, without its cost per call.
 
 PHOTOS_AT_ONCE = 64
 
 
-class Answerer:
-    """Gives probabilities for arrays of photos; may be called from several threads at once.
+class Predictor:
+    """Predicts probabilities for arrays of photos; may be called from several threads at once.
 
-    The network runs as one graph instead of layer by layer. The answer to a photo is the same bits whatever other
-    photos come with it, and the same as the evaluation's. For that no photo goes through the network alone: the matrix
-    product of a single row adds up in another order than those of two and more.
+    The network runs as one graph instead of layer by layer. A photo gets the same bits whatever other photos come with
+    it, and the same as in the evaluation. For that no photo goes through the network alone: the matrix product of a
+    single row adds up in another order than those of two and more.
     """
 
-    def __init__(self, model: keras.Model, *, temperature: float = 1.0, **views: Any) -> None:
-        """Take a whole network and how it answers, as `answer_settings` reads it from the card."""
+    def __init__(self, model: keras.Model, point: OperatingPoint) -> None:
+        """Take a whole network and its operating point."""
         photos = model.inputs[0]
         network = keras.Model(photos, model.get_layer(LOGITS).output, name=LOGITS)
         shape = tf.TensorSpec((None, *photos.shape[1:]), tf.uint8)
         self._run = tf.function(partial(network, training=False), input_signature=[shape])
-        self._views, self._temperature = views, temperature
+        self._point = point
 
     def __call__(self, images: np.ndarray) -> np.ndarray:
         """Probabilities, float64 (N, num_classes), of at least one photo, uint8 (N, image_size, image_size, 3)."""
-        step = PHOTOS_AT_ONCE // len(make_views(images[:1], **self._views))
+        step = PHOTOS_AT_ONCE // len(self._make_views(images[:1]))
         parts = [self._logits(images[start : start + step]) for start in range(0, len(images), step)]
-        return apply_temperature(np.concatenate(parts), self._temperature)
+        return apply_temperature(np.concatenate(parts), self._point.temperature)
+
+    def _make_views(self, photos: np.ndarray) -> list[tf.Tensor]:
+        return make_views(photos, mirror=self._point.mirror, center_crop=self._point.center_crop)
 
     def _logits(self, photos: np.ndarray) -> np.ndarray:
         """Logits float64 (N, K); all views of the photos go through the network together."""
-        views = make_views(photos, **self._views)
+        views = self._make_views(photos)
         asked = np.concatenate(views)
         given = np.asarray(self._run(asked if len(asked) > 1 else np.repeat(asked, 2, axis=0))).astype(np.float64)
         if given.shape[1] == 1:  # the sigmoid of z is the softmax of 0 and z

@@ -200,14 +200,14 @@ def list_robustness(robustness: Mapping[str, Any]) -> list[str]:
     return [head, markdown_table(["Photos", "Accuracy", "Same answer as before"], rows)]
 
 
-def say_calibration(metrics: Mapping[str, Any], model_card: Mapping[str, Any]) -> list[str]:
+def say_calibration(metrics: Mapping[str, Any]) -> list[str]:
     """What its probabilities are worth, and below which an answer is unsure."""
     error = metrics.get("expected_calibration_error")
     if error is None:
         return []
-    temperature = model_card.get("temperature")
+    temperature = metrics.get("temperature")
     how = "" if temperature is None else f" (temperature {temperature:g}, fitted on validation photos)"
-    limit, wrong = metrics.get("min_probability"), metrics.get("max_error")
+    limit, wrong = metrics.get("min_confidence"), metrics.get("max_error")
     unsure = f" Answers with no more than {show_share(limit)} are unsure: left to people, " if limit else ""
     if unsure:
         unsure += f"at most {show_share(wrong)} of the others should be wrong."
@@ -423,7 +423,7 @@ def _describe_evaluation(inputs: CardInputs) -> list[str]:
         list_results(inputs.metrics, inputs.class_scores),
         *list_slices(inputs.slices),
         *list_robustness(inputs.robustness),
-        *say_calibration(inputs.metrics, inputs.model_card),
+        *say_calibration(inputs.metrics),
     ]
 
 

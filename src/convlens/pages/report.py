@@ -7,6 +7,7 @@ from typing import Any, cast
 
 import pandas as pd
 
+from convlens.models.inference import OperatingPoint
 from convlens.pages.engine import Drawing, draw, fill_template, picture_source
 from convlens.pages.report_data import (
     choose_samples,
@@ -252,7 +253,7 @@ class ReportInputs:
         thresholds: `reports/evaluation/thresholds.csv`.
         risk_coverage: `reports/evaluation/risk_coverage.csv`.
         slices: `reports/evaluation/slices.csv`.
-        decision: `data/decision.json`.
+        operating_point: how the network's outputs become predictions.
         robustness: `reports/robustness/metrics.json`; empty if nobody measured.
         curves: `reports/robustness/curves.csv`.
         places: `reports/robustness/places.csv`.
@@ -283,7 +284,7 @@ class ReportInputs:
     thresholds: pd.DataFrame = field(default_factory=pd.DataFrame)
     risk_coverage: pd.DataFrame = field(default_factory=pd.DataFrame)
     slices: pd.DataFrame = field(default_factory=pd.DataFrame)
-    decision: Mapping[str, Any] = field(default_factory=dict)
+    operating_point: OperatingPoint = field(default_factory=OperatingPoint)
     robustness: Mapping[str, Any] = field(default_factory=dict)
     curves: pd.DataFrame = field(default_factory=pd.DataFrame)
     places: pd.DataFrame = field(default_factory=pd.DataFrame)
@@ -322,14 +323,14 @@ def render_report(inputs: ReportInputs) -> str:
         ),
         "calibration": describe_calibration(
             inputs.metrics,
-            inputs.model_card,
+            inputs.operating_point,
             before=inputs.reliability_before,
             after=inputs.reliability,
             num_classes=len(inputs.class_scores),
         ),
         "decision": describe_decision(
             inputs.metrics,
-            inputs.decision,
+            inputs.operating_point,
             thresholds=inputs.thresholds,
             risk_coverage=inputs.risk_coverage,
             positive=str(inputs.class_scores["class"].iloc[-1]),
@@ -340,7 +341,7 @@ def render_report(inputs: ReportInputs) -> str:
             inputs.curves,
             inputs.places,
             guess=float(inputs.class_scores["num_photos"].max() / inputs.class_scores["num_photos"].sum()),
-            mirror=bool(inputs.model_card.get("mirror", False)),
+            mirror=inputs.operating_point.mirror,
         ),
         "mistakes": describe_mistakes(inputs.predictions, inputs.doubts, inputs.shown_photos),
         "own": describe_own(inputs.own, inputs.own_pictures),

@@ -306,6 +306,7 @@ def describe_settings(params: Mapping[str, Any]) -> list[dict[str, Any]]:
         "train": params.get("train", {}),
         "augment": params.get("augment", {}),
         "preprocess": params.get("preprocess", {}),
+        "inference": params.get("inference", {}),
         "evaluate": params.get("evaluate", {}),
     }
     return [

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from convlens.models.inference import OperatingPoint
 from convlens.pages.engine import Drawing, draw
 from convlens.plots.evaluation import (
     MAX_ROWS,
@@ -234,7 +235,7 @@ ROWS = (
 
 def describe_calibration(
     metrics: Mapping[str, Any],
-    model_card: Mapping[str, Any],
+    operating_point: OperatingPoint,
     *,
     before: pd.DataFrame,
     after: pd.DataFrame,
@@ -244,7 +245,7 @@ def describe_calibration(
 
     Args:
         metrics: `reports/evaluation/metrics.json`.
-        model_card: `data/model/card.json`.
+        operating_point: of the network.
         before: bins of similar probability without temperature; empty shows one diagram only.
         after: the same as the network answers.
         num_classes: K.
@@ -254,8 +255,8 @@ def describe_calibration(
         "figures": [_draw(title, table, num_classes) for title, table in tables],
         "rows": [_describe_row(metrics, *row) for row in ROWS],
         "has_before": len(before) > 0,
-        "temperature": f"{model_card.get('temperature', 1.0):.2f}",
-        "fit": _describe_fit(model_card),
+        "temperature": f"{operating_point.temperature:.2f}",
+        "fit": _describe_fit(operating_point.calibration),
         "verdict": _judge(metrics),
     }
 
@@ -286,8 +287,7 @@ def _show(metrics: Mapping[str, Any], name: str, show: Any) -> tuple[str, str]:
     return show(value), "" if low is None or high is None else f"{show(low)} to {show(high)}"
 
 
-def _describe_fit(model_card: Mapping[str, Any]) -> str:
-    facts = model_card.get("calibration", {})
+def _describe_fit(facts: Mapping[str, Any]) -> str:
     note = str(facts.get("note", "not fitted: the model is from before there was one"))
     if note.startswith("not fitted"):
         return f"It is 1, {note}."
@@ -315,7 +315,7 @@ COVERAGES = (1.0, 0.95, 0.9, 0.8, 0.7, 0.5)
 
 def describe_decision(
     metrics: Mapping[str, Any],
-    decision: Mapping[str, Any],
+    point: OperatingPoint,
     *,
     thresholds: pd.DataFrame,
     risk_coverage: pd.DataFrame,
@@ -325,46 +325,46 @@ def describe_decision(
 
     Args:
         metrics: `reports/evaluation/metrics.json`.
-        decision: `data/decision.json`.
+        point: the operating point of the network.
         thresholds: `reports/evaluation/thresholds.csv`; empty for more than two classes.
         risk_coverage: `reports/evaluation/risk_coverage.csv`.
         positive: name of the second class.
     """
-    if not decision or risk_coverage.empty:
+    if risk_coverage.empty:
         return {}
     return {
-        "threshold": _describe_threshold(decision, positive) if len(thresholds) else "",
-        "reached": decision["threshold_reached"],
-        "threshold_figure": _draw_thresholds(thresholds, decision, positive) if len(thresholds) else None,
-        "unsure": _describe_unsure(metrics, decision),
-        "risk_figure": _draw_risk(risk_coverage, metrics, decision),
+        "threshold": _describe_threshold(point, positive) if len(thresholds) else "",
+        "reached": point.threshold_reached,
+        "threshold_figure": _draw_thresholds(thresholds, point, positive) if len(thresholds) else None,
+        "unsure": _describe_unsure(metrics, point),
+        "risk_figure": _draw_risk(risk_coverage, metrics, point),
         "points": [_describe_point(risk_coverage, coverage) for coverage in COVERAGES],
     }
 
 
-def _describe_threshold(decision: Mapping[str, Any], positive: str) -> str:
-    return f"“{positive}” is answered above a probability of {decision['threshold']:.3f}: {decision['threshold_note']}."
+def _describe_threshold(point: OperatingPoint, positive: str) -> str:
+    return f"“{positive}” is answered above a probability of {point.threshold:.3f}: {point.threshold_note}."
 
 
-def _draw_thresholds(curve: pd.DataFrame, decision: Mapping[str, Any], positive: str) -> Drawing:
+def _draw_thresholds(curve: pd.DataFrame, point: OperatingPoint, positive: str) -> Drawing:
     values = curve.assign(f1=pd.to_numeric(curve["f1"], errors="coerce"))
     place = int(values["f1"].fillna(-1).to_numpy().argmax())
     best, line = (values[name].to_numpy(float)[place] for name in ("f1", "threshold"))
     caption = (
         f"On the validation photos F1 of “{positive}” is largest, {show_share(best)}, at a threshold of {line:.3f}."
     )
-    return draw(plot_thresholds(curve, float(decision["threshold"]), positive), "Thresholds", caption)
+    return draw(plot_thresholds(curve, point.threshold, positive), "Thresholds", caption)
 
 
-def _describe_unsure(metrics: Mapping[str, Any], decision: Mapping[str, Any]) -> str:
-    limit = show_share(decision["max_error"])
+def _describe_unsure(metrics: Mapping[str, Any], point: OperatingPoint) -> str:
+    limit = show_share(point.max_error)
     count, photos = metrics["num_unsure"], show_count(metrics["num_photos"], "test photo")
     if not count:
         return (
-            f"All answers are given: on the {decision['num_validation']:,} validation photos no more than {limit} of "
+            f"All answers are given: on the {point.num_validation:,} validation photos no more than {limit} of "
             f"them are wrong. Of {photos} {_show_decision(metrics, 'error_when_sure')} are answered wrong."
         )
-    least = show_share(decision["min_probability"])
+    least = show_share(point.min_confidence)
     start = (
         f"For no more than {limit} wrong answers, those with a probability of {least} or less are left to people, as "
         f"the validation photos suggest. That is {count:,} of {photos}, {_show_decision(metrics, 'share_unsure')}."
@@ -383,9 +383,9 @@ def _show_decision(metrics: Mapping[str, Any], name: str) -> str:
     )
 
 
-def _draw_risk(curve: pd.DataFrame, metrics: Mapping[str, Any], decision: Mapping[str, Any]) -> Drawing:
+def _draw_risk(curve: pd.DataFrame, metrics: Mapping[str, Any], point: OperatingPoint) -> Drawing:
     share, error = metrics.get("share_unsure"), float(curve["error"].iloc[-1])
-    figure = plot_risk_coverage(curve, share_unsure=share, max_error=float(decision["max_error"]))
+    figure = plot_risk_coverage(curve, share_unsure=share, max_error=point.max_error)
     half = _describe_point(curve, 0.5)
     caption = f"Wrong answers: {show_share(error)} if all are given, {half['error']} if only the surest half is."
     return draw(figure, "Risk-coverage curve", caption)
@@ -399,7 +399,7 @@ def _describe_point(curve: pd.DataFrame, coverage: float) -> dict[str, str]:
     return {
         "coverage": show_share(float(row["coverage"])),
         "by_hand": show_share(1 - float(row["coverage"])),
-        "min_probability": show_share(float(row["min_probability"])),
+        "min_confidence": show_share(float(row["min_confidence"])),
         "error": show_share(float(row["error"])),
         "interval": f"{low} to {high}",
     }

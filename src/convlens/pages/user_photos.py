@@ -14,7 +14,7 @@ from convlens.data.perturbations import shift
 from convlens.errors import ConvLensError
 from convlens.lens.forward import open_features
 from convlens.metrics.drift import Profile, decode_profile, share_at_most
-from convlens.metrics.operating_point import Decision, answer_confidence
+from convlens.models.inference import OperatingPoint, prediction_confidence
 from convlens.pages.engine import picture_source
 from convlens.pages.photos import Choice, Unreadable
 from convlens.wording import show_count, show_share
@@ -188,7 +188,7 @@ def read_profile(path: Path) -> Profile:
 
 def find_unsure_limit(metrics: Mapping[str, Any], num_classes: int) -> float:
     """The probability below which an answer is unsure: the evaluation's, and at least halfway to certainty."""
-    return max(float(metrics.get("min_probability") or 0), HALFWAY + (1 - HALFWAY) / num_classes)
+    return max(float(metrics.get("min_confidence") or 0), HALFWAY + (1 - HALFWAY) / num_classes)
 
 
 def shift_copies(pixels: np.ndarray) -> np.ndarray:
@@ -212,8 +212,8 @@ class _Asked:
     reliability: pd.DataFrame
 
     @property
-    def decision(self) -> Decision:
-        return Decision(threshold=float(self.profile.metrics.get("threshold", Decision.threshold)))
+    def decision(self) -> OperatingPoint:
+        return OperatingPoint(threshold=float(self.profile.metrics.get("threshold", OperatingPoint.threshold)))
 
 
 def _calibrated(reliability: pd.DataFrame) -> pd.DataFrame:
@@ -225,11 +225,11 @@ def _calibrated(reliability: pd.DataFrame) -> pd.DataFrame:
 def _describe(choice: Choice, asked: _Asked) -> dict[str, Any]:
     photo, profile = choice.pixels[np.newaxis], asked.profile
     given = asked.answer(np.concatenate([photo, shift_copies(choice.pixels)]))
-    winners = asked.decision.answer(given)
+    winners = asked.decision.predict(given)
     distance = profile.measure_distances(asked.look(photo))
     evidence = Evidence(
         predicted=profile.classes[winners[0]],
-        probability=_round(answer_confidence(given, winners)[0]),
+        probability=_round(prediction_confidence(given, winners)[0]),
         unsure_below=_round(find_unsure_limit(profile.metrics, len(profile.classes))),
         distance=_round(distance[0]),
         unlike_above=_round(profile.unlike_above),

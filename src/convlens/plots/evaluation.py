@@ -10,7 +10,7 @@ from matplotlib.patches import Rectangle
 from matplotlib.ticker import MaxNLocator, PercentFormatter
 
 from convlens.metrics.evaluation import Evaluation
-from convlens.metrics.operating_point import Decision
+from convlens.models.inference import OperatingPoint
 from convlens.plots.style import COLORS, INK, MUTED, PAPER, SERIES, SQUARE_HEIGHT, WIDTH, new_axes, styled, to_png
 from convlens.wording import interval_of, shorten, show_number
 
@@ -297,7 +297,7 @@ def _range(shown: pd.DataFrame, accuracy: float) -> tuple[float, float]:
 
 
 def draw_evaluation(
-    found: Evaluation, thresholds: pd.DataFrame, decision: Decision, classes: Sequence[str]
+    found: Evaluation, thresholds: pd.DataFrame, decision: OperatingPoint, classes: Sequence[str]
 ) -> tuple[bytes, ...]:
     """Confusion matrix, ROC, precision and recall, reliability, thresholds, risk and coverage, slices."""
     numbers = found.metrics

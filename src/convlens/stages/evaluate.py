@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import keras
 import numpy as np
 import pandas as pd
 
@@ -18,10 +19,10 @@ from convlens.metrics.evaluation import (
     list_thresholds,
     measure_answers,
 )
-from convlens.metrics.operating_point import Decision, decide
+from convlens.metrics.operating_point import choose_operating_point
 from convlens.models.files import load_card, load_trained_model
-from convlens.models.inference import answer_settings, apply_temperature, predict_logits, view_settings
-from convlens.params import EvaluateParams
+from convlens.models.inference import OperatingPoint, apply_temperature, predict_logits
+from convlens.params import EvaluateParams, InferenceParams
 from convlens.plots.evaluation import draw_evaluation
 from convlens.progress import say
 from convlens.wording import interval_of, show_count, show_interval, show_share
@@ -36,7 +37,7 @@ def evaluate(
     photos: Path,
     manifest: Path,
     model_folder: Path,
-    decision: Path,
+    operating_point: Path,
     metrics: Path,
     predictions: Path,
     validation_predictions: Path,
@@ -56,16 +57,17 @@ def evaluate(
     risk_coverage_figure: Path,
     slices: Path,
     slices_figure: Path,
+    inference: InferenceParams,
     evaluate: EvaluateParams,
 ) -> None:
-    """Choose threshold and unsure answers on the validation split; predict the test split, write all about it.
+    """Choose the operating point on the validation split; predict the test split, write all about it.
 
     Args:
         prepared: folder of arrays per split.
         photos: the list that `ingest` wrote (parquet), with the columns of `labels.csv`.
         manifest: facts about every photo (parquet).
         model_folder: folder of the trained network.
-        decision: what makes answers of probabilities: threshold, least probability (JSON); goes with the model.
+        operating_point: folder of what makes predictions of the network's outputs; goes with the model.
         metrics: all numbers with the ends of their intervals (flat JSON).
         predictions: one row per photo: path, label, predicted, correct, probability of each class, unsure (CSV).
         validation_predictions: the same of the validation split, on which the decision was made (CSV).
@@ -85,6 +87,7 @@ def evaluate(
         risk_coverage_figure: the same as a picture.
         slices: accuracy by kind of photo, and which kinds are worse than the rest (CSV).
         slices_figure: the same as a picture.
+        inference: the group `inference`.
         evaluate: the group `evaluate`.
 
     Raises:
@@ -93,10 +96,11 @@ def evaluate(
     data = open_prepared(prepared)
     if data.photos(TEST).empty:
         raise ConvLensError("Expected photos in the test split. Received: none. Raise preprocess.test_fraction.")
-    network = _Network(model_folder, data)
-    held, _ = network.answer(VALIDATION)
-    answers, plain = network.answer(TEST)
-    chosen = decide(held.labels, held.probabilities, data.classes, evaluate)
+    network, key = load_trained_model(model_folder), str(load_card(model_folder).get("key", ""))
+    logits = {split: _predict(network, data, split, inference) for split in (VALIDATION, TEST)}
+    chosen = choose_operating_point(logits[VALIDATION], data.labels(VALIDATION), data.classes, inference, key=key)
+    held, answers = (_list_answers(data, split, logits[split], chosen.temperature) for split in (VALIDATION, TEST))
+    plain = round_array(apply_temperature(logits[TEST]))
     features = list_features(list(answers.paths), pd.read_parquet(manifest), pd.read_parquet(photos))
     found = measure_answers(answers, evaluate, decision=chosen, plain=plain, features=features)
     lines = list_thresholds(Labelled(held.labels, held.probabilities, data.classes))
@@ -121,34 +125,25 @@ def evaluate(
               risk_coverage_figure, slices_figure)  # fmt: skip
     for path, figure in zip(places, figures, strict=True):
         write_bytes(path, figure)
-    write_json(decision, {"key": network.key, **chosen.to_plain()})
-    write_json(metrics, {**found.metrics, "temperature": network.temperature})
+    chosen.save(operating_point)
+    write_json(metrics, {**found.metrics, "temperature": chosen.temperature})
     _tell(found, chosen)
 
 
-class _Network:
-    """The trained network and what its card says of answering."""
+def _predict(network: keras.Model, data: Prepared, split: str, inference: InferenceParams) -> np.ndarray:
+    logits = predict_logits(network, data.images(split), mirror=inference.mirror, center_crop=inference.center_crop)
+    if logits.shape[1] != len(data.classes):
+        raise ConvLensError(
+            f"Expected a model of the {len(data.classes)} classes {', '.join(data.classes)}. "
+            f"Received: one of {logits.shape[1]} classes. Train it on these photos: dvc repro."
+        )
+    return logits
 
-    def __init__(self, folder: Path, data: Prepared) -> None:
-        card = load_card(folder)
-        settings = answer_settings(card)
-        self.key, self.temperature = str(card.get("key", "")), settings["temperature"]
-        self._views, self._data, self._model = view_settings(card), data, load_trained_model(folder)
 
-    def answer(self, split: str) -> tuple[Answers, np.ndarray]:
-        """The answers to a split, and the probabilities without temperature.
-
-        They are rounded before anything is computed, so that every number can be had again from the predictions.
-        """
-        logits = predict_logits(self._model, self._data.images(split), **self._views)
-        classes = self._data.classes
-        if logits.shape[1] != len(classes):
-            raise ConvLensError(
-                f"Expected a model of the {len(classes)} classes {', '.join(classes)}. "
-                f"Received: one of {logits.shape[1]} classes. Train it on these photos: dvc repro."
-            )
-        plain, calibrated = (round_array(apply_temperature(logits, each)) for each in (1.0, self.temperature))
-        return Answers(list(self._data.photos(split)["path"]), classes, self._data.labels(split), calibrated), plain
+def _list_answers(data: Prepared, split: str, logits: np.ndarray, temperature: float) -> Answers:
+    """Rounded before anything is computed, so that every number can be had again from the predictions."""
+    probabilities = round_array(apply_temperature(logits, temperature))
+    return Answers(list(data.photos(split)["path"]), data.classes, data.labels(split), probabilities)
 
 
 def _pair_answers(predictions: pd.DataFrame) -> pd.DataFrame:
@@ -160,8 +155,13 @@ def _join_reliability(found: Evaluation) -> pd.DataFrame:
     return pd.concat([table.assign(temperature=name) for name, table in tables.items()], ignore_index=True)
 
 
-def _tell(found: Evaluation, chosen: Decision) -> None:
-    numbers = found.metrics
+def _tell(found: Evaluation, chosen: OperatingPoint) -> None:
+    numbers, calibration = found.metrics, chosen.calibration
+    before, after = calibration["loss_before"], calibration["loss_after"]
+    change = "" if before is None or after is None else f": log loss {before:.3f} before, {after:.3f} after"
+    fitted = f"fitted on {chosen.num_validation:,} validation photos"
+    how = calibration["note"] if calibration["note"].startswith("not fitted") else fitted
+    say(f"evaluate: temperature {chosen.temperature:g}, {how}{change}.")
     value, low, high = interval_of(numbers, "accuracy")
     say(
         f"evaluate: {show_share(value)} of {numbers['num_photos']:,} test photos answered right"

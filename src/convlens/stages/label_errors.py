@@ -13,7 +13,7 @@ from convlens.files import write_csv, write_json
 from convlens.metrics.intervals import wilson_interval
 from convlens.metrics.label_errors import LabelQuality, judge_labels
 from convlens.models.files import load_card, load_trained_model
-from convlens.models.inference import answer_settings, predict_probabilities
+from convlens.models.inference import OperatingPoint, predict_probabilities
 from convlens.params import AugmentParams, EvaluateParams, LabelErrorsParams, ModelParams, TrainParams
 from convlens.progress import say
 from convlens.training.cross_validation import Folds, answer_out_of_fold
@@ -27,6 +27,7 @@ def label_errors(
     *,
     prepared: Path,
     model_folder: Path,
+    operating_point: Path,
     leaks: Path,
     predictions: Path,
     photos: Path,
@@ -44,6 +45,7 @@ def label_errors(
     Args:
         prepared: folder of arrays per split.
         model_folder: folder of the trained network, which answers the validation photos.
+        operating_point: folder of its operating point, from `evaluate`.
         leaks: groups of photos that look alike, from `preprocess` (JSON).
         predictions: answers to the test photos, from `evaluate` (CSV).
         photos: one row per photo judged: path, split, label, predicted, correct, confidence, label_quality,
@@ -63,15 +65,16 @@ def label_errors(
     """
     data = open_prepared(prepared)
     card = load_card(model_folder)
+    point = OperatingPoint.load(operating_point, key=card["key"])
     answers = {
-        "validation": _answer_validation(data, model_folder, card),
+        "validation": _answer_validation(data, model_folder, point),
         "test": _read_test(predictions, data),
     }
     histories: list[pd.DataFrame] = []
     if label_errors.folds:
         recipe = Recipe(model, augment, train, len(data.classes))
         groups = json.loads(leaks.read_text(encoding="utf-8"))["groups"]
-        trainings = Folds(label_errors.folds, recipe, card, groups, checkpoints)
+        trainings = Folds(label_errors.folds, recipe, card, point, groups, checkpoints)
         found = answer_out_of_fold(data, trainings, lambda fold, rows: histories.append(_history(fold, rows)))
         answers = {"train": found, **answers}
     table = list_answers(data, answers)
@@ -122,9 +125,9 @@ def _history(fold: int, rows: History) -> pd.DataFrame:
     return table.astype({name: int for name in ("epoch", "image_size") if name in table})
 
 
-def _answer_validation(data: Prepared, folder: Path, card: dict[str, Any]) -> np.ndarray:
+def _answer_validation(data: Prepared, folder: Path, point: OperatingPoint) -> np.ndarray:
     """These chose the weights at most, by one number per epoch, and no network learnt from them."""
-    return predict_probabilities(load_trained_model(folder), data.images("validation"), **answer_settings(card))
+    return predict_probabilities(load_trained_model(folder), data.images("validation"), point)
 
 
 def _read_test(predictions: Path, data: Prepared) -> np.ndarray:

@@ -1,17 +1,14 @@
 """Stage `register`: one complete MLflow run of the training, a version of the registered model, and its verdict."""
 
-import tempfile
-from collections.abc import Mapping
-from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
-from convlens.data.prepared import Prepared, open_prepared
+from convlens.data.prepared import open_prepared
 from convlens.environment import hide_passwords
 from convlens.files import write_json
+from convlens.models.inference import OPERATING_POINT, OperatingPoint
 from convlens.params import RegisterParams, load_params
 from convlens.progress import say
-from convlens.tracking.champion_comparison import gather_candidate, name_decision, read_decision
+from convlens.tracking.champion_comparison import gather_candidate, name_operating_point
 from convlens.tracking.environment import pinned_requirements
 from convlens.tracking.gate import all_passed, tell_outcome, text_table
 from convlens.tracking.models import ModelFiles
@@ -36,7 +33,7 @@ def register(
     summary: Path,
     model_card: Path,
     profile: Path,
-    decision: Path,
+    operating_point: Path,
     params: Path,
     pipeline: Path,
     lock: Path,
@@ -60,7 +57,7 @@ def register(
         summary: short Markdown; becomes the run's description.
         model_card: the model card (Markdown); becomes the version's description, as much of it as fits.
         profile: what the photos of the training are like; goes with the model.
-        decision: threshold and least probability, chosen on the validation photos; goes with the model (JSON).
+        operating_point: folder of the operating point, chosen on the validation photos; it goes with the model.
         params: params.yaml; all of it is recorded.
         pipeline: dvc.yaml.
         lock: dvc.lock; may be missing outside of DVC.
@@ -94,29 +91,21 @@ def register(
     )
     record = gather_record(results, photos, card)
     candidate = gather_candidate(results, photos, register=register, evaluate=everything.evaluate)
-    with tempfile.TemporaryDirectory(prefix="convlens-") as folder:
-        card_file = Path(folder) / "card.json"
-        chosen = read_decision(decision, card["key"])
-        write_json(card_file, {**card, **chosen})
-        files = _model_files(model_folder, card, photos, pinned_requirements(requirements), profile=profile)
-        files = replace(files, card=card_file, decision=name_decision(chosen))
-        done = register_training(register.experiment, record, files, candidate)
-    write_json(registration, done.verdict)
-    _tell(done, register.model_name)
-
-
-def _model_files(
-    folder: Path, card: Mapping[str, Any], photos: Prepared, requirements: list[str], *, profile: Path
-) -> ModelFiles:
-    return ModelFiles(
-        network=folder / "model.keras",
-        card=folder / "card.json",
+    point = OperatingPoint.load(operating_point, key=card["key"])
+    files = ModelFiles(
+        network=model_folder / "model.keras",
+        card=model_folder / "card.json",
+        operating_point=operating_point / OPERATING_POINT,
         classes=tuple(card["classes"]),
         image_size=card["image_size"],
         examples=photos.images(TEST)[:1],
-        requirements=requirements,
+        requirements=pinned_requirements(requirements),
         profile=profile,
+        decision=name_operating_point(point),
     )
+    done = register_training(register.experiment, record, files, candidate)
+    write_json(registration, done.verdict)
+    _tell(done, register.model_name)
 
 
 def _tell(done: Registration, model_name: str) -> None:

@@ -12,7 +12,7 @@ from convlens.data.prepared import Prepared, open_prepared
 from convlens.files import new_folder, read_parquet, write_bytes, write_csv, write_json, write_text
 from convlens.lens.lens import open_lens
 from convlens.models.files import load_card, load_trained_model
-from convlens.models.inference import answer_settings, predict_probabilities
+from convlens.models.inference import OperatingPoint, predict_probabilities
 from convlens.pages.feature_maps.maps import MapResults, add_regions, gather_material, make_maps
 from convlens.pages.feature_maps.over_time import Past
 from convlens.pages.model_card import gather_card, render_model_card, render_summary
@@ -33,6 +33,7 @@ from convlens.params import (
     AugmentParams,
     EvaluateParams,
     Group,
+    InferenceParams,
     ModelParams,
     PreprocessParams,
     ReportParams,
@@ -63,7 +64,7 @@ def report(
     thresholds: Path,
     risk_coverage: Path,
     slices: Path,
-    decision: Path,
+    operating_point: Path,
     profile: Path,
     robustness_metrics: Path,
     curves: Path,
@@ -81,6 +82,7 @@ def report(
     model: ModelParams,
     augment: AugmentParams,
     train: TrainParams,
+    inference: InferenceParams,
     evaluate: EvaluateParams,
     report: ReportParams,
 ) -> None:
@@ -105,7 +107,7 @@ def report(
         thresholds: precision, recall and F1 over the threshold (CSV).
         risk_coverage: wrong answers over answers given (CSV).
         slices: accuracy by kind of photo (CSV).
-        decision: threshold and least probability (JSON).
+        operating_point: folder of the operating point, from `evaluate`.
         profile: what the photos of the training are like, from `profile`.
         robustness_metrics: numbers on disturbed photos (JSON).
         curves: the same by disturbance and strength (CSV).
@@ -119,11 +121,12 @@ def report(
         summary: the summary to write (Markdown).
         model_card: the model card to write (Markdown).
         own_answers: table to write: what the network says of the user's photos, and whether to believe it (CSV).
-        validate: the group `validate`, shown on the overview, as are the next five.
+        validate: the group `validate`, shown on the overview, as are the next six.
         preprocess: the group `preprocess`.
         model: the group `model`.
         augment: the group `augment`.
         train: the group `train`.
+        inference: the group `inference`.
         evaluate: the group `evaluate`.
         report: the group `report`.
 
@@ -132,9 +135,9 @@ def report(
     """
     data = open_prepared(prepared)
     groups = {"validate": validate, "preprocess": preprocess, "model": model, "augment": augment, "train": train,
-              "evaluate": evaluate}  # fmt: skip
+              "inference": inference, "evaluate": evaluate}  # fmt: skip
     network, card = load_trained_model(model_folder), load_card(model_folder)
-    settings = answer_settings(card)
+    point = OperatingPoint.load(operating_point, key=card["key"])
     owned, unreadable = _read_own(own, data)
     bins = read_table(reliability)
     reliable, plain = (bins[bins["temperature"] == when].reset_index(drop=True) for when in ("after", "before"))
@@ -142,7 +145,7 @@ def report(
         owned,
         unreadable,
         model=network,
-        answer=partial(predict_probabilities, network, **settings),
+        answer=partial(predict_probabilities, network, point=point),
         profile=read_profile(profile),
         reliability=reliable,
     )
@@ -158,7 +161,7 @@ def report(
                 "risk_coverage": read_table(risk_coverage), "slices": read_table(slices),
                 "curves": read_table(curves), "places": read_table(places), "doubts": read_table(doubts)},
         cards={"validation_result": read_facts(validation), "duplicates": read_facts(leaks),
-               "metrics": read_facts(metrics), "decision": read_facts(decision),
+               "metrics": read_facts(metrics), "operating_point": point,
                "robustness": read_facts(robustness_metrics),
                "model_card": card},
         own=answered,
@@ -182,7 +185,9 @@ def report(
         gather_material(data, regions, picture_shape=lens.picture_shape),
         classes=data.classes,
         max_filters=report.max_filters,
-        **settings,
+        mirror=point.mirror,
+        center_crop=point.center_crop,
+        temperature=point.temperature,
         unreadable=unreadable,
         past=Past(load_snapshots(snapshots), int(card.get("best_epoch", 0))),
     )

@@ -22,6 +22,7 @@ def robustness(
     *,
     prepared: Path,
     model_folder: Path,
+    operating_point: Path,
     metrics: Path,
     curves: Path,
     curves_figure: Path,
@@ -37,6 +38,7 @@ def robustness(
     Args:
         prepared: folder of arrays per split.
         model_folder: folder of the trained network.
+        operating_point: folder of its operating point, from `evaluate`.
         metrics: numbers with the ends of their intervals (flat JSON).
         curves: one row per network, disturbance and strength: accuracy and consistency (CSV).
         curves_figure: the same as a picture (PNG).
@@ -53,7 +55,7 @@ def robustness(
     data = open_prepared(prepared)
     sample = choose_sample(data, robustness.max_photos)
     contestants = [
-        open_model(model_folder),
+        open_model(model_folder, operating_point),
         train_baseline(data, robustness, model=model, train=train),
     ]
     found = measure_contestants(contestants, sample, robustness, confidence=evaluate.confidence)

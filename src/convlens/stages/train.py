@@ -1,6 +1,5 @@
 """Stage `train`: fit the network, live in MLflow, and write its file and its history."""
 
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any, cast
 
@@ -11,9 +10,7 @@ from convlens.data.prepared import Prepared, open_prepared
 from convlens.environment import repository_root
 from convlens.errors import ConvLensError
 from convlens.files import new_folder, write_bytes, write_csv, write_json
-from convlens.metrics.calibration import Temperature, fit_temperature
 from convlens.models.files import FILE, encode_model, finish_model
-from convlens.models.inference import predict_logits
 from convlens.params import AugmentParams, ModelParams, TrainParams, flatten_params, load_params
 from convlens.plots.style import to_png
 from convlens.plots.training import plot_speed, plot_training_curves
@@ -73,7 +70,7 @@ def train(
         result = _fit(recipe, photos, runtime=runtime, checkpoint=checkpoint, watch=watch)
         network = _finish(result, recipe, photos)
         card = _describe(network, result, key=key, recipe=recipe, photos=photos, runtime=runtime)
-        _write(network, {**card, **_calibrate(network, recipe, photos)}, model_folder)
+        _write(network, card, model_folder)
     _write_snapshots(kept, result.best_epoch, snapshots)
     _write_history(result, history, curves)
     write_bytes(speed, to_png(plot_speed(pd.read_csv(timing))))
@@ -163,7 +160,6 @@ def _describe(
         "image_size": photos.card["image_size"],
         "keep_aspect": photos.card["keep_aspect"],
         "resampling": photos.card["resampling"],
-        **recipe.model.views,
         "num_parameters": network.count_params(),
         "precision": runtime.precision,
         "num_threads": runtime.num_threads,
@@ -175,22 +171,6 @@ def _describe(
         "validation_loss": kept["validation_loss"],
         "validation_accuracy": kept["validation_accuracy"],
     }
-
-
-def _calibrate(network: keras.Model, recipe: Recipe, photos: Prepared) -> dict[str, Any]:
-    """What the card says of the temperature, fitted on the validation photos as they will be answered."""
-    logits = predict_logits(network, photos.images("validation"), **recipe.model.views)
-    found = fit_temperature(logits, photos.labels("validation"))
-    _tell_temperature(found)
-    facts = {name: value for name, value in asdict(found).items() if name != "value"}
-    return {"temperature": found.value, "calibration": facts}
-
-
-def _tell_temperature(found: Temperature) -> None:
-    before, after = found.loss_before, found.loss_after
-    change = "" if before is None or after is None else f": log loss {before:.3f} before, {after:.3f} after"
-    how = found.note if found.note.startswith("not fitted") else f"fitted on {found.num_photos:,} validation photos"
-    say(f"train: temperature {found.value:g}, {how}{change}.")
 
 
 def _write(network: keras.Model, card: dict[str, Any], folder: Path) -> None:

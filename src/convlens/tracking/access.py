@@ -6,7 +6,7 @@ import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import mlflow
 import pandas as pd
@@ -29,6 +29,9 @@ from convlens.tracking.store import (
     store_must_answer,
     tracking_uri,
 )
+
+if TYPE_CHECKING:
+    from convlens.models.inference import OperatingPoint
 
 # --- For those who use models: find a version, load it, bring it home. Reads the store, never creates one ---
 
@@ -179,7 +182,7 @@ def predict_packaged(model: Any, photos: Sequence[Any], params: Mapping[str, Any
 # --- Opens a model by its address, with everything that was packed with it ---
 
 PROFILE = "profile.npz"
-CARD, NETWORK, DECISION = "card.json", "model.keras", "decision.json"
+NETWORK = "model.keras"
 
 
 @dataclass(frozen=True)
@@ -189,6 +192,7 @@ class OpenedModel:
     Attributes:
         address: as the user gave it.
         classifier: has `card`, `classes` and `predict_arrays`, whatever version of ConvLens packed it.
+        operating_point: how its outputs become predictions; of a model of an earlier version what its card says.
         folder: with model.keras; None for a model that does not say.
         profile: what its training photos are like; None if it was packed without.
         note: why there is no profile, as a sentence; empty if there is.
@@ -196,6 +200,7 @@ class OpenedModel:
 
     address: str
     classifier: Any
+    operating_point: "OperatingPoint"
     folder: Path | None
     profile: Profile | None
     note: str
@@ -211,8 +216,7 @@ def open_model(model: str) -> Any:
     if (folder / NETWORK).is_file():
         from convlens.models.classifier import open_classifier
 
-        decision = folder.absolute().parent / DECISION  # as the pipeline leaves it
-        return open_classifier(card=folder / CARD, network=folder / NETWORK, decision=decision)
+        return open_classifier(folder)
     if not model.startswith(("models:/", "runs:/")) and not (folder / "MLmodel").is_file():
         raise ConvLensError(
             "Expected a model: models:/NAME@ALIAS, models:/NAME/VERSION, a pulled folder, or data/model. "
@@ -228,6 +232,8 @@ def open_with_profile(model: str) -> OpenedModel:
     Raises:
         ConvLensError: there is no such model, or its profile cannot be read.
     """
+    from convlens.models.inference import OperatingPoint, find_operating_point
+
     opened = open_model(model)
     folder: Path | None = Path(model)
     places = [Path(model) / PROFILE, Path(model).absolute().parent / PROFILE]  # packed, or as the pipeline leaves it
@@ -236,7 +242,9 @@ def open_with_profile(model: str) -> OpenedModel:
         opened, folder = packed.classifier, getattr(packed, "folder", None)
         places = [] if folder is None else [folder / PROFILE]
     profile, note = _find_profile(places, str(opened.card.get("key", "")))
-    return OpenedModel(model, opened, folder, profile, note)
+    card = opened.card
+    point = OperatingPoint.from_card(card) if folder is None else find_operating_point(folder, card)
+    return OpenedModel(model, opened, point, folder, profile, note)
 
 
 def _find_profile(places: list[Path], key: str) -> tuple[Profile | None, str]:

@@ -19,6 +19,7 @@ from convlens.data.prepared import Prepared
 from convlens.environment import hold_stderr
 from convlens.errors import ConvLensError
 from convlens.metrics.comparison import compare_accuracies
+from convlens.models.inference import OperatingPoint
 from convlens.params import ChampionParams, EvaluateParams, RegisterParams
 from convlens.progress import say
 from convlens.tracking.gate import (
@@ -166,22 +167,14 @@ def _ask_anew(
 
 # --- What the registered model knows beyond its network: how it decides, and how it compares with the champion ---
 
-DECIDING = ("threshold", "threshold_rule", "min_probability", "max_error")
+DECIDING = ("mirror", "center_crop", "temperature", "threshold", "min_confidence")
 WORDS = {"better": "better", "worse": "worse", "same": "no difference that these photos can show"}
 
 
-def read_decision(path: Path, key: str) -> dict[str, Any]:
-    """What goes into the card of the packed model; nothing if there is no decision, or one of another training."""
-    if not path.is_file():
-        return {}
-    values = json.loads(path.read_text(encoding="utf-8"))
-    return {name: values[name] for name in DECIDING} if values.get("key") == key else {}
-
-
-def name_decision(decision: Mapping[str, Any]) -> str:
-    """A short name for a decision; empty where the most probable class is the answer and every answer is given."""
-    deciding = {name: decision.get(name) for name in ("threshold", "min_probability")}
-    if deciding["threshold"] in (None, 0.5) and deciding["min_probability"] in (None, 0.0):
+def name_operating_point(point: OperatingPoint) -> str:
+    """A short name for an operating point, by what decides predictions; empty for the default one."""
+    deciding = {name: getattr(point, name) for name in DECIDING}
+    if deciding == {name: getattr(OperatingPoint(), name) for name in DECIDING}:
         return ""
     return hashlib.sha256(json.dumps(deciding, sort_keys=True).encode()).hexdigest()[:12]
 

@@ -274,17 +274,19 @@ class ModelFiles:
     Attributes:
         network: model.keras.
         card: card.json beside it.
+        operating_point: operating_point.json, how its outputs become predictions.
         classes: names of the classes.
         image_size: side in pixels of the arrays that the network takes.
         examples: a few test photos, uint8 (n, image_size, image_size, 3).
         requirements: lines of pip, versions pinned.
         profile: what the photos of the training are like (npz); None, or a file that is not there, packs none.
-        decision: names what makes answers of probabilities, where it is not simply the most probable class: the same
-            network is packed anew for another threshold.
+        decision: names the operating point, where it is not the default one: the same network is packed anew for
+            another threshold.
     """
 
     network: Path
     card: Path
+    operating_point: Path
     classes: tuple[str, ...]
     image_size: int
     examples: np.ndarray
@@ -381,7 +383,8 @@ def _save_photo_model(folder: Path, model: Model, files: ModelFiles) -> None:
 
 
 def _artifacts(files: ModelFiles) -> dict[str, str]:
-    found = {"network": files.network, "card": files.card, "profile": files.profile}
+    found = {"network": files.network, "card": files.card, "operating_point": files.operating_point,
+             "profile": files.profile}  # fmt: skip
     return {name: str(path) for name, path in found.items() if path is not None and path.is_file()}
 
 

@@ -24,9 +24,8 @@ class PhotoModel(PythonModel):
 
     def load_context(self, context: Any) -> None:
         """Open the files that MLflow brought along."""
-        card, network = (Path(context.artifacts[name]) for name in ("card", "network"))
-        self.classifier = open_classifier(card=card, network=network)
-        self.folder = network.parent  # `convlens evaluate` finds the profile of the training photos there
+        self.folder = Path(context.artifacts["network"]).parent  # with everything else that was packed
+        self.classifier = open_classifier(self.folder)
 
     # The hint keeps MLflow from checking the input; lists, arrays, texts, bytes and mappings are welcome as well.
     def predict(

@@ -365,7 +365,5 @@ def comparer_of(params: Mapping[str, str]) -> Comparer:
         num_resamples=int(told["num_resamples"]),
         confidence=float(told["confidence"]),
         seed=int(told["seed"]),
-        threshold=0.5,  # answers are given, none are made here
-        max_error=1.0,
     )
     return partial(describe_difference, settings)

@@ -10,7 +10,7 @@ import numpy as np
 from convlens.data.perturbations import resize
 from convlens.data.prepared import Images, Prepared
 from convlens.models.files import finish_model, load_card, load_trained_model
-from convlens.models.inference import answer_settings, predict_probabilities
+from convlens.models.inference import OperatingPoint, predict_probabilities
 from convlens.params import NO_AUGMENTATION, PLAIN_TRAINING, ModelParams, RobustnessParams, TrainParams
 from convlens.training.checkpoints import Checkpoint, State
 from convlens.training.fit import Photos, Recipe, fit
@@ -42,14 +42,14 @@ class Contestant:
     answer: Callable[[np.ndarray], np.ndarray]
 
 
-def open_model(folder: Path) -> Contestant:
-    """The trained network, answering as everywhere: with its mirror image and temperature, if it has them.
+def open_model(folder: Path, operating_point: Path) -> Contestant:
+    """The trained network, predicting as everywhere: at its operating point.
 
     Raises:
         ConvLensError: there is none.
     """
-    model, settings = load_trained_model(folder), answer_settings(load_card(folder))
-    return Contestant(MODEL, model.count_params(), lambda photos: _classes(model, photos, **settings))
+    model, point = load_trained_model(folder), OperatingPoint.load(operating_point, key=load_card(folder)["key"])
+    return Contestant(MODEL, model.count_params(), lambda photos: _classes(model, photos, point))
 
 
 def train_baseline(
@@ -79,7 +79,9 @@ def train_baseline(
     )
     network = finish_model(result.body, recipe.model, num_classes=recipe.num_classes, image_size=size)
     return Contestant(
-        BASELINE, network.count_params(), lambda photos: _classes(network, Resized(photos, size, resampling))
+        BASELINE,
+        network.count_params(),
+        lambda photos: _classes(network, Resized(photos, size, resampling), OperatingPoint()),
     )
 
 
@@ -114,13 +116,13 @@ def _plan(params: RobustnessParams, model: ModelParams, train: TrainParams, *, n
         "learning_rate": wanted.learning_rate,
     }
     return Recipe(
-        model.model_copy(update={"architecture": "dense", "mirror": False, "center_crop": None, "dense": dense}),
+        model.model_copy(update={"architecture": "dense", "dense": dense}),
         NO_AUGMENTATION,
         train.changed(**changes),
         num_classes,
     )
 
 
-def _classes(model: keras.Model, photos: Images, **settings: object) -> np.ndarray:
-    found: np.ndarray = predict_probabilities(model, photos, **settings).argmax(axis=1)  # type: ignore[arg-type]
+def _classes(model: keras.Model, photos: Images, point: OperatingPoint) -> np.ndarray:
+    found: np.ndarray = predict_probabilities(model, photos, point).argmax(axis=1)
     return found

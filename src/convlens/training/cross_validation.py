@@ -12,7 +12,7 @@ from convlens.data.prepared import Images, Prepared
 from convlens.data.split import deal_folds
 from convlens.environment import repository_root
 from convlens.models.files import finish_model
-from convlens.models.inference import answer_settings, predict_probabilities
+from convlens.models.inference import OperatingPoint, predict_probabilities
 from convlens.params import TrainParams
 from convlens.progress import say
 from convlens.training.checkpoints import Checkpoint
@@ -29,7 +29,8 @@ class Folds:
     Attributes:
         count: number of folds.
         recipe: the run's own.
-        card: of the run's network: key, precision, how it answers.
+        card: of the run's network: key, precision.
+        point: the operating point of the run's network.
         groups: paths of photos that show the same, which stay in one fold.
         checkpoints: folder below the repository's root for the state of unfinished trainings.
     """
@@ -37,6 +38,7 @@ class Folds:
     count: int
     recipe: Recipe
     card: dict[str, Any]
+    point: OperatingPoint
     groups: Sequence[Sequence[str]]
     checkpoints: Path
 
@@ -107,7 +109,7 @@ def _train(
 def _answer(data: Prepared, folds: Folds, held_out: np.ndarray, result: FitResult) -> np.ndarray:
     recipe, size = folds.recipe, data.card["image_size"]
     network = finish_model(result.body, recipe.model, num_classes=recipe.num_classes, image_size=size)
-    return predict_probabilities(network, Part(data.images(SPLIT), held_out), **answer_settings(folds.card))
+    return predict_probabilities(network, Part(data.images(SPLIT), held_out), folds.point)
 
 
 def _single(params: TrainParams, precision: str) -> TrainParams:

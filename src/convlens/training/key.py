@@ -9,7 +9,7 @@ from typing import Any
 import convlens
 from convlens.params import AugmentParams, ModelParams, TrainParams
 
-CODE = ("network", "metrics/temperature.py", "photos/loader.py", "stages/train.py", "stages/keys.py")
+CODE = ("network", "photos/loader.py", "stages/train.py", "stages/keys.py")
 
 
 def training_key(
@@ -21,7 +21,6 @@ def training_key(
     """
     inputs = {
         "data": {name: value for name, value in prepared_card.items() if name != "source"},
-        **model.views,
         "architecture": {model.architecture: _describe_architecture(model)},
         "augment": augment.model_dump(mode="json"),
         "train": train.model_dump(mode="json"),
