@@ -60,7 +60,7 @@ def home(tmp_path_factory: pytest.TempPathFactory, params: Params) -> Path:
     given = {"prepared": "prepared", "model_folder": "model", "manifest": "manifest.parquet",
              "photos": "manifest.parquet"}  # fmt: skip
     places = {name: home / given.get(name, name) for name in path_names(evaluate)}
-    evaluate(**places, evaluate=params.evaluate)
+    evaluate(**places, inference=params.inference, evaluate=params.evaluate)
     _write_robustness(home)
     profile(manifest=home / "manifest.parquet", prepared=home / "prepared", model_folder=home / "model",
             metrics=home / "metrics", predictions=home / "predictions", profile=home / "profile.npz",

@@ -118,7 +118,7 @@ def test_the_files_are_the_same_bytes_each_time_and_tell_everything(run):
 
 
 def test_the_paths_are_those_of_the_signature():
-    assert path_names(robustness) == ["prepared", "model_folder", *FILES]
+    assert path_names(robustness) == ["prepared", "model_folder", "operating_point", *FILES]
 
 
 def test_at_most_so_many_photos_are_taken_evenly(prepared):

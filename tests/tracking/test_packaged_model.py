@@ -31,8 +31,8 @@ import json, mlflow
 model = mlflow.pyfunc.load_model(sys.argv[1])
 answer = model.predict(sys.argv[2:])
 print(json.dumps({"rows": answer.to_dict(orient="records"),
-                  "loader": next(n for n in sys.modules if n.endswith("photos.loader")),
-                  "place": next(m.__file__ for n, m in sys.modules.items() if n.endswith("photos.loader"))}))
+                  "loader": next(n for n in sys.modules if n.endswith("data.loader")),
+                  "place": next(m.__file__ for n, m in sys.modules.items() if n.endswith("data.loader"))}))
 """
 
 
@@ -194,19 +194,17 @@ def test_model_holds_only_shipped_code(logged: tuple[Store, dict[str, str]]) -> 
         "MLmodel",
         "artifacts/card.json",
         "artifacts/model.keras",
+        "artifacts/operating_point.json",
         f"code/{package}/__init__.py",
-        f"code/{package}/classifier.py",
+        f"code/{package}/data/__init__.py",
+        f"code/{package}/data/loader.py",
         f"code/{package}/errors.py",
-        f"code/{package}/network/__init__.py",
-        f"code/{package}/network/answering.py",
-        f"code/{package}/network/batches.py",
-        f"code/{package}/network/inference.py",
-        f"code/{package}/packaged_model.py",
-        f"code/{package}/photos/__init__.py",
-        f"code/{package}/photos/loader.py",
+        f"code/{package}/files.py",
+        f"code/{package}/models/__init__.py",
+        f"code/{package}/models/classifier.py",
+        f"code/{package}/models/inference.py",
         f"code/{package}/tracking/__init__.py",
-        f"code/{package}/tracking/photo_input.py",
-        f"code/{package}/tracking/photo_model.py",
+        f"code/{package}/tracking/packaged_model.py",
         "conda.yaml",
         "input_example.json",
         "packaged_model.py",
@@ -225,7 +223,7 @@ def test_outputs_are_described(logged: tuple[Store, dict[str, str]]) -> None:
 
 def test_shipped_code_names_no_other_package(tmp_path: Path) -> None:
     entry, package = stage_code(tmp_path)
-    assert entry == package / "packaged_model.py"
+    assert entry == package / "tracking/packaged_model.py"
     assert len(list(package.rglob("*.py"))) == len(shipped_modules())
     for file in package.rglob("*.py"):
         assert "import convlens\n" not in file.read_text()

@@ -14,7 +14,7 @@ import hashlib
 import re
 from functools import cache
 from pathlib import PurePosixPath
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
     from pyarrow.fs import FileSystem
@@ -52,6 +52,14 @@ class PhotoError(ConvLensError):
     def __init__(self, message: str, reason: str = "") -> None:
         super().__init__(message)
         self.reason = " ".join(reason.split())[:200] or message
+
+
+class Images(Protocol):
+    """uint8 photos (num_photos, height, width, 3) that may lie on disk."""
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, rows: np.ndarray) -> np.ndarray: ...
 
 
 @dataclass(frozen=True)
@@ -337,6 +345,7 @@ def _refuse(address: str, error: Exception) -> ConvLensError:
 
 
 # --- Where the loader gets a photo from: a file, or an object store. Light to import: worker processes load it ---
+
 
 def read_photo(path: str) -> Path | bytes:
     """What the loader takes for a path in the list of photos: the path of a file, or the bytes of an object.

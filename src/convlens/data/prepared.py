@@ -12,6 +12,7 @@ from typing import overload
 import numpy as np
 import pandas as pd
 from convlens.errors import ConvLensError
+from convlens.data.loader import Images as Images
 from convlens.data.loader import LoaderSettings
 from collections.abc import Callable
 from collections.abc import Iterator
@@ -144,14 +145,6 @@ def open_prepared(folder: Path) -> Prepared:
 # --- Batches of training photos in an order that seed and epoch decide ---
 
 Ready = TypeVar("Ready")
-
-
-class Images(Protocol):
-    """uint8 photos (num_photos, height, width, 3) that may lie on disk."""
-
-    def __len__(self) -> int: ...
-
-    def __getitem__(self, rows: np.ndarray) -> np.ndarray: ...
 
 
 def order_photos(num_photos: int, *, seed: int, epoch: int) -> np.ndarray:

@@ -12,7 +12,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from convlens.data.prepared import Images
+from convlens.data.loader import Images
 from convlens.errors import ConvLensError
 from convlens.files import write_json
 
