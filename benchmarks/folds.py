@@ -107,7 +107,8 @@ def train_fold(task: FoldTask) -> dict[str, Any]:
         "cpu_seconds": None if before else usage.cpu_seconds,
         "memory_megabytes": harness.peak_memory(),
     }
-    logits = predict_logits(network, evaluated.images, **params.model.views)
+    views = params.inference
+    logits = predict_logits(network, evaluated.images, mirror=views.mirror, center_crop=views.center_crop)
     write_bytes(task.folder / FILE, encode_model(network, task.folder))
     write_bytes(path, encode_arrays({"logits": logits, "facts": np.frombuffer(json.dumps(facts).encode(), np.uint8)}))
     checkpoint.remove()

@@ -30,12 +30,12 @@ def test_a_pull_request_is_compared_with_its_base(clone: Clone) -> None:
     for page in ("ci-results/comparison.html", "reports/report.html", "reports/feature_maps.html"):
         assert (clone.folder / page).is_file()
 
-    clone.change(evaluate__threshold=0.999999)  # nearly everything is called by the first class's name
+    clone.change(inference__threshold=0.999999)  # nearly everything is called by the first class's name
     assert "train" not in clone.repro()
     code, summary = compare(clone)
     assert code == 1, summary
     assert "REGRESSION" in summary
-    assert "| evaluate.threshold" in summary
+    assert "| inference.threshold" in summary
 
 
 def test_the_store_can_be_carried_elsewhere(clone: Clone) -> None:
