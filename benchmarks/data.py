@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 BATCH_SIZE = 32
 READING_EPOCHS = 10  # one epoch of reading is over too soon to be timed
-COPIES, MAX_CROP, NUM_WAVES, CHUNK = 50, 0.1, 12, 2000  # of synthetic photos one of 50 is a crop of the one before it
+COPIES, MAX_CROP, GRID = 50, 0.1, 12  # of synthetic photos, smooth noise on a grid, one of 50 is a crop of another
 NOTES = """\
 Every file had been read before; each run is a process of its own, starting its workers included, loading libraries
 not. CPU time includes workers. Memory: own process + number of workers x largest worker, at most."""
@@ -147,22 +147,19 @@ def search_duplicates(count: int, *, params: PreprocessParams) -> dict[str, Any]
 def make_thumbnails(count: int) -> "np.ndarray":
     """Make random smooth pictures, uint8 (count, 32, 32); each `COPIES`th is a crop of the one before it."""
     import numpy as np
+    from PIL import Image
 
     from convlens.data.duplicates import THUMBNAIL_SIDE
 
-    draw, waves = np.random.default_rng(0), np.arange(NUM_WAVES)
-    places = (np.arange(THUMBNAIL_SIDE) + 0.5) / THUMBNAIL_SIDE
-    thumbnails = np.empty((count, THUMBNAIL_SIDE, THUMBNAIL_SIDE), np.uint8)
-    for start in range(0, count, CHUNK):
-        chunk = thumbnails[start : start + CHUNK]
-        heights = draw.normal(size=(len(chunk), NUM_WAVES, NUM_WAVES)) / (1 + np.add.outer(waves, waves))
-        cuts = np.zeros((len(chunk), 2, 2))  # shares cut off: (top, bottom) and (left, right)
-        crops = np.arange(COPIES - 1, len(chunk), COPIES)
-        heights[crops], cuts[crops] = heights[crops - 1], draw.uniform(0, MAX_CROP, (len(crops), 2, 2))
-        seen = cuts[..., :1] + places * (1 - cuts.sum(axis=2, keepdims=True))
-        rows, columns = np.moveaxis(np.cos(np.pi * seen[..., None] * waves), 1, 0)
-        values = rows @ heights @ columns.transpose(0, 2, 1)
-        chunk[:] = np.clip(128 + 40 * values / values.std(axis=(1, 2), keepdims=True), 0, 255)
+    draw, side, shape = np.random.default_rng(0), 2 * THUMBNAIL_SIDE, (THUMBNAIL_SIDE, THUMBNAIL_SIDE)
+    thumbnails, picture = np.empty((count, *shape), np.uint8), Image.new("L", (side, side))
+    for row in range(count):
+        cuts = draw.uniform(0, MAX_CROP * side, 4) if row % COPIES == COPIES - 1 else np.zeros(4)
+        if not cuts.any():
+            noise = draw.integers(0, 256, (GRID, GRID), dtype=np.uint8)
+            picture = Image.fromarray(noise).resize((side, side), Image.Resampling.BICUBIC)
+        box = (cuts[0], cuts[1], side - cuts[2], side - cuts[3])
+        thumbnails[row] = np.asarray(picture.resize(shape, box=box))
     return thumbnails
 
 

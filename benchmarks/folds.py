@@ -137,13 +137,8 @@ def cross_validate(
 ) -> dict[str, Any]:
     """Train a network per fold, and evaluate the predictions of all of them together.
 
-    Args:
-        folder: class folders of photos; None takes `data.source`.
-        params: all parameters: photos are read, networks trained and predictions made as they say.
-        count: number of folds, at least 2.
-        numbers: folds to run, from 0; none given runs all.
-        jobs: trainings side by side, each with its share of the cores.
-        workspace: keeps decoded photos, checkpoints and finished folds to resume from; None keeps nothing.
+    Of `count` folds those with the given `numbers`, from 0, are run, else all; `jobs` trainings side by side, each with
+    its share of the cores. The `workspace` keeps decoded photos, checkpoints and finished folds to resume from.
 
     Raises:
         ConvLensError: no such folder, too few photos for so many folds, a recipe that chooses by the photos it is

@@ -25,6 +25,7 @@ import numpy as np
 import psutil
 
 from convlens.errors import ConvLensError
+from convlens.wording import show_count
 
 TIMEOUT_SECONDS = 120.0
 FAILURES = (OSError, http.client.HTTPException, ValueError)
@@ -125,12 +126,12 @@ def measure_server_memory(host: str, port: int) -> float | None:
 
 def format_load(result: dict[str, Any]) -> str:
     """Format all that a person reads."""
-    count, photos = f"{result['num_requests']:,} requests", f"{result['photos_per_request']} photos each"
+    count, photos = f"{result['num_requests']:,} requests", show_count(result["photos_per_request"], "photo")
     speed = f"{result['requests_per_second']:.1f} requests per second, {result['photos_per_second']:.1f} photos"
     times = ", ".join(f"{name} {1000 * result[f'{name}_seconds']:,.0f} ms" for name in ("p50", "p99"))
     memory = "unknown" if result["memory_megabytes"] is None else f"{result['memory_megabytes']:,.0f} MB"
     lost = f"{result['num_lost']:,} lost, {result['num_wrong']:,} wrong"
-    lines = [f"{count} of {photos}, {result['num_clients']} at a time", f"{speed}; {times}; {lost}"]
+    lines = [f"{count} of {photos} each, {result['num_clients']} at a time", f"{speed}; {times}; {lost}"]
     return "\n".join([*lines, f"memory of the server: {memory}", *filter(None, [result["first_failure"]])])
 
 

@@ -254,7 +254,7 @@ def read_folds(values: Mapping[str, Any], *, photos: str, commit: str) -> Row:
     """
     if not {"params", "preset", "folds"} <= set(values):
         raise click.ClickException("Expected a file of `benchmarks/folds.py --json`. Received another. Measure again.")
-    preset = values["preset"]
+    over = "" if values["params"] == "params.yaml" else f" over `{values['params']}`"
     done, machine = values["folds"], values["machine"]
     epochs = {fold["epochs"] for fold in done}
     which = f"{values['count']} folds" if len(done) == values["count"] else f"{len(done)} of {values['count']} folds"
@@ -263,7 +263,7 @@ def read_folds(values: Mapping[str, Any], *, photos: str, commit: str) -> Row:
     return Row(
         photos=photos,
         digest=values["photos"]["digest"][:12],
-        parameters=f"preset `{preset}`" if preset else f"`{values['params']}`",
+        parameters=f"preset `{values['preset']}`{over}" if values["preset"] else f"`{values['params']}`",
         protocol=f"{values['num_evaluated']:,} photos, each after training on {done[0]['num_train']:,} others, {which}",
         **{name: round(values[name], 4) for name in ("accuracy", "accuracy_low", "accuracy_high")},
         log_loss=None if values["log_loss"] is None else round(values["log_loss"], 4),

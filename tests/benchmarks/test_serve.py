@@ -66,7 +66,7 @@ def test_lost_and_wrong_responses_are_counted(address: str, photos: list[Path]) 
     result = serve.load_server(address, photos, num_requests=20, num_clients=3)
     assert (result["num_lost"], result["num_wrong"]) == (2, 2)
     told = serve.format_load({**result, "memory_megabytes": None}).splitlines()
-    assert told[0] == "20 requests of 1 photos each, 3 at a time"
+    assert told[0] == "20 requests of 1 photo each, 3 at a time"
     assert told[1].endswith("; 2 lost, 2 wrong")
     assert told[2:] == ["memory of the server: unknown", result["first_failure"]]
 

@@ -142,7 +142,7 @@ def test_nothing_is_lost_or_wrong_when_many_ask_at_once(port: int, tmp_path: Pat
     asked = [*map(str, photos), "--address", address, "--requests", "4", "--clients", "2"]
     told = CliRunner().invoke(serve.main, asked, catch_exceptions=False)
     assert told.exit_code == 0
-    assert told.output.startswith("4 requests of 1 photos each, 2 at a time\n")
+    assert told.output.startswith("4 requests of 1 photo each, 2 at a time\n")
     assert "; 0 lost, 0 wrong\nmemory of the server: " in told.output
 
 
