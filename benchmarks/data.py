@@ -78,7 +78,7 @@ def scan(task: ReadingTask) -> harness.Usage:
     """Decode every photo and measure it, in several processes, as `validate` does."""
     import pandas as pd
 
-    from convlens.data.facts import scan_photos
+    from convlens.data.validation import scan_photos
 
     wanted, table = set(task.photos.paths["all"]), pd.read_parquet(task.workspace / harness.LISTING)
     chosen = table[[os.path.abspath(path) in wanted for path in table["path"]]]
@@ -149,9 +149,9 @@ def make_thumbnails(count: int) -> "np.ndarray":
     import numpy as np
     from PIL import Image
 
-    from convlens.data.duplicates import THUMBNAIL_SIDE
+    from convlens.data.facts import HASHED_SIDE
 
-    draw, side, shape = np.random.default_rng(0), 2 * THUMBNAIL_SIDE, (THUMBNAIL_SIDE, THUMBNAIL_SIDE)
+    draw, side, shape = np.random.default_rng(0), 2 * HASHED_SIDE, (HASHED_SIDE, HASHED_SIDE)
     thumbnails, picture = np.empty((count, *shape), np.uint8), Image.new("L", (side, side))
     for row in range(count):
         cuts = draw.uniform(0, MAX_CROP * side, 4) if row % COPIES == COPIES - 1 else np.zeros(4)

@@ -213,7 +213,7 @@ def scan_source(folder: Path | None, params: Params, workspace: Path) -> "tuple[
     """
     import pandas as pd
 
-    from convlens.data.facts import scan_photos
+    from convlens.data.validation import scan_photos
     from convlens.stages.ingest import ingest
 
     if folder is not None and not folder.is_dir():
@@ -222,7 +222,7 @@ def scan_source(folder: Path | None, params: Params, workspace: Path) -> "tuple[
             "no folder."
         )
     source, listing = params.data.source if folder is None else str(folder), workspace / LISTING
-    ingest(source=Path(source), photos=listing, raw=workspace / "raw", data=DataParams(source=source))
+    ingest(photos=listing, raw=workspace / "raw", data=DataParams(source=source))
     return scan_photos(pd.read_parquet(listing), params.validate_), source
 
 
@@ -230,14 +230,14 @@ def write_array(path: Path, paths: Sequence[str], params: PreprocessParams, *, i
     """Decode photos as `preprocess` does, one by one, into a file of uint8 (num_photos, image_size, image_size, 3)."""
     from numpy.lib.format import write_array_header_1_0
 
+    from convlens.data.decoding import decode_photos
     from convlens.data.loader import LoaderSettings
-    from convlens.data.prepared import decode_photos
 
     settings = LoaderSettings(image_size, params.keep_aspect, params.resampling)
     shape = (len(paths), image_size, image_size, 3)
     with open(path, "wb") as file:
         write_array_header_1_0(file, {"descr": "|u1", "fortran_order": False, "shape": shape})
-        for photo in decode_photos(paths, settings, num_workers=params.num_workers):
+        for photo, _ in decode_photos(paths, settings, num_workers=params.num_workers):
             file.write(photo.tobytes())
 
 

@@ -69,7 +69,7 @@ def make_manifest(classes: Sequence[str], per_class: int) -> pd.DataFrame:
 
 
 def make_gallery(photos: Sequence[tuple[str, str, str]]) -> pd.DataFrame:
-    """`data/validation_gallery.parquet` of photos given by path, digest and doubt."""
+    """`data/manifest/gallery.parquet` of photos given by path, digest and doubt."""
     rows = [(path, sha256, doubt, paint(path)) for path, sha256, doubt in photos]
     return pd.DataFrame(rows, columns=["path", "sha256", "doubt", "thumbnail"], dtype=object)
 

@@ -53,8 +53,8 @@ def module_names() -> list[str]:
     [
         (("convlens", "convlens.params", "convlens.progress", "convlens.environment"), (*HEAVY, *TABLES)),
         (("convlens.pipeline", "convlens.cli.main"), (*HEAVY, *TABLES)),
-        (("convlens.data.loader", "convlens.data.facts", "convlens.data.prepared"), (*HEAVY, *TABLES)),
-        (("convlens.data.synthetic.recipe", "convlens.data.workers"), (*HEAVY, *TABLES)),
+        (("convlens.data.loader", "convlens.data.facts", "convlens.data.workers"), (*HEAVY, *TABLES)),
+        (("convlens.data.synthetic.recipe",), (*HEAVY, *TABLES)),
         (("convlens.stages.ingest", "convlens.stages.preprocess", "convlens.data.prepared"), HEAVY),
     ],
     ids=["foundation", "entry points", "workers", "painter", "photos"],

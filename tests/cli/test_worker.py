@@ -2,7 +2,7 @@ import pytest
 from small_training import write_training
 
 from convlens.cli.main import worker
-from convlens.data.prepared import open_prepared
+from convlens.data.prepared import Prepared
 from convlens.errors import ConvLensError
 from convlens.params import load_params
 from convlens.training.key import training_key
@@ -28,7 +28,7 @@ def test_a_worker_trains_what_the_chief_trains_and_writes_nothing(tmp_path, monk
     monkeypatch.setattr(worker, "prepare_runtime", prepare)
     monkeypatch.setattr(worker, "fit", fit)
     worker.work(prepared, params, wait_seconds=7)
-    card = open_prepared(prepared).card
+    card = Prepared.load(prepared).card
     key = training_key(card, model=params.model, augment=params.augment, train=params.train)
     assert (seen["meeting"].key, seen["meeting"].is_chief, seen["meeting"].seconds) == (key, False, 7)
     assert (seen["recipe"].train, seen["recipe"].num_classes) == (params.train, 2)

@@ -48,7 +48,7 @@ def test_cards_are_read(tmp_path: Path) -> None:
     ("values", "words"),
     [
         ({**SYNTHETIC, "kind": "drawn"}, r"Expected a card with kind: synthetic, url or store in .*Received: 'drawn'"),
-        ({**SYNTHETIC, "kind": ["synthetic"]}, r"Received: \['painted'\]"),
+        ({**SYNTHETIC, "kind": ["synthetic"]}, r"Received: \['synthetic'\]"),
         ({"name": "x"}, "Received: None"),
         ("", "Received: None"),
         ("- a\n- b\n", "Received: None"),
@@ -57,7 +57,10 @@ def test_cards_are_read(tmp_path: Path) -> None:
         ({**SYNTHETIC, "color": 1}, "unknown parameter 'color'"),
         ({**SYNTHETIC, "recipe": {"size": 3}}, "unknown parameter 'recipe.size'"),
         ({**SYNTHETIC, "recipe": {"num_photos": 0}}, "expected recipe.num_photos to be greater than or equal to 1"),
-        ({**SYNTHETIC, "recipe": {"num_photos": "8"}}, 'expected recipe.num_photos to be a valid integer. Received: "8"'),
+        (
+            {**SYNTHETIC, "recipe": {"num_photos": "8"}},
+            'expected recipe.num_photos to be a valid integer. Received: "8"',
+        ),
         ({**SYNTHETIC, "recipe": {"num_photos": 1}}, "recipe: Expected num_photos >= 2"),
         ({**SYNTHETIC, "recipe": {"classes": ["cows"]}}, "recipe.classes: Expected each of .* at most once. Received"),
         ({**SYNTHETIC, "recipe": []}, r"expected recipe to be a group of parameters .*Received: \[\]"),

@@ -17,9 +17,10 @@ import pytest
 from photo_files import ROOT, make_doubts, make_group, noise_photo, write_photo
 
 from convlens.data import workers as cluster
-from convlens.data.facts import Candidate, scan_photo, scan_with_pictures
+from convlens.data.facts import Candidate, scan_photo
+from convlens.data.validation import scan_with_pictures
 from convlens.data.loader import LoaderSettings, PhotoError
-from convlens.data.prepared import decode_photos
+from convlens.data.decoding import decode_photos
 from convlens.data.workers import SMALL_JOB, Batch, describe_code, map_in_processes, map_on_cluster, run_batch
 from convlens.errors import ConvLensError
 
@@ -103,7 +104,7 @@ def test_a_killed_worker_changes_nothing(started: Cluster, monkeypatch: pytest.M
     candidates = [Candidate(path) for path in [*paths, "pets/broken.png"]]
     scan = partial(scan_photo, doubts=make_doubts())
     expected = [scan(candidate) for candidate in candidates]
-    decoded = np.stack(list(decode_photos(paths, SETTINGS, num_workers=1)))
+    decoded = np.stack([pixels for pixels, _ in decode_photos(paths, SETTINGS, num_workers=1)])
     table = pd.DataFrame(
         {"path": paths, "label": "cats", "bytes": 1, "sha256": paths, "split": "", "regions": [[]] * 60}
     )
@@ -119,7 +120,7 @@ def test_a_killed_worker_changes_nothing(started: Cluster, monkeypatch: pytest.M
     started.wait_for(1)
 
     monkeypatch.setenv("CONVLENS_CLUSTER", started.address)  # as a user says it, and through the callers
-    np.testing.assert_array_equal(np.stack(list(decode_photos(paths, SETTINGS))), decoded)
+    np.testing.assert_array_equal(np.stack([pixels for pixels, _ in decode_photos(paths, SETTINGS)]), decoded)
     far = scan_with_pictures(table, make_group("validate"))
     pd.testing.assert_frame_equal(far.manifest, local.manifest)
     pd.testing.assert_frame_equal(far.gallery, local.gallery)

@@ -8,7 +8,8 @@ from photo_files import make_group
 from thumbnails import paint_picture, paint_thumbnail
 
 from convlens.data import duplicates as windows
-from convlens.data.duplicates import MIN_CONTRAST, Groups, compute_hashes, group_duplicates, measure_contrast
+from convlens.data.duplicates import MIN_CONTRAST, Groups, group_duplicates, measure_contrast
+from convlens.data.facts import compute_hashes
 from convlens.errors import ConvLensError
 from convlens.params import PreprocessParams
 

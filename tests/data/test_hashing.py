@@ -5,7 +5,8 @@ import pytest
 from PIL import Image
 from thumbnails import paint_picture
 
-from convlens.data.duplicates import THUMBNAIL_SIDE, compute_hashes, hash_thumbnails, read_thumbnails
+from convlens.data.duplicates import HASHED_SIDE, read_thumbnails
+from convlens.data.facts import compute_hashes, hash_thumbnails
 from convlens.errors import ConvLensError
 
 
@@ -57,7 +58,7 @@ def test_thumbnails_come_back() -> None:
     pictures = [paint_picture(seed, (32, 32)).convert("L") for seed in range(3)]
     signatures = [compute_hashes(picture.convert("RGB"))["perceptual_hash"] for picture in pictures]
     np.testing.assert_array_equal(read_thumbnails(signatures), np.stack([np.asarray(each) for each in pictures]))
-    assert read_thumbnails([]).shape == (0, THUMBNAIL_SIDE, THUMBNAIL_SIDE)
+    assert read_thumbnails([]).shape == (0, HASHED_SIDE, HASHED_SIDE)
 
 
 def test_a_manifest_of_another_version_is_told() -> None:

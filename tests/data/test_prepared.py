@@ -3,7 +3,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from convlens.data.prepared import ShardedImages, open_prepared
+from convlens.data.prepared import ShardedImages, Prepared
 from convlens.errors import ConvLensError
 
 WHOLE = np.random.default_rng(0).integers(0, 256, (10, 4, 4, 3), dtype=np.uint8)
@@ -81,6 +81,6 @@ def test_what_is_read_is_a_copy(tmp_path: Path) -> None:
 
 def test_what_is_not_prepared_is_told(tmp_path: Path) -> None:
     with pytest.raises(ConvLensError, match=r"Expected prepared photos in .*\. Received: no card.json .*dvc repro"):
-        open_prepared(tmp_path)
+        Prepared.load(tmp_path)
     with pytest.raises(ConvLensError, match="Expected prepared photos"):
-        open_prepared(tmp_path / "missing")
+        Prepared.load(tmp_path / "missing")

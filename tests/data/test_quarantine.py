@@ -3,7 +3,7 @@ from typing import Any
 import pandas as pd
 from photo_files import make_group
 
-from convlens.data.facts import CAUSES, judge_photos, list_quarantine
+from convlens.data.validation import CAUSES, judge_photos, list_quarantine
 
 
 def make_table(*photos: dict[str, Any]) -> pd.DataFrame:

@@ -16,7 +16,7 @@ from photo_files import ROOT, make_doubts, noise_photo, write_photo
 from convlens.data import workers
 from convlens.data.facts import Candidate, scan_photo
 from convlens.data.loader import LoaderSettings, PhotoError, load_photo
-from convlens.data.prepared import decode_photos
+from convlens.data.decoding import decode_photos
 from convlens.data.workers import count_workers, map_in_processes
 from convlens.errors import ConvLensError
 
@@ -33,7 +33,7 @@ def paths(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
 def test_processes_give_the_same_as_none(paths: list[str]) -> None:
     expected = [load_photo(Path(path), SETTINGS) for path in paths]
     for num_workers in (1, 2):
-        decoded = list(decode_photos(paths, SETTINGS, num_workers=num_workers))
+        decoded = [pixels for pixels, _ in decode_photos(paths, SETTINGS, num_workers=num_workers)]
         np.testing.assert_array_equal(np.stack(decoded), np.stack(expected))
 
 

@@ -113,7 +113,7 @@ def test_a_change_of_inference_trains_nothing():
 def test_the_outputs_are_those_of_the_design():
     found = {entry for stage in STAGES for entry in entries(stage, "outs", "metrics", "plots")}
     assert {
-        *("data/photos.parquet", "data/raw", "data/manifest.parquet", "data/prepared", "data/model"),
+        *("data/photos.parquet", "data/raw", "data/manifest", "data/prepared", "data/model"),
         *("reports/report.html", "reports/feature_maps.html", "reports/summary.md", "reports/registration.json"),
     } <= found
     assert PIPELINE["stages"]["register"]["outs"] == [{"reports/registration.json": {"cache": False}}]

@@ -40,7 +40,7 @@ def path(row: int) -> str:
 
 
 def test_every_cause_of_the_quarantine_has_words() -> None:
-    from convlens.data.facts import CAUSES as JUDGED
+    from convlens.data.validation import CAUSES as JUDGED
 
     assert set(CAUSES) == set(JUDGED)
 

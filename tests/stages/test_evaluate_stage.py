@@ -57,7 +57,7 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Path]:
         inputs = {
             "prepared": prepared,
             "model_folder": tmp_path / "model",
-            "manifest": tmp_path / "manifest.parquet",
+            "manifest": tmp_path,
             "photos": tmp_path / "photos.parquet",
         }
         paths = {name: out / file for name, file in FILES.items()}

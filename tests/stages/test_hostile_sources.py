@@ -18,7 +18,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from photo_files import encode, make_group, noise_photo
 
-from convlens.data.facts import scan_photos
+from convlens.data.validation import scan_photos
 from convlens.errors import ConvLensError
 from convlens.params import DataParams
 from convlens.stages.ingest import ingest
@@ -126,7 +126,7 @@ def try_source(home: Path, source: str) -> None:
     outside = {path.name for path in home.iterdir()}
     photos, raw = home / "data/photos.parquet", home / "data/raw"
     try:
-        ingest(source=home / source, photos=photos, raw=raw, data=DataParams(source=str(home / source)))
+        ingest(photos=photos, raw=raw, data=DataParams(source=str(home / source)))
     except ConvLensError as error:
         told = str(error)
         assert told

@@ -32,9 +32,7 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def run(source: str) -> pd.DataFrame:
-    ingest(
-        source=Path(source), photos=Path("data/photos.parquet"), raw=Path("data/raw"), data=DataParams(source=source)
-    )
+    ingest(photos=Path("data/photos.parquet"), raw=Path("data/raw"), data=DataParams(source=source))
     return pd.read_parquet("data/photos.parquet")
 
 

@@ -10,7 +10,7 @@ from prepared_photos import write_prepared
 
 import convlens.stages.label_errors as stage
 import convlens.training.cross_validation as folds_module
-from convlens.data.prepared import open_prepared
+from convlens.data.prepared import Prepared
 from convlens.errors import ConvLensError
 from convlens.metrics.intervals import wilson_interval
 from convlens.models.inference import OperatingPoint
@@ -54,7 +54,7 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (tmp_path / "model").mkdir()
     (tmp_path / "model/card.json").write_text(json.dumps(CARD))
     OperatingPoint(CARD["key"]).save(tmp_path / "operating_point")
-    (tmp_path / "leaks.json").write_text(json.dumps({"groups": [["train/0.png", "train/2.png"]]}))
+    (tmp_path / "prepared/duplicates.json").write_text(json.dumps({"groups": [["train/0.png", "train/2.png"]]}))
     given = look(images["test"])
     table = pd.DataFrame({"path": [f"test/{row}.png" for row in range(NUM_PHOTOS)]})
     table.assign(probability_cats=given[:, 0], probability_dogs=given[:, 1]).to_csv(tmp_path / "p.csv", index=False)
@@ -67,7 +67,6 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def run(home: Path, name: str = "out", params: Params = PARAMS, *, num_folds: int = 0) -> Path:
     out = home / name
     label_errors(prepared=home / "prepared", model_folder=home / "model", operating_point=home / "operating_point",
-             leaks=home / "leaks.json",
              predictions=home / "p.csv", photos=out / "photos.csv", folds=out / "folds.csv",
              metrics=out / "metrics.json", checkpoints=Path("checkpoints"), model=params.model,
              augment=params.augment, train=params.train,
@@ -143,13 +142,13 @@ def test_with_folds_wrong_labels_of_training_photos_are_found(home: Path, monkey
 
 def folds(home: Path, count: int) -> Folds:
     recipe = Recipe(PARAMS.model, PARAMS.augment, PARAMS.train, 2)
-    groups = json.loads((home / "leaks.json").read_text())["groups"]
+    groups = Prepared.load(home / "prepared").duplicates["groups"]
     return Folds(count, recipe, CARD, OperatingPoint(), groups, Path("checkpoints"))
 
 
 @pytest.mark.parametrize("count", [2, 3, 7])
 def test_folds_are_even_in_every_class_and_keep_copies_together(home: Path, count: int) -> None:
-    data = open_prepared(home / "prepared")
+    data = Prepared.load(home / "prepared")
     assigned = assign_folds(data, folds(home, count))
     assert assigned[0] == assigned[2]
     for label in (0, 1):
@@ -161,7 +160,7 @@ def test_folds_are_even_in_every_class_and_keep_copies_together(home: Path, coun
 def test_each_photo_is_answered_by_the_network_that_did_not_learn_from_it(
     home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    data, learnt = open_prepared(home / "prepared"), []
+    data, learnt = Prepared.load(home / "prepared"), []
 
     def fit(recipe: Any, train: Any, **_: Any) -> Any:
         learnt.append(train.images[np.arange(len(train.images))])

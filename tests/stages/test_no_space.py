@@ -53,7 +53,7 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 
 def run_ingest() -> None:
-    ingest(source=Path("pets"), photos=Path("data/photos.parquet"), raw=Path("data/raw"), data=SOURCE)
+    ingest(photos=Path("data/photos.parquet"), raw=Path("data/raw"), data=SOURCE)
 
 
 def run_validate() -> None:
@@ -61,11 +61,8 @@ def run_validate() -> None:
 
     validate(
         photos=Path("data/photos.parquet"),
-        manifest=Path("data/manifest.parquet"),
-        gallery=Path("data/validation_gallery.parquet"),
-        result=Path("reports/validation/result.json"),
-        quarantine=Path("reports/validation/quarantine.csv"),
-        docs=Path("reports/validation/data_docs"),
+        manifest=Path("data/manifest"),
+        report=Path("reports/validation"),
         validate=make_group(
             "validate", min_photos_per_class=2, max_quarantined_fraction=0.5, max_unreadable_fraction=0.5
         ),
@@ -74,9 +71,8 @@ def run_validate() -> None:
 
 def run_preprocess() -> None:
     preprocess(
-        manifest=Path("data/manifest.parquet"),
+        manifest=Path("data/manifest"),
         prepared=Path("data/prepared"),
-        leaks=Path("reports/validation/leaks.json"),
         data=SOURCE,
         preprocess=make_group("preprocess", photos_per_shard=4),
     )

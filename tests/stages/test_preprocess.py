@@ -11,11 +11,12 @@ import pytest
 from photo_files import encode, make_group, noise_photo, write_classes, write_photo
 
 from convlens.data import workers
-from convlens.data.facts import scan_photos
+from convlens.data.decoding import decode_photos
 from convlens.data.loader import LoaderSettings, PhotoError, load_photo
-from convlens.data.prepared import decode_photos, open_prepared
+from convlens.data.prepared import Prepared
 from convlens.data.sources import describe_photos, list_folder
 from convlens.data.split import SPLITS
+from convlens.data.validation import scan_photos
 from convlens.errors import ConvLensError
 from convlens.files import write_parquet
 from convlens.params import DataParams
@@ -34,7 +35,7 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def write_manifest(change: Any = None) -> None:
     listed = describe_photos(list_folder(Path("pets")), {})
     table = scan_photos(listed, make_group("validate"), num_workers=1)
-    write_parquet(Path("manifest.parquet"), table if change is None else change(table))
+    write_parquet(Path("manifest/manifest.parquet"), table if change is None else change(table))
 
 
 def run(folder: str = "prepared", **changes: Any) -> Any:
@@ -43,13 +44,12 @@ def run(folder: str = "prepared", **changes: Any) -> Any:
         **{"image_size": 16, "photos_per_shard": 4, "num_workers": 1, **changes},
     )
     preprocess(
-        manifest=Path("manifest.parquet"),
+        manifest=Path("manifest"),
         prepared=Path(folder),
-        leaks=Path(f"{folder}.json"),
         data=SOURCE,
         preprocess=group,
     )
-    return open_prepared(Path(folder))
+    return Prepared.load(Path(folder))
 
 
 def tree(folder: str) -> dict[str, bytes]:
@@ -65,6 +65,7 @@ def test_shards_labels_and_card() -> None:
     prepared = run(validation_fraction=0.2, test_fraction=0.2)
     assert sorted(tree("prepared")) == [
         "card.json",
+        "duplicates.json",
         "splits.csv",
         "test/images-00000.npy",
         "test/images-00001.npy",
@@ -133,7 +134,7 @@ def test_the_digest_follows_content_not_names_or_shards() -> None:
     assert run(seed=1).card["digest"] != first
     os.rename("pets/cats/000.png", "pets/cats/other name.png")
     write_manifest()
-    assert set(run().splits["sha256"]) == set(pd.read_parquet("manifest.parquet")["sha256"])
+    assert set(run().splits["sha256"]) == set(pd.read_parquet("manifest/manifest.parquet")["sha256"])
 
 
 def test_names_that_trouble_csv_come_back() -> None:
@@ -190,16 +191,16 @@ def test_a_photo_that_broke_since_the_scan_stops_and_leaves_the_earlier_result()
         run()
     assert tree("prepared") == before
     shutil.rmtree(".convlens")
-    assert sorted(path.name for path in Path().iterdir()) == ["manifest.parquet", "pets", "prepared", "prepared.json"]
+    assert sorted(path.name for path in Path().iterdir()) == ["manifest", "pets", "prepared"]
 
 
 def test_photos_that_were_decoded_before_are_not_decoded_again(monkeypatch: pytest.MonkeyPatch) -> None:
-    def decode(paths: Sequence[str], *args: Any, **options: Any) -> Iterator[np.ndarray]:
+    def decode(paths: Sequence[str], *args: Any, **options: Any) -> Iterator[tuple[np.ndarray, str]]:
         decoded.extend(Path(path).name for path in paths)
         return decode_photos(paths, *args, **options)
 
     decoded: list[str] = []
-    monkeypatch.setattr("convlens.stages.preprocess.decode_photos", decode)
+    monkeypatch.setattr("convlens.data.decoding.decode_photos", decode)
     write_manifest()
     run("first")
     assert len(decoded) == 25

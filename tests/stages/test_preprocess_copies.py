@@ -9,15 +9,16 @@ import pytest
 from photo_files import encode, make_group, write_photo
 from thumbnails import paint_picture
 
-from convlens.data.facts import scan_photos
-from convlens.data.prepared import open_prepared
+from convlens.data import decoding
+from convlens.data.prepared import Prepared
 from convlens.data.sources import describe_photos, list_folder
+from convlens.data.validation import scan_photos
 from convlens.errors import ConvLensError
 from convlens.files import write_parquet
 from convlens.params import DataParams
-from convlens.stages import preprocess as stage
+from convlens.stages.preprocess import preprocess
 
-LEAKS = Path("reports/leaks.json")
+DUPLICATES = Path("prepared/duplicates.json")
 
 
 @pytest.fixture(autouse=True)
@@ -36,21 +37,20 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def run(change: Any = None, **changes: Any) -> dict[str, Any]:
     """Scan and split; what is told of the copies."""
     table = scan_photos(describe_photos(list_folder(Path("pets")), {}), make_group("validate"), num_workers=1)
-    write_parquet(Path("manifest.parquet"), table if change is None else change(table))
+    write_parquet(Path("manifest/manifest.parquet"), table if change is None else change(table))
     group = make_group("preprocess", **{"validation_fraction": 0.25, "test_fraction": 0.25, **changes})
-    stage.preprocess(
-        manifest=Path("manifest.parquet"),
+    preprocess(
+        manifest=Path("manifest"),
         prepared=Path("prepared"),
-        leaks=LEAKS,
         data=DataParams(source="pets"),
         preprocess=group,
     )
-    told: dict[str, Any] = json.loads(LEAKS.read_text(encoding="utf-8"))
+    told: dict[str, Any] = json.loads(DUPLICATES.read_text(encoding="utf-8"))
     return told
 
 
 def splits() -> pd.Series:
-    return open_prepared(Path("prepared")).splits.set_index("path")["split"]
+    return Prepared.load(Path("prepared")).splits.set_index("path")["split"]
 
 
 def pairs(numbers: range) -> list[list[str]]:
@@ -75,7 +75,7 @@ def test_copies_are_found_listed_and_kept_together(capsys: pytest.CaptureFixture
     assert len(assigned) == 32
     assert all(assigned[first] == assigned[second] for first, second in told["groups"])
     said = capsys.readouterr().err
-    assert "preprocess: 16 photos are in 8 groups of copies, each in one split; see reports/leaks.json." in said
+    assert "preprocess: 16 photos are in 8 groups of copies, each in one split; see prepared/duplicates.json." in said
     assert "warning" not in said
 
 
@@ -97,7 +97,7 @@ def test_copies_of_held_out_photos_are_not_prepared(capsys: pytest.CaptureFixtur
     assert all("copy" in path for path in left_out)
     assert set(splits().index).isdisjoint(left_out)
     assert len(splits()) == 32 - 5
-    prepared = open_prepared(Path("prepared"))
+    prepared = Prepared.load(Path("prepared"))
     assert sum(len(prepared.images(split)) for split in ("train", "validation", "test")) == 27
     assert "preprocess: 5 photos are left out: copies of photos that the source holds out." in capsys.readouterr().err
 
@@ -114,16 +114,16 @@ def test_two_labels_and_large_groups_are_warned_of(capsys: pytest.CaptureFixture
 
 def test_the_result_is_the_same_byte_for_byte() -> None:
     run()
-    first = [LEAKS.read_bytes(), Path("prepared/splits.csv").read_bytes()]
+    first = [DUPLICATES.read_bytes(), Path("prepared/splits.csv").read_bytes()]
     run()
-    assert [LEAKS.read_bytes(), Path("prepared/splits.csv").read_bytes()] == first
+    assert [DUPLICATES.read_bytes(), Path("prepared/splits.csv").read_bytes()] == first
 
 
 def test_a_group_in_two_splits_stops(monkeypatch: pytest.MonkeyPatch) -> None:
     """Cannot happen; if it did, nothing measured on the test split would be worth anything."""
     turn = ["train", "validation", "test"]
     monkeypatch.setattr(
-        stage, "split_photos", lambda photos, *_, **__: pd.Series([turn[row % 3] for row in range(len(photos))])
+        decoding, "split_photos", lambda photos, *_, **__: pd.Series([turn[row % 3] for row in range(len(photos))])
     )
     with pytest.raises(ConvLensError, match=r"Expected copies of a photo in one split\. Received: .* \d of 8\."):
         run()

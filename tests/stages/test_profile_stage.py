@@ -25,7 +25,7 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def run(root: Path, target: Path, **changes: Path) -> None:
     paths = {
-        "manifest": root / "data/manifest.parquet",
+        "manifest": root / "data",
         "prepared": root / "data/prepared",
         "model_folder": root / "data/model",
         "metrics": root / "reports/evaluation/metrics.json",

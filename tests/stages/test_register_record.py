@@ -10,7 +10,7 @@ from mlflow.entities import Run
 from PIL import Image
 from small_training import stage_paths, use_own_store, write_training
 
-from convlens.data.prepared import open_prepared
+from convlens.data.prepared import Prepared
 from convlens.tracking.record import MAX_NOTE_LENGTH, Record, Results, complete_run, gather_record
 from convlens.tracking.store import open_store
 
@@ -30,7 +30,7 @@ def gather(root: Path, **card: object) -> Record:
     paths = stage_paths(root)
     stored = json.loads((paths["model_folder"] / "card.json").read_text())
     results = Results(**{name: paths[name] for name in Results.__dataclass_fields__})
-    return gather_record(results, open_prepared(paths["prepared"]), {**stored, **card})
+    return gather_record(results, Prepared.load(paths["prepared"]), {**stored, **card})
 
 
 def complete(record: Record) -> Run:

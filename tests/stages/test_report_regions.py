@@ -12,7 +12,7 @@ import pytest
 from prepared_photos import write_prepared
 from scipy.stats import t as student
 
-from convlens.data.prepared import Prepared, open_prepared
+from convlens.data.prepared import Prepared
 from convlens.data.synthetic.recipe import KINDS, SyntheticPhoto, SyntheticRecipe, list_photos, paint_photo
 from convlens.lens.lens import open_lens
 from convlens.models.files import finish_model
@@ -51,7 +51,7 @@ def prepare(photos: list[SyntheticPhoto], folder: Path) -> tuple[Prepared, pd.Da
         for split, part in parts.items()
         for row, photo in enumerate(part)
     ]
-    prepared = open_prepared(write_prepared(folder / "prepared", images, labels, KINDS))
+    prepared = Prepared.load(write_prepared(folder / "prepared", images, labels, KINDS))
     return prepared, pd.DataFrame(rows).assign(width=SIDE, height=SIDE)
 
 

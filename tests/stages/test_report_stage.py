@@ -42,8 +42,7 @@ def home(tmp_path_factory: pytest.TempPathFactory, params: Params) -> Path:
     """Everything the stage reads, made by the stages before it where they are quick."""
     home = tmp_path_factory.mktemp("report")
     pd.DataFrame([_write_photo(home, i) for i in range(COUNT)]).to_parquet(home / "manifest.parquet")
-    preprocess(manifest=home / "manifest.parquet", prepared=home / "prepared", leaks=home / "leaks.json",
-               data=params.data, preprocess=params.preprocess)  # fmt: skip
+    preprocess(manifest=home, prepared=home / "prepared", data=params.data, preprocess=params.preprocess)
     _write_model(home / "model")
     expectation = {"expectation": "photos decode", "severity": "critical", "success": True, "observed": "all",
                    "expected": "all", "parameter": "validate.formats", "worst": []}  # fmt: skip
@@ -57,12 +56,12 @@ def home(tmp_path_factory: pytest.TempPathFactory, params: Params) -> Path:
         "epoch,image_size,learning_rate,train_loss,train_accuracy,validation_loss,validation_accuracy\n"
         "1,24,0.1,0.7,0.5,0.7,0.5\n2,24,0.05,0.6,0.6,0.6,0.6\n"
     )
-    given = {"prepared": "prepared", "model_folder": "model", "manifest": "manifest.parquet",
+    given = {"prepared": "prepared", "model_folder": "model", "manifest": ".",
              "photos": "manifest.parquet"}  # fmt: skip
     places = {name: home / given.get(name, name) for name in path_names(evaluate)}
     evaluate(**places, inference=params.inference, evaluate=params.evaluate)
     _write_robustness(home)
-    profile(manifest=home / "manifest.parquet", prepared=home / "prepared", model_folder=home / "model",
+    profile(manifest=home, prepared=home / "prepared", model_folder=home / "model",
             metrics=home / "metrics", predictions=home / "predictions", profile=home / "profile.npz",
             evaluate=params.evaluate)  # fmt: skip
     _write_own(home / "own")
@@ -118,9 +117,8 @@ def _write_own(folder: Path) -> None:
 
 
 def _run(home: Path, target: Path, params: Params, **changes: Path) -> None:
-    inputs = {"manifest": "manifest.parquet", "validation": "result.json", "quarantine": "quarantine.csv",
-              "gallery": "gallery.parquet", "leaks": "leaks.json",
-              "prepared": "prepared", "model_folder": "model", "snapshots": "snapshots",
+    inputs = {"manifest": ".", "validation": ".", "prepared": "prepared", "model_folder": "model",
+              "snapshots": "snapshots",
               "history": "history.csv", "metrics": "metrics",
               "predictions": "predictions", "class_scores": "class_scores", "roc": "roc",
               "reliability": "reliability", "robustness_metrics": "robustness.json", "curves": "curves.csv",

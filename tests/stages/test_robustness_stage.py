@@ -8,7 +8,7 @@ import pytest
 from prepared_photos import write_prepared
 
 import convlens.stages.robustness as stage
-from convlens.data.prepared import open_prepared
+from convlens.data.prepared import Prepared
 from convlens.errors import ConvLensError
 from convlens.params import RobustnessParams, load_params
 from convlens.pipeline import path_names
@@ -84,7 +84,7 @@ def test_a_constant_predictor_is_perfectly_consistent_and_one_by_the_mean_nearly
 
 def test_a_predictor_that_looks_at_one_pixel_is_as_consistent_as_neighboring_pixels_agree(run, prepared):
     table = pd.read_csv(run(by_one_pixel, always) / "curves.csv")
-    images = open_prepared(prepared).images("test")[:]
+    images = Prepared.load(prepared).images("test")[:]
     before = by_one_pixel(images)
     for pixels in (1, 3):
         ways = [(down, across) for down in (-1, 0, 1) for across in (-1, 0, 1) if down or across]
@@ -122,7 +122,7 @@ def test_the_paths_are_those_of_the_signature():
 
 
 def test_at_most_so_many_photos_are_taken_evenly(prepared):
-    data = open_prepared(prepared)
+    data = Prepared.load(prepared)
     assert choose_sample(data, 4).rows.tolist() == [0, 10, 19, 29]
     sample = choose_sample(data, 1000)
     assert sample.rows.tolist() == list(range(NUM_PHOTOS))
@@ -133,7 +133,7 @@ def test_no_test_photos_are_told(tmp_path):
     images = {"test": np.zeros((0, SIDE, SIDE, 3), np.uint8)}
     folder = write_prepared(tmp_path / "prepared", images, {"test": np.zeros(0, np.int64)}, ("cats", "dogs"))
     with pytest.raises(ConvLensError, match=r"Expected photos in the test split"):
-        choose_sample(open_prepared(folder), 10)
+        choose_sample(Prepared.load(folder), 10)
 
 
 def test_the_baseline_is_dense_learns_and_is_the_same_each_time(tmp_path):
@@ -146,7 +146,7 @@ def test_the_baseline_is_dense_learns_and_is_the_same_each_time(tmp_path):
     folder = write_prepared(
         tmp_path / "prepared", dict.fromkeys(splits, images), dict.fromkeys(splits, labels), ("cats", "dogs")
     )
-    data = open_prepared(folder)
+    data = Prepared.load(folder)
     found = [train_baseline(data, SETTINGS, model=PARAMS.model, train=PARAMS.train) for _ in range(2)]
     assert found[0].name == BASELINE
     assert found[0].num_parameters == (16 * 16 * 3 + 1) * 16 + 17

@@ -8,7 +8,7 @@ import pytest
 from mlflow import MlflowClient
 from small_training import use_own_store, write_training
 
-from convlens.data.prepared import open_prepared
+from convlens.data.prepared import Prepared
 from convlens.errors import ConvLensError
 from convlens.models.files import load_trained_model
 from convlens.params import load_params
@@ -62,7 +62,7 @@ def runs(root: Path):
 def test_it_writes_model_card_history_and_curves(root, capsys):
     run(root)
     card = json.loads((root / "data/model/card.json").read_text())
-    prepared = open_prepared(root / "data/prepared")
+    prepared = Prepared.load(root / "data/prepared")
     assert card["key"] == training_key(prepared.card, **groups())
     assert card["classes"] == list(prepared.classes)
     assert card["architecture"] == "dense"
@@ -104,7 +104,7 @@ def test_a_loss_that_is_not_finite_names_the_photos_and_leaves_no_model(root):
 
 
 def test_the_key_follows_what_the_result_depends_on(root):
-    card = open_prepared(root / "data/prepared").card
+    card = Prepared.load(root / "data/prepared").card
     key = training_key(card, **groups())
     assert key == training_key({**card, "source": "elsewhere"}, **groups())
     assert key != training_key({**card, "digest": "other"}, **groups())

@@ -17,17 +17,13 @@ from convlens.files import write_parquet
 import_expectations()
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")
-    from convlens.data.expectations import Verdict
-    from convlens.data.facts import CAUSES
+    from convlens.data.validation import CAUSES, Validation, Verdict, load_result
     from convlens.stages.validate import tabulate_verdicts, validate
 
-OUTPUTS = {
-    "manifest": Path("data/manifest.parquet"),
-    "gallery": Path("data/validation_gallery.parquet"),
-    "result": Path("reports/validation/result.json"),
-    "quarantine": Path("reports/validation/quarantine.csv"),
-    "docs": Path("reports/validation/data_docs"),
-}
+FOLDERS = {"manifest": Path("data/manifest"), "report": Path("reports/validation")}
+MANIFEST = Path("data/manifest/manifest.parquet")
+RESULT = Path("reports/validation/result.json")
+DOCS = Path("reports/validation/data_docs")
 
 
 @pytest.fixture(autouse=True)
@@ -39,17 +35,13 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def run(**changes: Any) -> dict[str, Any]:
     write_parquet(Path("data/photos.parquet"), describe_photos(list_folder(Path("pets")), {}))
     limits = make_group("validate", **{"min_photos_per_class": 2, **changes})
-    validate(photos=Path("data/photos.parquet"), **OUTPUTS, validate=limits)
-    return read_result()
-
-
-def read_result() -> dict[str, Any]:
-    result: dict[str, Any] = json.loads(OUTPUTS["result"].read_text(encoding="utf-8"))
+    validate(photos=Path("data/photos.parquet"), **FOLDERS, validate=limits)
+    result: dict[str, Any] = json.loads(RESULT.read_text(encoding="utf-8"))
     return result
 
 
 def read_quarantine() -> list[list[str]]:
-    with OUTPUTS["quarantine"].open(newline="", encoding="utf-8") as file:
+    with Path("reports/validation/quarantine.csv").open(newline="", encoding="utf-8") as file:
         return list(csv.reader(file))
 
 
@@ -72,8 +64,8 @@ def test_good_photos_give_a_manifest_and_a_report(capsys: pytest.CaptureFixture[
         ("name", "expectation", "severity", "success", "observed", "expected", "parameter", "worst")
     }
     assert read_quarantine() == [["path", "label", "cause", "reason"]]
-    assert (OUTPUTS["docs"] / "index.html").is_file()
-    table = pd.read_parquet(OUTPUTS["manifest"])
+    assert (DOCS / "index.html").is_file()
+    table = pd.read_parquet(MANIFEST)
     assert table["usable"].all()
     assert (table["width"] == 40).all()
     assert "validate: 6 usable photos; 12 of 12 expectations met." in capsys.readouterr().err
@@ -106,7 +98,7 @@ def test_two_runs_give_the_same_bytes() -> None:
     os.utime("pets/cats/000.png", (0, 0))
     run(max_unreadable_fraction=0.1)
     assert tree("reports") | tree("data") == first
-    text = OUTPUTS["result"].read_text(encoding="utf-8")
+    text = RESULT.read_text(encoding="utf-8")
     assert str(Path.cwd()) not in text
 
 
@@ -128,7 +120,7 @@ def test_a_critical_failure_stops_with_files_and_parameter(changes: dict, exampl
     assert row.endswith(f"  {parameter}")
     assert [name for name in example.split(", ") if not any(line.endswith(name) for line in files)] == []
     assert last.startswith("reports/validation/quarantine.csv lists what is left out")
-    result = read_result()
+    result = load_result(FOLDERS["report"])
     assert result["success"] is False
     assert [
         entry["parameter"]
@@ -136,8 +128,8 @@ def test_a_critical_failure_stops_with_files_and_parameter(changes: dict, exampl
         if entry["severity"] == "critical" and not entry["success"]
     ] == [parameter]
     assert len(read_quarantine()) == 3
-    assert (OUTPUTS["docs"] / "index.html").is_file()
-    assert not OUTPUTS["manifest"].exists()
+    assert (DOCS / "index.html").is_file()
+    assert not MANIFEST.exists()
 
 
 def test_a_class_without_a_usable_photo_stops() -> None:
@@ -155,7 +147,7 @@ def test_a_critical_failure_leaves_no_earlier_manifest_to_go_on_with() -> None:
     run()
     with pytest.raises(ConvLensError):
         run(min_photos_per_class=4)
-    assert not OUTPUTS["manifest"].exists()
+    assert not MANIFEST.exists()
 
 
 def test_warnings_only_warn(capsys: pytest.CaptureFixture[str]) -> None:
@@ -176,13 +168,13 @@ def test_warnings_only_warn(capsys: pytest.CaptureFixture[str]) -> None:
         *("expectation", "aspect", "dark", "blurred", "two_labels"),
         *("pets/cats/black.png", "pets/dogs/black.png"),
     }
-    assert OUTPUTS["manifest"].is_file()
+    assert MANIFEST.is_file()
 
 
 def test_a_missing_list_is_told() -> None:
     with pytest.raises(ConvLensError, match=r"Expected the table data/photos\.parquet of an earlier stage"):
-        validate(photos=Path("data/photos.parquet"), **OUTPUTS, validate=make_group("validate"))
-    assert not OUTPUTS["docs"].exists()
+        validate(photos=Path("data/photos.parquet"), **FOLDERS, validate=make_group("validate"))
+    assert not DOCS.exists()
 
 
 def test_a_warning_becomes_a_stop_where_it_is_asked_to() -> None:
@@ -191,7 +183,7 @@ def test_a_warning_becomes_a_stop_where_it_is_asked_to() -> None:
     assert run()["success"] is True
     with pytest.raises(ConvLensError, match=r"aspect +1 of 7 photos do not"):
         run(critical=("aspect",))
-    assert not OUTPUTS["manifest"].exists()
+    assert not MANIFEST.exists()
 
 
 def test_copies_and_later_frames_are_left_out_and_listed() -> None:
@@ -210,7 +202,7 @@ def test_copies_and_later_frames_are_left_out_and_listed() -> None:
         ["pets/dogs/005.png", "dogs", "two_labels", "the same bytes under the labels cats, dogs"],
         ["pets/dogs/moving.gif", "dogs", "later_frames", "3 pictures in the file; the first is used, 2 left out"],
     ]
-    gallery = pd.read_parquet(OUTPUTS["gallery"])
+    gallery = Validation.load(**FOLDERS).gallery
     assert list(zip(gallery["path"], gallery["doubt"], strict=True)) == [
         ("pets/cats/003.png", "copied"),
         ("pets/cats/wrong.png", "copied"),

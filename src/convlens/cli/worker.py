@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from convlens.data.prepared import open_prepared
+from convlens.data.prepared import Prepared
 from convlens.params import Params
 from convlens.progress import say
 from convlens.stages.train import tell_epoch
@@ -25,7 +25,7 @@ def work(prepared: Path, params: Params, *, wait_seconds: float) -> None:
         ConvLensError: `TF_CONFIG` is missing or names this machine as the chief, the chief does not come or trains
             something else, or another machine ends before the training does.
     """
-    photos = open_prepared(prepared)
+    photos = Prepared.load(prepared)
     recipe = Recipe(params.model, params.augment, params.train, len(photos.classes))
     key = training_key(photos.card, model=params.model, augment=params.augment, train=params.train)
     runtime = prepare_runtime(params.train, Meeting(key, is_chief=False, seconds=wait_seconds))

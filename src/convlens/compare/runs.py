@@ -13,6 +13,7 @@ from typing import Any
 
 import pandas as pd
 
+from convlens.data.validation import MANIFEST_FILE, RESULT_FILE
 from convlens.errors import ConvLensError
 from convlens.params import flatten_params
 
@@ -399,7 +400,7 @@ def _find_places(places: Places) -> dict[str, str]:
     others = {
         "manifest": places.find_if_there("validate", "manifest"),
         "listing": places.find_if_there("validate", "photos"),
-        "validation": places.find_if_there("validate", "result"),
+        "validation": places.find_if_there("validate", "report") or places.find_if_there("validate", "result"),
         "report": places.find_if_there("report", "page"),
         "feature_maps": places.find_if_there("report", "feature_maps"),
         "maps": places.find_if_there("report", "feature_maps_folder"),
@@ -411,9 +412,15 @@ def _find_files(disk: Disk, known: Mapping[str, str]) -> Files:
     return Files(
         test_shards=disk.match(f"{known['prepared']}/test/images-*.npy"),
         model=disk.find(f"{known['model']}/model.keras"),
-        manifest=disk.find(known.get("manifest")),
+        manifest=disk.find(_inside(known, "manifest", MANIFEST_FILE)),
         listing=disk.find(known.get("listing")),
     )
+
+
+def _inside(known: Mapping[str, str], kind: str, name: str) -> str | None:
+    """A file of a folder; earlier pipelines named the file itself."""
+    path = known.get(kind)
+    return path if path is None or PurePosixPath(path).suffix else f"{path}/{name}"
 
 
 def _list_code(lock: Lock) -> dict[str, tuple[str, tuple[str, ...]]]:
@@ -431,7 +438,8 @@ def _read_facts(revision: Revision, path: str) -> dict[str, Any]:
 
 
 def _read_validation(revision: Revision, known: Mapping[str, str]) -> dict[str, Any]:
-    content = revision.read_if_there(known["validation"]) if "validation" in known else None
+    path = _inside(known, "validation", RESULT_FILE)
+    content = None if path is None else revision.read_if_there(path)
     return dict(json.loads(content or "{}"))
 
 

@@ -1,42 +1,32 @@
 """Download archives, with resume and checksum, and unpack them into a folder that nothing leaves."""
 
-import threading
-import time
-from collections.abc import Callable
-from collections.abc import Generator
-from collections.abc import Iterable
-from collections.abc import Iterator
-from contextlib import suppress
-from queue import Empty
-from queue import Full
-from queue import Queue
-from typing import TypeVar
-import hashlib
-import os
-from contextlib import closing
-from functools import partial
-from pathlib import Path
-import requests
-from convlens.errors import ConvLensError
-from convlens.progress import say
-from convlens.progress import track
 import bz2
+import errno
 import gzip
+import hashlib
 import io
 import lzma
-from typing import IO
-from typing import Any
-from typing import cast
-import errno
+import os
 import re
 import stat
 import struct
 import tarfile
+import threading
+import time
 import zipfile
 import zlib
+from collections.abc import Callable, Generator, Iterable, Iterator
+from contextlib import closing, suppress
 from dataclasses import dataclass
-from pathlib import PurePosixPath
-from convlens.errors import printable
+from functools import partial
+from pathlib import Path, PurePosixPath
+from queue import Empty, Full, Queue
+from typing import IO, Any, TypeVar, cast
+
+import requests
+
+from convlens.errors import ConvLensError, printable
+from convlens.progress import say, track
 
 # --- What comes from a server, taken no longer than it is worth: too slow is an error, however it is slow ---
 #

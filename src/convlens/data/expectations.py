@@ -1,23 +1,23 @@
-"""Check the table of photos with Great Expectations, and write Data Docs."""
+"""Check the tables of photos and classes with Great Expectations, whose only home this is, and write Data Docs."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass
-from dataclasses import field
-from typing import Any
-from typing import Literal
-import numpy as np
-import pandas as pd
-from convlens.params import ValidateParams
+import html
 import re
 import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from importlib.resources import files
 from pathlib import Path
-import html
-from datetime import UTC
-from datetime import datetime
+from typing import Any, Literal
+
 import great_expectations as gx
 import great_expectations.expectations as gxe
+import numpy as np
+import pandas as pd
 from great_expectations.core.run_identifier import RunIdentifier
+
+from convlens.data.validation import Verdict
+from convlens.params import ValidateParams
 
 # --- rules ---
 # What photos must be like: each limit of the group `validate` as a rule in plain values, and the tables they judge.
@@ -234,31 +234,6 @@ def _settle(html: str, run_folder: str, kept: frozenset[str]) -> str:
 
 MAX_WORST = 5
 RUN_TIME = datetime(2000, 1, 1, tzinfo=UTC)  # the same data must give the same pages
-
-
-@dataclass(frozen=True)
-class Verdict:
-    """What one expectation found.
-
-    Attributes:
-        name: of the expectation, as `validate.critical` names it.
-        expectation: what was expected, in words.
-        severity: `critical` stops the pipeline, `warning` is reported.
-        success: whether the data meets it.
-        observed: what was found, in words.
-        expected: the limit in few words.
-        parameter: the parameter of `params.yaml` that sets the limit.
-        worst: paths or classes that do not meet it, a few of them, the farthest from the limit first.
-    """
-
-    name: str
-    expectation: str
-    severity: str
-    success: bool
-    observed: str
-    expected: str
-    parameter: str
-    worst: tuple[str, ...]
 
 
 def check_photos(manifest: pd.DataFrame, limits: ValidateParams, *, docs: Path) -> list[Verdict]:

@@ -1,28 +1,29 @@
-"""Turn the bytes of a photo into pixels: the one place, also inside the registered model."""
+"""Turn the bytes of a photo into pixels: the one place, everywhere in the project and inside the registered model.
 
+EXIF orientation is applied, color modes become RGB, transparency is flattened on white, and only the first frame of
+an animation counts. What the network got is exactly what the report shows.
+"""
+
+import hashlib
 import io
+import os
+import re
 import stat
 import warnings
 from dataclasses import dataclass
-from pathlib import Path
-import numpy as np
-from PIL import Image
-from PIL import ImageOps
-from PIL import UnidentifiedImageError
-from convlens.errors import ConvLensError
-import hashlib
-import re
 from functools import cache
-from pathlib import PurePosixPath
+from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Protocol
+
+import numpy as np
+from PIL import Image, ImageOps, UnidentifiedImageError
+
+from convlens.errors import ConvLensError
 
 if TYPE_CHECKING:
     from pyarrow.fs import FileSystem
 
-# --- The one loader: how a photo becomes pixels, everywhere in the project and inside the registered model ---
-#
-# EXIF orientation is applied, color modes become RGB, transparency is flattened on white, and only the first frame of
-# an animation counts. What the network got is exactly what the report shows.
+# --- decoding ---
 
 FILTERS = {
     "bilinear": Image.Resampling.BILINEAR,
@@ -91,7 +92,11 @@ def load_photo(photo: Path | bytes, settings: LoaderSettings) -> np.ndarray:
         PhotoError: the photo cannot be read whole.
     """
     with open_photo(photo) as image:
-        _draft(image, settings)
+        # The JPEG decoder may skip detail that the small picture cannot hold: half of the time of an ordinary photo. It
+        # halves sides, by averaging, as long as both stay at least as long as asked for; the resampling does the rest.
+        # Against decoding in full, pixels differ by 1.5 of 255 on average.
+        if image.format in ("JPEG", "MPO"):
+            image.draft(None, (settings.image_size, settings.image_size))
         return resize_photo(decode_photo(image), settings)
 
 
@@ -129,7 +134,8 @@ def decode_photo(image: Image.Image) -> Image.Image:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             image.load()
-            return _flatten(_turn_upright(image))
+            turn = None if image.format == "TIFF" else TURNS.get(read_orientation(image))  # Pillow turns TIFF files
+            return _flatten(image if turn is None else image.transpose(turn))
     except Exception as error:  # see open_photo
         name = getattr(image, "filename", "") or "the photo"
         raise PhotoError(f"Expected a whole photo. Received: {name}: {_tell(error)}", _tell(error)) from error
@@ -178,7 +184,12 @@ def _identify(photo: Path | bytes, name: str) -> Image.Image:
         except UnidentifiedImageError:
             if not _is_heic(photo):
                 raise
-            image = _open_heic(photo, name)
+            try:
+                from pillow_heif import register_heif_opener
+            except ImportError:
+                raise PhotoError(f"Expected an image that Pillow can read. Received: {name}, {HEIC}.", HEIC) from None
+            register_heif_opener()
+            image = Image.open(io.BytesIO(photo) if isinstance(photo, bytes) else photo)
     if image.format in OTHER_PROGRAMS:
         image.close()
         message = f"Expected a photo. Received: {name}, an {image.format} file, which only another program can draw."
@@ -196,36 +207,10 @@ def _is_heic(photo: Path | bytes) -> bool:
     return head[4:8] == b"ftyp" and head[8:12] in HEIC_BRANDS
 
 
-def _open_heic(photo: Path | bytes, name: str) -> Image.Image:
-    """Through the plugin where it is installed."""
-    try:
-        from pillow_heif import register_heif_opener
-    except ImportError:
-        raise PhotoError(f"Expected an image that Pillow can read. Received: {name}, {HEIC}.", HEIC) from None
-    register_heif_opener()
-    return Image.open(io.BytesIO(photo) if isinstance(photo, bytes) else photo)
-
-
 def _tell(error: Exception) -> str:
     """An error's own words, without the path that the system adds to them."""
     words = error.strerror if isinstance(error, OSError) else None
     return " ".join((words or str(error) or type(error).__name__).split())
-
-
-def _draft(image: Image.Image, settings: LoaderSettings) -> None:
-    """Let the JPEG decoder skip detail that the small picture cannot hold: half of the time of an ordinary photo.
-
-    The decoder halves sides as long as both stay at least as long as asked for, by averaging; the resampling does the
-    rest. Against decoding in full, pixels differ by 1.5 of 255 on average.
-    """
-    if image.format in ("JPEG", "MPO"):
-        image.draft(None, (settings.image_size, settings.image_size))
-
-
-def _turn_upright(image: Image.Image) -> Image.Image:
-    """Pillow turns TIFF files itself while it loads them."""
-    turn = None if image.format == "TIFF" else TURNS.get(read_orientation(image))
-    return image if turn is None else image.transpose(turn)
 
 
 def _flatten(image: Image.Image) -> Image.Image:
@@ -245,10 +230,10 @@ def _to_eight_bits(image: Image.Image) -> Image.Image:
     return Image.fromarray(np.clip(np.round(values), 0, 255).astype(np.uint8))
 
 
-# --- remote ---
-# Photos in an object store: `s3://bucket/photos` and `gs://bucket/photos`, through Arrow, which parquet needs anyway.
+# --- object stores ---
 #
-# An address is a photo's path in the list of photos and in all that follows; its bytes are read where it is decoded.
+# Photos at `s3://bucket/photos` and `gs://bucket/photos`, through Arrow, which parquet needs anyway. An address is a
+# photo's path in the list of photos and in all that follows; its bytes are read where it is decoded.
 #
 # Credentials, region and endpoint come from the places where the provider's own tools look for them
 # (https://arrow.apache.org/docs/python/filesystems.html): `AWS_ACCESS_KEY_ID`, `AWS_ENDPOINT_URL`, `~/.aws`, the
@@ -277,17 +262,8 @@ def read_object(address: str) -> bytes:
     except FileNotFoundError:
         raise
     except OSError as error:
-        raise _refuse(address, error) from error
+        raise _refuse_store(address, error) from error
     return content
-
-
-def digest_object(address: str) -> tuple[int, str]:
-    """Size in bytes and sha256 of an object; 0 and '' if it is gone."""
-    try:
-        content = read_object(address)
-    except FileNotFoundError:
-        return 0, ""
-    return len(content), hashlib.sha256(content).hexdigest()
 
 
 def list_objects(address: str) -> list[str]:
@@ -302,7 +278,7 @@ def list_objects(address: str) -> list[str]:
     try:
         found = store.get_file_info(FileSelector(prefix, recursive=True))
     except OSError as error:
-        raise _refuse(address, error) from error
+        raise _refuse_store(address, error) from error
     root = PurePosixPath(prefix)
     return sorted(PurePosixPath(one.path).relative_to(root).as_posix() for one in found if one.type == FileType.File)
 
@@ -311,17 +287,13 @@ def _locate(address: str) -> tuple["FileSystem", str]:
     """The store, and the path in it, which starts with the bucket."""
     matched = ADDRESS.match(address)
     if matched is None:
+        hidden = re.sub(r"//[^/]*@", "//...@", address)  # what stands before an @ may be a key
         raise ConvLensError(
-            f"Expected an address such as s3://bucket/photos. Received: {_hide(address)}. Credentials, region and "
+            f"Expected an address such as s3://bucket/photos. Received: {hidden}. Credentials, region and "
             "endpoint do not belong into it: set AWS_ACCESS_KEY_ID, AWS_REGION, AWS_ENDPOINT_URL and the like."
         )
     scheme, bucket, key = matched.groups()
     return _open_store(scheme, bucket), f"{bucket}{key or ''}".rstrip("/")
-
-
-def _hide(address: str) -> str:
-    """An address without what stands before an @: it may be a key."""
-    return re.sub(r"//[^/]*@", "//...@", address)
 
 
 @cache
@@ -332,11 +304,11 @@ def _open_store(scheme: str, bucket: str) -> "FileSystem":
     try:
         store: FileSystem = FileSystem.from_uri(f"{scheme}://{bucket}")[0]
     except (OSError, ValueError) as error:
-        raise _refuse(f"{scheme}://{bucket}", error) from error
+        raise _refuse_store(f"{scheme}://{bucket}", error) from error
     return store
 
 
-def _refuse(address: str, error: Exception) -> ConvLensError:
+def _refuse_store(address: str, error: Exception) -> ConvLensError:
     words = " ".join(str(error).split())[:300]
     return ConvLensError(
         f"Expected an object store that answers for {address}. Received: {words}. Check the address, the network and "
@@ -344,20 +316,62 @@ def _refuse(address: str, error: Exception) -> ConvLensError:
     )
 
 
-# --- Where the loader gets a photo from: a file, or an object store. Light to import: worker processes load it ---
+# --- photos by their path in the list of photos: a file or an address ---
 
 
-def read_photo(path: str) -> Path | bytes:
-    """What the loader takes for a path in the list of photos: the path of a file, or the bytes of an object.
+def read_with_digest(path: str) -> tuple[Path | bytes, str]:
+    """Read a photo once: what the loader takes, and the sha256 of exactly that.
+
+    Returns:
+        The bytes of a file or an object (of a file above 16 MB its path), and their digest in hexadecimal.
 
     Raises:
-        PhotoError: the object is gone.
-        ConvLensError: the store does not answer or refuses.
+        PhotoError: there is no such photo, or it cannot be read.
+        ConvLensError: the object store does not answer or refuses.
     """
-    if not is_address(path):
-        return Path(path)
     try:
-        return read_object(path)
+        if is_address(path):
+            content = read_object(path)
+        elif _check_file(Path(path)) > WHOLE_BYTES:
+            with open(path, "rb") as file:
+                return Path(path), hashlib.file_digest(file, "sha256").hexdigest()
+        else:
+            content = Path(path).read_bytes()
     except FileNotFoundError:
         message = f"Expected a photo. Received: {path}, which does not exist."
         raise PhotoError(message, "the file does not exist") from None
+    except OSError as error:
+        raise PhotoError(f"Expected a readable photo. Received: {path}: {_tell(error)}", _tell(error)) from error
+    return content, hashlib.sha256(content).hexdigest()
+
+
+def digest_photo(path: str) -> tuple[int, str]:
+    """Size in bytes and sha256 of a photo; 0 and '' if it cannot be read. Of a file not more than a block is in memory.
+
+    Pipes and devices are not opened: their reader would wait for ever.
+
+    Raises:
+        ConvLensError: the object store does not answer or refuses.
+    """
+    try:
+        if is_address(path):
+            content = read_object(path)
+            return len(content), hashlib.sha256(content).hexdigest()
+        _check_file(Path(path))
+        with open(path, "rb") as file:
+            return os.fstat(file.fileno()).st_size, hashlib.file_digest(file, "sha256").hexdigest()
+    except (OSError, PhotoError):
+        return 0, ""
+
+
+def load_with_digest(path: str, settings: LoaderSettings) -> tuple[np.ndarray, str]:
+    """Decode a photo to the array the network gets, see `load_photo`, and tell the sha256 of its bytes.
+
+    Raises:
+        PhotoError: the photo cannot be read (any more); the message names it.
+    """
+    content, digest = read_with_digest(path)
+    try:
+        return load_photo(content, settings), digest
+    except PhotoError as error:  # the loader saw nothing but the bytes
+        raise PhotoError(str(error).replace("Received: the photo", f"Received: {path}"), error.reason) from error

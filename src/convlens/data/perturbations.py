@@ -7,15 +7,14 @@ whose code every trained network depends on.
 """
 
 import io
-from collections.abc import Callable
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+
 import numpy as np
-from PIL import Image
-from PIL import ImageFilter
+from PIL import Image, ImageFilter
+
+from convlens.data.loader import FILTERS, PADDING_GRAY
 from convlens.params import RobustnessParams
-from convlens.data.loader import FILTERS
-from convlens.data.loader import PADDING_GRAY
 
 # Takes photos (N, size, size, 3) and their numbers (N,), which random numbers depend on.
 Change = Callable[[np.ndarray, np.ndarray], np.ndarray]

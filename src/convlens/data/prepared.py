@@ -1,36 +1,29 @@
-"""Prepared photos: memory-mapped uint8 arrays per split, and batches of them."""
+"""Prepared photos: memory-mapped uint8 arrays in shards, one folder per split, and batches of them."""
 
-import json
 import operator
 from bisect import bisect_right
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import accumulate
 from pathlib import Path
-from typing import Any
-from typing import overload
+from typing import Any, Protocol, TypeVar, overload
+
 import numpy as np
 import pandas as pd
-from convlens.errors import ConvLensError
+
 from convlens.data.loader import Images as Images
 from convlens.data.loader import LoaderSettings
-from collections.abc import Callable
-from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
-from typing import Protocol
-from typing import TypeVar
-from collections.abc import Sequence
-from functools import partial
-from convlens.environment import cluster_address
-from convlens.data.cache import Codec
-from convlens.data.cache import ResultCache
-from convlens.data.loader import PhotoError
-from convlens.data.loader import load_photo
-from convlens.data.loader import read_photo
-from convlens.data.workers import map_in_processes
-from convlens.data.workers import map_in_threads
+from convlens.errors import ConvLensError
+from convlens.files import read_csv, read_json
 
-# --- Prepared photos: memory-mapped uint8 arrays in shards, one folder per split ---
+SPLIT_COLUMNS = ["path", "label", "split", "row", "width", "height", "sha256"]
+TEXTS = ["path", "label", "split", "sha256"]
+CARD_FILE = "card.json"
+SPLITS_FILE = "splits.csv"
+DUPLICATES_FILE = "duplicates.json"
+
 
 class ShardedImages:
     """Arrays on disk that read as one: shape (num_photos, size, size, 3), uint8, never loaded whole by itself."""
@@ -57,19 +50,15 @@ class ShardedImages:
         """
         if isinstance(rows, int | np.integer):
             return np.array(self._row(rows))
-        wanted = range(len(self))[rows] if isinstance(rows, slice) else self._positions(rows)
+        wanted: range | np.ndarray = range(len(self))[rows] if isinstance(rows, slice) else np.asarray(rows)
+        if isinstance(wanted, np.ndarray) and wanted.dtype == bool:
+            if wanted.shape != (len(self),):
+                raise IndexError(f"Expected {len(self)} booleans. Received: shape {wanted.shape}.")
+            wanted = np.flatnonzero(wanted)
         photos = np.empty((len(wanted), *self._shards[0].shape[1:]), np.uint8)
         for place, row in enumerate(wanted):
             photos[place] = self._row(row)
         return photos
-
-    def _positions(self, rows: np.ndarray | list[int]) -> np.ndarray:
-        array = np.asarray(rows)
-        if array.dtype != bool:
-            return array
-        if array.shape != (len(self),):
-            raise IndexError(f"Expected {len(self)} booleans. Received: shape {array.shape}.")
-        return np.flatnonzero(array)
 
     def _row(self, row: int | np.integer) -> np.ndarray:
         """One photo where it lies, not copied."""
@@ -84,7 +73,7 @@ class ShardedImages:
 
 @dataclass(frozen=True)
 class Prepared:
-    """What `preprocess` wrote.
+    """What stage `preprocess` wrote; pixels are read when asked for.
 
     Attributes:
         folder: where it is.
@@ -96,6 +85,19 @@ class Prepared:
     card: dict[str, Any]
     splits: pd.DataFrame
 
+    @classmethod
+    def load(cls, folder: Path) -> "Prepared":
+        """Open a folder of prepared photos.
+
+        Raises:
+            ConvLensError: the folder holds none.
+        """
+        if not (folder / CARD_FILE).is_file():
+            raise ConvLensError(
+                f"Expected prepared photos in {folder}. Received: no {CARD_FILE} there. Run `dvc repro`."
+            )
+        return cls(folder, read_json(folder / CARD_FILE), read_csv(folder / SPLITS_FILE, TEXTS))
+
     @property
     def classes(self) -> tuple[str, ...]:
         """Names of the classes; a label is an index into them."""
@@ -105,6 +107,12 @@ class Prepared:
     def loader(self) -> LoaderSettings:
         """How the photos were brought to size."""
         return LoaderSettings(self.card["image_size"], self.card["keep_aspect"], self.card["resampling"])
+
+    @cached_property
+    def duplicates(self) -> dict[str, Any]:
+        """Groups of near-duplicates and what the split did with them, see `describe_groups`; empty if nobody looked."""
+        path = self.folder / DUPLICATES_FILE
+        return dict(read_json(path)) if path.is_file() else {}
 
     def images(self, split: str) -> ShardedImages:
         """The photos of a split, uint8 (num_photos, image_size, image_size, 3).
@@ -129,20 +137,7 @@ class Prepared:
         return self.splits[self.splits["split"] == split].sort_values("row").reset_index(drop=True)
 
 
-def open_prepared(folder: Path) -> Prepared:
-    """Open what `preprocess` wrote; pixels are read when asked for.
-
-    Raises:
-        ConvLensError: the folder holds no prepared photos.
-    """
-    card = folder / "card.json"
-    if not card.is_file():
-        raise ConvLensError(f"Expected prepared photos in {folder}. Received: no card.json there. Run `dvc repro`.")
-    splits = pd.read_csv(folder / "splits.csv", dtype={"path": str, "label": str, "sha256": str}, keep_default_na=False)
-    return Prepared(folder, json.loads(card.read_text(encoding="utf-8")), splits)
-
-
-# --- Batches of training photos in an order that seed and epoch decide ---
+# --- batches of training photos, in an order that seed and epoch decide ---
 
 Ready = TypeVar("Ready")
 
@@ -186,40 +181,3 @@ def iterate_batches(
             if number < len(rows):
                 upcoming = reader.submit(make, number)
             yield batch
-
-
-# --- decoding ---
-# Decoding many photos through the one loader, several at a time. Light to import: workers of a cluster load it.
-
-def decode_photos(paths: Sequence[str], settings: LoaderSettings, *, num_workers: int = 0) -> Iterator[np.ndarray]:
-    """Yield every photo as uint8 (image_size, image_size, 3), in order, a bounded number at a time.
-
-    In threads, which decode half as fast again as processes do: Pillow lets others run while it decodes and resizes,
-    and nothing has to be sent. These photos have been decoded before, by processes that might have crashed over them.
-    Where a cluster is named, it does the work.
-
-    Raises:
-        PhotoError: a photo cannot be read (any more).
-    """
-    map_photos = map_in_processes if cluster_address() else map_in_threads
-    return map_photos(partial(_decode_one, settings=settings), paths, num_workers=num_workers)
-
-
-def open_pixels(folder: Path | None, settings: LoaderSettings, digests: Sequence[str]) -> ResultCache[str, np.ndarray]:
-    """The pixels that earlier runs decoded with the same settings, by the digest of the photo's file.
-
-    Args:
-        folder: of the cache; None keeps nothing.
-        settings: of the loader.
-        digests: of all photos of this run.
-    """
-    shape = (settings.image_size, settings.image_size, 3)
-    codec = Codec(np.ndarray.tobytes, lambda content: np.frombuffer(content, np.uint8).reshape(shape))
-    return ResultCache(folder, "pixels", codec=codec, depends_on=settings, keys=digests)
-
-
-def _decode_one(path: str, *, settings: LoaderSettings) -> np.ndarray:
-    try:
-        return load_photo(read_photo(path), settings)
-    except PhotoError as error:  # of an object the loader saw nothing but the bytes
-        raise PhotoError(str(error).replace("Received: the photo", f"Received: {path}"), error.reason) from error

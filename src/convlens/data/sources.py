@@ -1,88 +1,27 @@
-"""From a source to the list of photos: a folder, a card, a table of labels, an object store."""
+"""From a source to the list of photos: a folder, a card or an object store, with labels.csv and regions.csv."""
 
-from collections.abc import Sequence
-from pathlib import Path
-import pandas as pd
-from convlens.errors import ConvLensError
-import hashlib
 import os
-from collections.abc import Iterator
+import unicodedata
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Annotated, Literal
+
 import numpy as np
-from convlens.data.loader import digest_object
-from convlens.data.loader import is_address
-from typing import Annotated
-from typing import Literal
-from pydantic import Field
-from pydantic import model_validator
-from convlens.params import Group
-from convlens.params import parse_group
-from convlens.params import read_yaml
+import pandas as pd
+from pydantic import Field, model_validator
+
+from convlens.data.loader import digest_photo, is_address, list_objects
 from convlens.data.synthetic.recipe import SyntheticRecipe
-from convlens.data.loader import list_objects
+from convlens.errors import ConvLensError
+from convlens.files import read_parquet, write_parquet
+from convlens.params import Group, parse_group, read_yaml
 
-# --- labels csv ---
-# More about photos than their class: `labels.csv` beside them, a column `path` and any others (breed, camera, …).
+# --- the list of photos, as stage `ingest` writes it ---
 
-LABELS_FILE = "labels.csv"
-PATH = "path"
+LIST_COLUMNS = ["path", "label", "bytes", "sha256", "split", "regions"]  # and those of labels.csv, after `PREFIX`
 PREFIX = "extra_"
-
-
-def read_labels(folders: Sequence[Path], paths: Sequence[str]) -> tuple[pd.DataFrame, list[str]]:
-    """The columns of `labels.csv` for photos, and the photos it names that are not there.
-
-    Args:
-        folders: where the file may be; the first that has it counts. Paths in it are relative to that folder.
-        paths: of the photos.
-
-    Returns:
-        One row per photo, one column of texts per column of the file, its name after `extra_`; no columns without the
-        file. What the file does not say is ''.
-
-    Raises:
-        ConvLensError: not a CSV file, no column `path`, or a photo twice.
-    """
-    found = next((folder / LABELS_FILE for folder in folders if (folder / LABELS_FILE).is_file()), None)
-    if found is None:
-        return pd.DataFrame(index=range(len(paths))), []
-    table = _read(found)
-    table.index = pd.Index([(found.parent / path).as_posix() for path in table.pop(PATH)])
-    strangers = sorted(set(table.index) - set(paths))
-    listed = table.reindex(list(paths), fill_value="").reset_index(drop=True)
-    return listed.add_prefix(PREFIX), strangers
-
-
-def _read(found: Path) -> pd.DataFrame:
-    try:
-        table = pd.read_csv(found, dtype=str, keep_default_na=False, encoding="utf-8-sig")
-    except (ValueError, OSError) as error:  # pandas' own errors are values out of place
-        raise ConvLensError(f"Expected a CSV file at {found}. Received: {' '.join(str(error).split())}") from error
-    table.columns = table.columns.str.strip()
-    if PATH not in table.columns:
-        raise ConvLensError(f"Expected a column '{PATH}' in {found}. Received: {', '.join(table.columns)}.")
-    twice = table[PATH][table[PATH].duplicated()]
-    if len(twice):
-        raise ConvLensError(f"Expected every photo once in {found}. Received: '{twice.iloc[0]}' twice. Remove one row.")
-    return table.fillna("")
-
-
-# --- Which photos a folder of class folders holds. The folder is listed, never copied or changed ---
-
-SPLIT_FOLDERS = {
-    "train": "train",
-    "training": "train",
-    "validation": "validation",
-    "valid": "validation",
-    "val": "validation",
-    "test": "test",
-    "testing": "test",
-}
-JUNK = {"thumbs.db", "desktop.ini", "__macosx", "icon\r"}
-REGIONS_FILE = "regions.csv"
-REGION_COLUMNS = ["path", "region", "left", "top", "right", "bottom"]
-
 Regions = dict[str, list[dict[str, float | str]]]
 
 
@@ -101,20 +40,250 @@ class ListedPhoto:
     split: str
 
 
+def describe_photos(photos: list[ListedPhoto], regions: Regions) -> pd.DataFrame:
+    """One row per photo: path, label, bytes, sha256, split, regions. A file that cannot be read gets digest ''."""
+    with ThreadPoolExecutor() as pool:
+        digests = list(pool.map(digest_photo, (photo.path for photo in photos)))
+    columns = (
+        [photo.path for photo in photos],
+        [photo.label for photo in photos],
+        [size for size, _ in digests],
+        [digest for _, digest in digests],
+        [photo.split for photo in photos],
+        [regions.get(photo.path, []) for photo in photos],
+    )
+    return pd.DataFrame(dict(zip(LIST_COLUMNS, columns, strict=True)))
+
+
+def save_photos(path: Path, photos: pd.DataFrame) -> None:
+    """Write the list of photos (parquet)."""
+    write_parquet(path, photos)
+
+
+def load_photos(path: Path) -> pd.DataFrame:
+    """Read the list of photos: `LIST_COLUMNS`, and the columns of labels.csv, their names after `extra_`.
+
+    Raises:
+        ConvLensError: the file is missing or broken.
+    """
+    return read_parquet(path)
+
+
+# --- folders of class folders; a folder is listed, never copied or changed ---
+#
+# Arrow's file systems do not tell links, and take no names that are not UTF-8; so folders are listed through `Path`,
+# and an object store is shown to the same rules as folders that have the few methods of `Path` they need.
+
+SPLIT_FOLDERS = {
+    "train": "train",
+    "training": "train",
+    "validation": "validation",
+    "valid": "validation",
+    "val": "validation",
+    "test": "test",
+    "testing": "test",
+}
+JUNK = {
+    *("thumbs.db", "desktop.ini", "__macosx", "icon\r"),
+    *("@eadir", "#recycle", "#snapshot", "@recycle", "@recently-snapshot", "@tmp"),  # Synology, QNAP
+    *("lost+found", "$recycle.bin", "system volume information"),
+}
+JUNK_SUFFIXES = ("@synoresource", "@synoeastream")
+
+
+@dataclass
+class StoreFolder:
+    """A folder of an object store, or an object in it (which has no children)."""
+
+    address: str
+    children: dict[str, "StoreFolder"] = field(default_factory=dict)
+
+    @classmethod
+    def read(cls, address: str) -> "StoreFolder":
+        """List what is below an address.
+
+        Raises:
+            ConvLensError: nothing there, or the store does not answer or refuses.
+        """
+        root = cls(address)
+        for key in list_objects(address):
+            place = root
+            for name in key.split("/"):
+                place = place.children.setdefault(name, cls(f"{place.address}/{name}"))
+        return root
+
+    @property
+    def name(self) -> str:
+        return self.address.rpartition("/")[2]
+
+    def __str__(self) -> str:
+        return self.address
+
+    as_posix = __str__
+
+    def is_dir(self) -> bool:
+        return bool(self.children)
+
+    def is_symlink(self) -> bool:
+        return False
+
+    def iterdir(self) -> Iterable["StoreFolder"]:
+        return self.children.values()
+
+
+Folder = Path | StoreFolder
+
+
 def list_folder(folder: Path) -> list[ListedPhoto]:
     """List a folder of class folders, or of `train`/`validation`/`test` folders of class folders.
 
     Raises:
-        ConvLensError: missing or empty folder, fewer than two classes, a class without files, a link that leads out,
-            class folders beside split folders, a name that is not UTF-8.
+        ConvLensError: missing or empty folder, fewer than two classes, classes of nearly the same name, a class without
+            files, a link that leads out, class folders beside split folders, a name that is not UTF-8.
     """
     if not folder.is_dir():
         raise ConvLensError(f"Expected a folder of class folders. Received: {folder}, which is no folder.")
-    root = _descend(folder)
-    photos = [photo for top in _folders(root) for photo in _list_top(top, folder)]
-    check_classes(photos, root)
-    check_splits(photos, root)
+    return _list_tree(folder)
+
+
+def list_store(address: str) -> list[ListedPhoto]:
+    """List what is below an address of an object store, by the rules of `list_folder`.
+
+    Raises:
+        ConvLensError: as `list_folder`; or the store does not answer.
+    """
+    return _list_tree(StoreFolder.read(address))
+
+
+def _list_tree(folder: Folder) -> list[ListedPhoto]:
+    root = _step_into(folder)
+    photos = []
+    for top in _folders(root):
+        _refuse_outside(top, folder)
+        split = SPLIT_FOLDERS.get(top.name.lower(), "") if _folders(top) else ""
+        for class_folder in _folders(top) if split else [top]:
+            files = list(_files(class_folder, folder))
+            if not files:
+                raise ConvLensError(f"Expected photos in every class folder. Received: {class_folder}, which has none.")
+            photos += [ListedPhoto(file.as_posix(), class_folder.name, split) for file in files]
+    _check_classes({photo.label for photo in photos}, root)
+    splits = {photo.split for photo in photos}
+    if "" in splits and len(splits) > 1:
+        classes = sorted({photo.label for photo in photos if not photo.split})
+        raise ConvLensError(
+            f"Expected either class folders or split folders ({', '.join(sorted(splits - {''}))}) in {root}. Received: "
+            f"both; beside the split folders stands {', '.join(classes)}. Move it away, or into the split folders."
+        )
     return sorted(photos, key=lambda photo: photo.path)
+
+
+def _check_classes(classes: set[str], root: Folder) -> None:
+    if len(classes) < 2:
+        received = f"one class only ('{min(classes)}')" if classes else "no class folder"
+        raise ConvLensError(
+            f"Expected a folder with one folder of photos for each of at least two classes. Received: {root} with "
+            f"{received}. Example: photos/cats/1.jpg and photos/dogs/1.jpg."
+        )
+    alike: dict[str, str] = {}
+    for name in sorted(classes):
+        plain = " ".join(unicodedata.normalize("NFKC", name).casefold().split())
+        other = alike.setdefault(plain, name)
+        if other != name:
+            raise ConvLensError(
+                f"Expected classes whose names differ in more than case, blanks or Unicode form. Received: {other!a} and "
+                f"{name!a} in {root}. Put their photos into one folder, or rename one."
+            )
+
+
+def _step_into(folder: Folder) -> Folder:
+    """Archives often wrap everything in one folder: step into it."""
+    while len(inside := _folders(folder)) == 1:
+        (wrapper,) = inside
+        if wrapper.is_symlink() or wrapper.name.lower() in SPLIT_FOLDERS or not _folders(wrapper):
+            break
+        folder = wrapper
+    return folder
+
+
+def _folders(folder: Folder) -> list[Folder]:
+    return [path for path in _children(folder) if path.is_dir()]
+
+
+def _files(folder: Folder, source: Folder) -> Iterator[Folder]:
+    _refuse_outside(folder, source)
+    for path in _children(folder):
+        _refuse_outside(path, source)
+        if not path.is_dir():
+            yield path
+        elif not path.is_symlink():
+            yield from _files(path, source)
+
+
+def _children(folder: Folder) -> list[Folder]:
+    """What is in a folder, in order, but for hidden files and what systems leave there."""
+    try:
+        paths: list[Folder] = [*folder.iterdir()]
+    except OSError as error:  # no permission, a disk that went away
+        raise ConvLensError(f"Expected to list {folder}. Received: {error.strerror}. Check its permissions.") from error
+    for path in paths:
+        try:
+            path.name.encode()
+        except UnicodeEncodeError:
+            raise ConvLensError(
+                f"Expected file names in UTF-8. Received: {os.fsencode(path.name)!r}. Rename it."
+            ) from None
+    wanted = (path for path in paths if not path.name.startswith(".") and not _is_junk(path.name.lower()))
+    return sorted(wanted, key=lambda path: path.name)
+
+
+def _is_junk(name: str) -> bool:
+    return name in JUNK or name.endswith(JUNK_SUFFIXES)
+
+
+def _refuse_outside(path: Folder, source: Folder) -> None:
+    if isinstance(path, StoreFolder) or isinstance(source, StoreFolder) or not path.is_symlink():
+        return
+    target = Path(os.path.realpath(path))  # links that lead to themselves are an error to Path.resolve
+    if not target.is_relative_to(source.resolve()):
+        raise ConvLensError(
+            f"Expected photos inside {source}. Received: the link {path}, which leads out to {target}. "
+            "Move the photos there, or name their own folder as data.source."
+        )
+
+
+# --- tables beside the photos: labels.csv (any columns) and regions.csv (named boxes) ---
+
+LABELS_FILE = "labels.csv"
+REGIONS_FILE = "regions.csv"
+SIDES = ["left", "top", "right", "bottom"]
+REGION_COLUMNS = ["path", "region", *SIDES]
+
+
+def read_labels(folder: Path, paths: Sequence[str]) -> tuple[pd.DataFrame, list[str]]:
+    """The columns of `labels.csv` for photos, and the photos it names that are not there.
+
+    Args:
+        folder: where the file is, or beside the class folders if one folder wraps them all. Paths in it are relative to
+            where it is.
+        paths: of the photos.
+
+    Returns:
+        One row per photo, one column of texts per column of the file, its name after `extra_`; no columns without the
+        file. What the file does not say is ''.
+
+    Raises:
+        ConvLensError: not a CSV file, no column `path`, or a photo twice.
+    """
+    found = _find_beside(folder, LABELS_FILE)
+    if found is None:
+        return pd.DataFrame(index=range(len(paths))), []
+    table = _read_csv(found, ["path"])
+    twice = table["path"][table["path"].duplicated()]
+    if len(twice):
+        raise ConvLensError(f"Expected every photo once in {found}. Received: '{twice.iloc[0]}' twice. Remove one row.")
+    table.index = pd.Index([(found.parent / path).as_posix() for path in table.pop("path")])
+    strangers = sorted(set(table.index) - set(paths))
+    return table.reindex(list(paths), fill_value="").reset_index(drop=True).add_prefix(PREFIX), strangers
 
 
 def read_regions(folder: Path) -> Regions:
@@ -126,160 +295,46 @@ def read_regions(folder: Path) -> Regions:
     Raises:
         ConvLensError: not a CSV file, a column is missing, or a box is empty or not made of numbers.
     """
-    found = next((base / REGIONS_FILE for base in (folder, _descend(folder)) if (base / REGIONS_FILE).is_file()), None)
+    found = _find_beside(folder, REGIONS_FILE)
     if found is None:
         return {}
-    try:
-        table = pd.read_csv(found, dtype=str, keep_default_na=False)
-    except (ValueError, OSError) as error:  # pandas' own errors are values out of place
-        raise ConvLensError(f"Expected a CSV file at {found}. Received: {' '.join(str(error).split())}") from error
-    missing = [name for name in REGION_COLUMNS if name not in table.columns]
-    if missing:
-        raise ConvLensError(
-            f"Expected the columns {', '.join(REGION_COLUMNS)} in {found}. Received: no {', '.join(missing)}."
-        )
-    return _group_regions(table, found)
-
-
-def label_folders(folder: Path) -> tuple[Path, Path]:
-    """Where `labels.csv` may be: in the folder, or beside the class folders if one folder wraps them all."""
-    return folder, _descend(folder)
-
-
-def describe_photos(photos: list[ListedPhoto], regions: Regions) -> pd.DataFrame:
-    """One row per photo: path, label, bytes, sha256, split, regions. A file that cannot be read gets digest ''."""
-    with ThreadPoolExecutor() as pool:
-        digests = list(pool.map(_digest_file, (photo.path for photo in photos)))
-    return pd.DataFrame(
-        {
-            "path": [photo.path for photo in photos],
-            "label": [photo.label for photo in photos],
-            "bytes": [size for size, _ in digests],
-            "sha256": [digest for _, digest in digests],
-            "split": [photo.split for photo in photos],
-            "regions": [regions.get(photo.path, []) for photo in photos],
-        }
-    )
-
-
-def _descend(folder: Path) -> Path:
-    """Archives often wrap everything in one folder: step into it."""
-    inside = _folders(folder)
-    while len(inside) == 1 and _is_wrapper(inside[0]):
-        folder, inside = inside[0], _folders(inside[0])
-    return folder
-
-
-def _is_wrapper(folder: Path) -> bool:
-    return not folder.is_symlink() and folder.name.lower() not in SPLIT_FOLDERS and bool(_folders(folder))
-
-
-def _list_top(top: Path, source: Path) -> Iterator[ListedPhoto]:
-    _refuse_outside(top, source)
-    split = SPLIT_FOLDERS.get(top.name.lower(), "") if _folders(top) else ""
-    for class_folder in _folders(top) if split else [top]:
-        files = list(_files(class_folder, source))
-        if not files:
-            raise ConvLensError(f"Expected photos in every class folder. Received: {class_folder}, which has none.")
-        yield from (ListedPhoto(file.as_posix(), class_folder.name, split) for file in files)
-
-
-def _folders(folder: Path) -> list[Path]:
-    return [path for path in _children(folder) if path.is_dir() and _wanted(path.name)]
-
-
-def _files(folder: Path, source: Path) -> Iterator[Path]:
-    _refuse_outside(folder, source)
-    for path in _children(folder):
-        if not _wanted(path.name):
-            continue
-        _refuse_outside(path, source)
-        if path.is_dir():
-            yield from () if path.is_symlink() else _files(path, source)
-        else:
-            yield path
-
-
-def _children(folder: Path) -> list[Path]:
-    """What is in a folder, in order."""
-    try:
-        return sorted(folder.iterdir())
-    except OSError as error:  # no permission, a disk that went away
-        raise ConvLensError(f"Expected to list {folder}. Received: {error.strerror}. Check its permissions.") from error
-
-
-def _refuse_outside(path: Path, source: Path) -> None:
-    if not path.is_symlink():
-        return
-    target = Path(os.path.realpath(path))  # links that lead to themselves are an error to Path.resolve
-    if not target.is_relative_to(source.resolve()):
-        raise ConvLensError(
-            f"Expected photos inside {source}. Received: the link {path}, which leads out to {target}. "
-            "Move the photos there, or name their own folder as data.source."
-        )
-
-
-def _wanted(name: str) -> bool:
-    try:
-        name.encode()
-    except UnicodeEncodeError:
-        raise ConvLensError(f"Expected file names in UTF-8. Received: {os.fsencode(name)!r}. Rename it.") from None
-    return not name.startswith(".") and name.lower() not in JUNK
-
-
-def check_classes(photos: list[ListedPhoto], root: Path | str) -> None:
-    """Raise ConvLensError unless there are at least two classes."""
-    classes = sorted({photo.label for photo in photos})
-    if len(classes) < 2:
-        received = f"one class only ('{classes[0]}')" if classes else "no class folder"
-        raise ConvLensError(
-            f"Expected a folder with one folder of photos for each of at least two classes. Received: {root} with "
-            f"{received}. Example: photos/cats/1.jpg and photos/dogs/1.jpg."
-        )
-
-
-def check_splits(photos: list[ListedPhoto], root: Path | str) -> None:
-    """Raise ConvLensError if class folders stand beside split folders."""
-    splits = {photo.split for photo in photos}
-    if "" in splits and len(splits) > 1:
-        classes = sorted({photo.label for photo in photos if not photo.split})
-        raise ConvLensError(
-            f"Expected either class folders or split folders ({', '.join(sorted(splits - {''}))}) in {root}. Received: "
-            f"both; beside the split folders stands {', '.join(classes)}. Move it away, or into the split folders."
-        )
-
-
-def _digest_file(path: str) -> tuple[int, str]:
-    """Size and digest; a pipe or device is not opened, its reader would wait for ever."""
-    if is_address(path):
-        return digest_object(path)
-    if not os.path.isfile(path):
-        return 0, ""
-    try:
-        with open(path, "rb") as file:
-            return os.fstat(file.fileno()).st_size, hashlib.file_digest(file, "sha256").hexdigest()
-    except OSError:
-        return 0, ""
-
-
-def _group_regions(table: pd.DataFrame, found: Path) -> Regions:
-    sides = table[["left", "top", "right", "bottom"]].apply(pd.to_numeric, errors="coerce").astype(float)
+    table = _read_csv(found, REGION_COLUMNS)
+    sides = table[SIDES].apply(pd.to_numeric, errors="coerce").astype(float)
     whole = np.isfinite(sides).all(axis=1) & (sides["left"] < sides["right"]) & (sides["top"] < sides["bottom"])
     if not whole.all():
-        first = int((~whole).to_numpy().argmax())
-        received = ", ".join(table[["left", "top", "right", "bottom"]].iloc[first])
+        first = table[~whole].iloc[0]
         raise ConvLensError(
-            f"Expected boxes of numbers with left < right and top < bottom in {found}. Received: {received} "
-            f"for '{table['region'].iloc[first]}' of '{table['path'].iloc[first]}'."
+            f"Expected boxes of numbers with left < right and top < bottom in {found}. Received: "
+            f"{', '.join(first[SIDES])} for '{first['region']}' of '{first['path']}'."
         )
     boxes: Regions = {}
-    for row, box in zip(table.itertuples(), sides.itertuples(index=False), strict=True):
-        path = (found.parent / str(row.path)).as_posix()
-        boxes.setdefault(path, []).append({"name": str(row.region), **{k: float(v) for k, v in box._asdict().items()}})
+    for (path, name), box in zip(table[["path", "region"]].to_numpy().tolist(), sides.to_dict("records"), strict=True):
+        boxes.setdefault((found.parent / path).as_posix(), []).append({"name": name, **box})
     return boxes
 
 
-# --- Data-set cards: small YAML files that say how to obtain photos ---
+def _find_beside(folder: Path, name: str) -> Path | None:
+    bases = (folder, Path(str(_step_into(folder))))
+    return next((base / name for base in bases if (base / name).is_file()), None)
+
+
+def _read_csv(path: Path, columns: Sequence[str]) -> pd.DataFrame:
+    """A table of texts; columns that are wanted must be there."""
+    try:
+        table = pd.read_csv(path, dtype=str, keep_default_na=False, encoding="utf-8-sig")
+    except (ValueError, OSError) as error:  # pandas' own errors are values out of place
+        raise ConvLensError(f"Expected a CSV file at {path}. Received: {' '.join(str(error).split())}") from error
+    table.columns = table.columns.astype(str).str.strip()
+    missing = [name for name in columns if name not in table.columns]
+    if missing:
+        raise ConvLensError(
+            f"Expected the columns {', '.join(columns)} in {path}. Received: no {', '.join(missing)}, but "
+            f"{', '.join(table.columns)}."
+        )
+    return table.fillna("")
+
+
+# --- cards: small YAML files that say how to obtain photos ---
 
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", max_length=100, description="Names files too.")]
 License = Annotated[str, Field(description="Under which terms the pictures may be used.")]
@@ -340,11 +395,6 @@ def read_card(path: Path) -> Card:
     return parse_group(kinds[kind], values, where=str(path))
 
 
-# --- Which photos an object store holds below an address: the rules of `listing.py`, on keys instead of folders ---
-
-Key = tuple[str, ...]  # the folders and the name, below the address
-
-
 def find_address(source: str) -> str:
     """The address that `data.source` is, or that its card (kind: store) names; '' if the source is another one.
 
@@ -358,48 +408,3 @@ def find_address(source: str) -> str:
         return ""
     card = read_card(path)
     return card.address.rstrip("/") if isinstance(card, StoreCard) else ""
-
-
-def list_store(address: str) -> list[ListedPhoto]:
-    """List class folders, or `train`/`validation`/`test` folders of class folders, below an address.
-
-    Raises:
-        ConvLensError: nothing there, no answer, fewer than two classes, class folders beside split folders.
-    """
-    keys = [key for key in (tuple(name.split("/")) for name in list_objects(address)) if _wanted_store_listing(key)]
-    depth = _find_root(keys)
-    splits = _split_names({key[depth] for key in keys if len(key) > depth + 2})
-    placed = ((key, _place(key[depth:], splits)) for key in keys)
-    photos = [ListedPhoto("/".join((address, *key)), *labels) for key, labels in placed if labels]
-    root = "/".join((address, *(keys[0][:depth] if keys else ())))
-    check_classes(photos, root)
-    check_splits(photos, root)
-    return sorted(photos, key=lambda photo: photo.path)
-
-
-def _wanted_store_listing(key: Key) -> bool:
-    return not any(part.startswith(".") or part.lower() in JUNK for part in key)
-
-
-def _find_root(keys: Sequence[Key]) -> int:
-    """How many wrapper folders to step into."""
-    depth = 0
-    while True:
-        inside = [key[depth:] for key in keys if len(key) > depth + 1]
-        tops = {key[0] for key in inside}
-        if len(tops) != 1 or _split_names(tops) or not any(len(key) > 2 for key in inside):
-            return depth
-        depth += 1
-
-
-def _split_names(names: set[str]) -> set[str]:
-    return {name for name in names if name.lower() in SPLIT_FOLDERS}
-
-
-def _place(key: Key, splits: set[str]) -> tuple[str, str] | None:
-    """Label and split of a photo; None for a file outside the class folders."""
-    if len(key) < 2:
-        return None
-    if key[0] not in splits:
-        return key[0], ""
-    return (key[1], SPLIT_FOLDERS[key[0].lower()]) if len(key) > 2 else None

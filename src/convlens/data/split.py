@@ -2,10 +2,12 @@
 
 import hashlib
 from collections.abc import Iterable
+
+import numpy as np
 import pandas as pd
+
 from convlens.errors import ConvLensError
 from convlens.params import PreprocessParams
-import numpy as np
 
 # --- Which photo goes into training, validation and test ---
 
@@ -138,6 +140,7 @@ def _check_classes(labels: pd.Series, assigned: pd.Series) -> None:
 
 
 # --- Folds of a cross-validation ---
+
 
 def deal_folds(labels: np.ndarray, groups: np.ndarray, *, count: int, seed: int) -> np.ndarray:
     """Stratified folds: every class is dealt out evenly, and a group goes into one fold.

@@ -2,34 +2,28 @@
 
 import hashlib
 import logging
+import os
+import signal
 import sys
+import warnings
 from collections import deque
-from collections.abc import Callable
-from collections.abc import Iterator
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
 from importlib.metadata import version
+from multiprocessing import get_context, parent_process
+from multiprocessing.connection import wait
 from pathlib import Path
 from pkgutil import resolve_name
-from time import monotonic
-from typing import Any
-from typing import TypeVar
-from convlens.errors import ConvLensError
-import os
-import signal
-import warnings
-from concurrent.futures import Executor
-from concurrent.futures import Future
-from concurrent.futures import ProcessPoolExecutor
-from concurrent.futures import ThreadPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
-from multiprocessing import get_context
-from multiprocessing import parent_process
-from multiprocessing.connection import wait
 from threading import Thread
+from time import monotonic
+from typing import Any, TypeVar
+
 from convlens.environment import cluster_address
+from convlens.errors import ConvLensError
 
 # --- The same work on many photos, on the workers of a Dask cluster. Dask's one home ---
 #

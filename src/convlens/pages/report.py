@@ -232,10 +232,10 @@ class ReportInputs:
     """Everything the overview page shows, as plain values. Read tables with `keep_default_na=False` for their texts.
 
     Attributes:
-        manifest: `data/manifest.parquet`, one row per photo.
+        manifest: `data/manifest/manifest.parquet`, one row per photo.
         validation_result: `reports/validation/result.json`.
         quarantine: `reports/validation/quarantine.csv`.
-        gallery: `data/validation_gallery.parquet`, small pictures of doubtful photos.
+        gallery: `data/manifest/gallery.parquet`, small pictures of doubtful photos.
         prepared_card: `data/prepared/card.json`.
         splits: `data/prepared/splits.csv`.
         history: `reports/training/history.csv`.
@@ -247,7 +247,7 @@ class ReportInputs:
         model_card: `data/model/card.json`.
         params: `params.yaml`, all groups.
         thumbnails: JPEG or PNG bytes by the photo's path, at least of `photos_needed`.
-        duplicates: `reports/validation/leaks.json`, groups of photos that look alike; empty if nobody looked.
+        duplicates: `data/prepared/duplicates.json`, groups of photos that look alike; empty if nobody looked.
         reliability_before: the rows of `reliability` without temperature; `reliability` has those with it.
         precision_recall: `reports/evaluation/precision_recall.csv`.
         thresholds: `reports/evaluation/thresholds.csv`.

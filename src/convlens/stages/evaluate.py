@@ -6,7 +6,9 @@ import keras
 import numpy as np
 import pandas as pd
 
-from convlens.data.prepared import Prepared, open_prepared
+from convlens.data.prepared import Prepared
+from convlens.data.sources import load_photos
+from convlens.data.validation import load_manifest
 from convlens.errors import ConvLensError
 from convlens.files import round_array, write_bytes, write_csv, write_json
 from convlens.metrics.evaluation import (
@@ -65,7 +67,7 @@ def evaluate(
     Args:
         prepared: folder of arrays per split.
         photos: the list that `ingest` wrote (parquet), with the columns of `labels.csv`.
-        manifest: facts about every photo (parquet).
+        manifest: folder with facts about every photo, from `validate`.
         model_folder: folder of the trained network.
         operating_point: folder of what makes predictions of the network's outputs; goes with the model.
         metrics: all numbers with the ends of their intervals (flat JSON).
@@ -93,7 +95,7 @@ def evaluate(
     Raises:
         ConvLensError: no test photos, no model, a model of other classes, or a threshold between more than two.
     """
-    data = open_prepared(prepared)
+    data = Prepared.load(prepared)
     if data.photos(TEST).empty:
         raise ConvLensError("Expected photos in the test split. Received: none. Raise preprocess.test_fraction.")
     network, key = load_trained_model(model_folder), str(load_card(model_folder).get("key", ""))
@@ -101,7 +103,7 @@ def evaluate(
     chosen = choose_operating_point(logits[VALIDATION], data.labels(VALIDATION), data.classes, inference, key=key)
     held, answers = (_list_answers(data, split, logits[split], chosen.temperature) for split in (VALIDATION, TEST))
     plain = round_array(apply_temperature(logits[TEST]))
-    features = list_features(list(answers.paths), pd.read_parquet(manifest), pd.read_parquet(photos))
+    features = list_features(list(answers.paths), load_manifest(manifest), load_photos(photos))
     found = measure_answers(answers, evaluate, decision=chosen, plain=plain, features=features)
     lines = list_thresholds(Labelled(held.labels, held.probabilities, data.classes))
     figures = draw_evaluation(found, lines, chosen, answers.classes)

@@ -11,48 +11,63 @@ from convlens.data.sources import (
     LABELS_FILE,
     REGION_COLUMNS,
     REGIONS_FILE,
+    StoreCard,
     SyntheticCard,
-    UrlCard,
     describe_photos,
     find_address,
-    label_folders,
     list_folder,
     list_store,
     read_card,
     read_labels,
     read_regions,
+    save_photos,
 )
 from convlens.data.synthetic.recipe import SyntheticRecipe, list_photos, paint_file
 from convlens.data.workers import map_in_processes
 from convlens.environment import repository_root
 from convlens.errors import ConvLensError, printable
-from convlens.files import new_folder, write_bytes, write_csv, write_parquet, write_text
+from convlens.files import new_folder, write_bytes, write_csv, write_text
 from convlens.params import DataParams
 from convlens.progress import say, track
 
+MAX_FILES_TOLD = 3
 
-def ingest(*, source: Path, photos: Path, raw: Path, data: DataParams) -> None:
+
+def ingest(*, photos: Path, raw: Path, data: DataParams) -> None:
     """Write the list of photos.
 
     Args:
-        source: a folder of class folders, an archive, or a card; or an address in an object store (which no `Path`
-            can hold: it is read from `data`).
         photos: the list to write (parquet): path, label, bytes, sha256, split, regions; and the columns of `labels.csv`
             beside the photos, if there is one.
         raw: folder for what had to be painted, downloaded or unpacked; a folder source leaves only a note in it.
-        data: the group `data`.
+        data: the group `data`; its source is a folder of class folders, an archive, a card, or an address in an object
+            store.
 
     Raises:
         ConvLensError: the source is missing, overlaps with `raw`, is no archive, card or folder of class folders, its
             checksum differs, or it has fewer than two classes. What `raw` and `photos` held before is still there.
     """
-    address = find_address(data.source)
+    source, address = Path(data.source), find_address(data.source)
     if not address:
         _check_source(source, raw)
     with new_folder(raw) as fresh:
-        table = _list_store(address, fresh) if address else _list_photos(_obtain(source, fresh), source)
-        table["path"] = [_settle(path, fresh, raw) for path in table["path"]]
-        write_parquet(photos, table)
+        if address or source.is_dir():
+            write_text(fresh / "README.txt", f"The photos stay where they are: {address or source.as_posix()}\n")
+        else:
+            _fill(source, fresh)
+        if address:
+            table = describe_photos(list_store(address), {})
+        else:
+            table = _list_photos(source if source.is_dir() else fresh, source)
+        table["path"] = [  # where a photo is once `fresh` has become `raw`
+            raw.joinpath(Path(path).relative_to(fresh)).as_posix() if Path(path).is_relative_to(fresh) else path
+            for path in table["path"]
+        ]
+        save_photos(photos, table)
+    if broken := table.loc[table["sha256"] == "", "path"].tolist():
+        names = ", ".join(printable(path) for path in broken[:MAX_FILES_TOLD])
+        say(f"ingest: warning: {len(broken):,} of {len(table):,} photos cannot be read (no file, no permission, a dead "
+            f"link, a pipe), for example {names}.")  # fmt: skip
     counts = ", ".join(
         f"{count:,} {printable(str(label))}" for label, count in table["label"].value_counts().sort_index().items()
     )
@@ -73,46 +88,25 @@ def _check_source(source: Path, raw: Path) -> None:
         )
 
 
-def _obtain(source: Path, fresh: Path) -> Path:
-    """The folder to list: the source itself, or `fresh` with what had to be made from it."""
-    if source.is_dir():
-        write_text(fresh / "README.txt", f"The photos stay where they are: {source.as_posix()}\n")
-        return source
-    _fill(source, fresh)
-    return fresh
-
-
-def _list_store(address: str, fresh: Path) -> pd.DataFrame:
-    write_text(fresh / "README.txt", f"The photos stay where they are: {address}\n")
-    return describe_photos(list_store(address), {})
-
-
 def _list_photos(folder: Path, source: Path) -> pd.DataFrame:
     try:
         listed, regions = list_folder(folder), read_regions(folder)
-        labels, unknown = read_labels(label_folders(folder), [photo.path for photo in listed])
+        paths = [photo.path for photo in listed]
+        labels, unknown = read_labels(folder, paths)
     except ConvLensError as error:  # the user knows the source, not the temporary folder
         raise ConvLensError(printable(str(error).replace(str(folder), str(source)))) from error
-    strangers = sorted(set(regions) - {photo.path for photo in listed})
-    if strangers:
-        say(
-            f"ingest: warning: {REGIONS_FILE} has boxes of {len(strangers):,} photos that are not there, for example "
-            f"{printable(os.path.relpath(strangers[0], folder))}."
-        )
-    if unknown:
-        say(
-            f"ingest: warning: {LABELS_FILE} names {len(unknown):,} photos that are not there, for example "
-            f"{os.path.relpath(unknown[0], folder)}."
-        )
+    strangers = {f"{REGIONS_FILE} has boxes of": sorted(set(regions) - set(paths)), f"{LABELS_FILE} names": unknown}
+    for what, missing in strangers.items():
+        if missing:
+            say(
+                f"ingest: warning: {what} {len(missing):,} photos that are not there, for example "
+                f"{printable(os.path.relpath(missing[0], folder))}."
+            )
     return describe_photos(listed, regions).join(labels)
 
 
-def _settle(path: str, fresh: Path, raw: Path) -> str:
-    """Where a photo is once `fresh` has become `raw`."""
-    return raw.joinpath(Path(path).relative_to(fresh)).as_posix() if Path(path).is_relative_to(fresh) else path
-
-
 def _fill(source: Path, folder: Path) -> None:
+    """Unpack an archive into a folder, or obtain what a card names."""
     if is_archive(source):
         unpack_archive(source, folder)
         return
@@ -124,20 +118,15 @@ def _fill(source: Path, folder: Path) -> None:
     card = read_card(source)
     if isinstance(card, SyntheticCard):
         _paint(card.recipe, folder)
-    elif isinstance(card, UrlCard):
-        unpack_archive(_download(card), folder)
-
-
-def _download(card: UrlCard) -> Path:
-    target = Path(repository_root(), ".convlens", "downloads", f"{card.name}.archive")
-    return download_archive(card.url, target, sha256=card.sha256, size=card.bytes)
+    elif not isinstance(card, StoreCard):
+        target = Path(repository_root(), ".convlens", "downloads", f"{card.name}.archive")
+        unpack_archive(download_archive(card.url, target, sha256=card.sha256, size=card.bytes), folder)
 
 
 def _paint(recipe: SyntheticRecipe, folder: Path) -> None:
     which = list_photos(recipe)
-    files = track(map_in_processes(partial(paint_file, recipe), which), total=len(which), task="paint")
     rows = []
-    for file in files:
+    for file in track(map_in_processes(partial(paint_file, recipe), which), total=len(which), task="paint"):
         write_bytes(folder / file.name, file.content)
         rows += [(file.name, name, box.left, box.top, box.right, box.bottom) for name, box in file.regions.items()]
     write_csv(folder / REGIONS_FILE, pd.DataFrame(rows, columns=REGION_COLUMNS))

@@ -1,13 +1,12 @@
 """Stage `label_errors`: what networks answer that never learnt from a photo, and whose label is probably wrong."""
 
-import json
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from convlens.data.prepared import Prepared, open_prepared
+from convlens.data.prepared import Prepared
 from convlens.errors import ConvLensError
 from convlens.files import write_csv, write_json
 from convlens.metrics.intervals import wilson_interval
@@ -28,7 +27,6 @@ def label_errors(
     prepared: Path,
     model_folder: Path,
     operating_point: Path,
-    leaks: Path,
     predictions: Path,
     photos: Path,
     folds: Path,
@@ -46,7 +44,6 @@ def label_errors(
         prepared: folder of arrays per split.
         model_folder: folder of the trained network, which answers the validation photos.
         operating_point: folder of its operating point, from `evaluate`.
-        leaks: groups of photos that look alike, from `preprocess` (JSON).
         predictions: answers to the test photos, from `evaluate` (CSV).
         photos: one row per photo judged: path, split, label, predicted, correct, confidence, label_quality,
             suspicious (CSV).
@@ -63,7 +60,7 @@ def label_errors(
     Raises:
         ConvLensError: an input is missing.
     """
-    data = open_prepared(prepared)
+    data = Prepared.load(prepared)
     card = load_card(model_folder)
     point = OperatingPoint.load(operating_point, key=card["key"])
     answers = {
@@ -73,7 +70,7 @@ def label_errors(
     histories: list[pd.DataFrame] = []
     if label_errors.folds:
         recipe = Recipe(model, augment, train, len(data.classes))
-        groups = json.loads(leaks.read_text(encoding="utf-8"))["groups"]
+        groups = data.duplicates["groups"]
         trainings = Folds(label_errors.folds, recipe, card, point, groups, checkpoints)
         found = answer_out_of_fold(data, trainings, lambda fold, rows: histories.append(_history(fold, rows)))
         answers = {"train": found, **answers}

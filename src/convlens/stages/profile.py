@@ -7,9 +7,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from convlens.data.prepared import Prepared, open_prepared
+from convlens.data.prepared import Prepared
+from convlens.data.validation import load_manifest
 from convlens.errors import ConvLensError
-from convlens.files import read_parquet, write_bytes
+from convlens.files import write_bytes
 from convlens.lens.forward import embed_photos, open_features
 from convlens.metrics.drift import Profile, encode_profile, neighbor_distances, round_features
 from convlens.models.files import load_card, load_trained_model
@@ -38,7 +39,7 @@ def profile(
     """Write the profile that `convlens evaluate` and the report compare other photos with.
 
     Args:
-        manifest: table of all photos, from `validate`.
+        manifest: folder with facts about every photo, from `validate`.
         prepared: folder of arrays per split.
         model_folder: folder of the trained network.
         metrics: numbers on the test split (JSON).
@@ -49,14 +50,14 @@ def profile(
     Raises:
         ConvLensError: an input is missing.
     """
-    data = open_prepared(prepared)
+    data = Prepared.load(prepared)
     answers = _read_answers(predictions, data)
     found = Profile(
         key=load_card(model_folder)["key"],
         classes=data.classes,
         settings=evaluate.model_dump(mode="json"),
         metrics=json.loads(metrics.read_text(encoding="utf-8")),
-        statistics=gather_statistics(data.photos("train"), read_parquet(manifest)),
+        statistics=gather_statistics(data.photos("train"), load_manifest(manifest)),
         **_look(data, model_folder),
         **answers,
     )

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from convlens.data.prepared import open_prepared
+from convlens.data.prepared import Prepared
 from convlens.environment import hide_passwords
 from convlens.files import write_json
 from convlens.models.inference import OPERATING_POINT, OperatingPoint
@@ -69,7 +69,7 @@ def register(
     Raises:
         ConvLensError: a result is missing, or the store does not answer.
     """
-    photos = open_prepared(prepared)
+    photos = Prepared.load(prepared)
     card = read_json(model_folder / "card.json")
     everything = load_params(params)
     results = Results(

@@ -6,10 +6,9 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import pandas as pd
-
-from convlens.data.prepared import Prepared, open_prepared
-from convlens.files import new_folder, read_parquet, write_bytes, write_csv, write_json, write_text
+from convlens.data.prepared import Prepared
+from convlens.data.validation import Validation
+from convlens.files import new_folder, write_bytes, write_csv, write_json, write_text
 from convlens.lens.lens import open_lens
 from convlens.models.files import load_card, load_trained_model
 from convlens.models.inference import OperatingPoint, predict_probabilities
@@ -48,9 +47,6 @@ def report(
     *,
     manifest: Path,
     validation: Path,
-    quarantine: Path,
-    gallery: Path,
-    leaks: Path,
     prepared: Path,
     model_folder: Path,
     snapshots: Path,
@@ -89,11 +85,8 @@ def report(
     """Write both pages, the summary, and the folder of facts and pictures about feature maps.
 
     Args:
-        manifest: table of all photos, from `validate`.
-        validation: outcome of the expectations (JSON).
-        quarantine: photos left out (CSV).
-        gallery: small pictures of doubtful photos, from `validate`.
-        leaks: groups of photos that look alike, from `preprocess` (JSON).
+        manifest: folder with facts about all photos and small pictures of doubtful ones, from `validate`.
+        validation: folder with the outcome of the expectations and what is left out, from `validate`.
         prepared: folder of arrays per split.
         model_folder: folder of the trained network.
         snapshots: folder of its weights after earlier epochs; may be empty.
@@ -133,7 +126,8 @@ def report(
     Raises:
         ConvLensError: an input is missing, or the opened model does not answer as the model does.
     """
-    data = open_prepared(prepared)
+    data = Prepared.load(prepared)
+    checked = Validation.load(manifest, validation)
     groups = {"validate": validate, "preprocess": preprocess, "model": model, "augment": augment, "train": train,
               "inference": inference, "evaluate": evaluate}  # fmt: skip
     network, card = load_trained_model(model_folder), load_card(model_folder)
@@ -152,15 +146,14 @@ def report(
     inputs = _gather(
         data,
         groups,
-        tables={"manifest": pd.read_parquet(manifest), "quarantine": read_table(quarantine),
-                "gallery": read_parquet(gallery),
+        tables={"manifest": checked.manifest, "quarantine": checked.quarantine, "gallery": checked.gallery,
                 "history": read_table(history), "predictions": read_table(predictions),
                 "class_scores": read_table(class_scores), "roc": read_table(roc), "reliability": reliable,
                 "reliability_before": plain,
                 "precision_recall": read_table(precision_recall), "thresholds": read_table(thresholds),
                 "risk_coverage": read_table(risk_coverage), "slices": read_table(slices),
                 "curves": read_table(curves), "places": read_table(places), "doubts": read_table(doubts)},
-        cards={"validation_result": read_facts(validation), "duplicates": read_facts(leaks),
+        cards={"validation_result": checked.result, "duplicates": data.duplicates,
                "metrics": read_facts(metrics), "operating_point": point,
                "robustness": read_facts(robustness_metrics),
                "model_card": card},

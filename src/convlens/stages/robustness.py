@@ -4,7 +4,7 @@ from pathlib import Path
 
 import numpy as np
 
-from convlens.data.prepared import Prepared, open_prepared
+from convlens.data.prepared import Prepared
 from convlens.errors import ConvLensError
 from convlens.files import write_bytes, write_csv, write_json
 from convlens.metrics.robustness import Results, Sample, measure_contestants
@@ -52,7 +52,7 @@ def robustness(
     Raises:
         ConvLensError: no test photos, or no model.
     """
-    data = open_prepared(prepared)
+    data = Prepared.load(prepared)
     sample = choose_sample(data, robustness.max_photos)
     contestants = [
         open_model(model_folder, operating_point),

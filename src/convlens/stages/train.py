@@ -6,7 +6,7 @@ from typing import Any, cast
 import keras
 import pandas as pd
 
-from convlens.data.prepared import Prepared, open_prepared
+from convlens.data.prepared import Prepared
 from convlens.environment import repository_root
 from convlens.errors import ConvLensError
 from convlens.files import new_folder, write_bytes, write_csv, write_json
@@ -55,7 +55,7 @@ def train(
     Raises:
         ConvLensError: a GPU is asked for and there is none, or the loss is not finite any more.
     """
-    photos = open_prepared(prepared)
+    photos = Prepared.load(prepared)
     recipe = Recipe(model, augment, train, len(photos.classes))
     key = training_key(photos.card, model=model, augment=augment, train=train)
     runtime = prepare_runtime(train, Meeting(key))

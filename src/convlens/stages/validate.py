@@ -1,91 +1,60 @@
 """Stage `validate`: decode every photo once, quarantine what cannot be used, check the rest against expectations."""
 
 from collections.abc import Sequence
-from dataclasses import asdict
 from pathlib import Path
 
-import pandas as pd
-
 from convlens.data.cache import cache_folder
-from convlens.data.expectations import Verdict, check_photos
-from convlens.data.facts import CAUSES, list_quarantine, scan_with_pictures
+from convlens.data.expectations import check_photos
+from convlens.data.sources import load_photos
+from convlens.data.validation import (
+    DATA_DOCS_FOLDER,
+    QUARANTINE_FILE,
+    Validation,
+    Verdict,
+    find_failed,
+    scan_with_pictures,
+)
 from convlens.errors import ConvLensError, printable
-from convlens.files import csv_bytes, json_bytes, new_folder, parquet_bytes, read_parquet, write_together
+from convlens.files import new_folder
 from convlens.params import ValidateParams
 from convlens.progress import say
 
 MAX_FILES_TOLD = 3
 
 
-def validate(
-    *,
-    photos: Path,
-    manifest: Path,
-    gallery: Path,
-    result: Path,
-    quarantine: Path,
-    docs: Path,
-    validate: ValidateParams,
-) -> None:
+def validate(*, photos: Path, manifest: Path, report: Path, validate: ValidateParams) -> None:
     """Write the manifest, and the validation report whatever the outcome.
 
     Args:
         photos: the list that `ingest` wrote.
-        manifest: table to write (parquet): one row per photo with everything known of it, see `photos/manifest.py`.
-        gallery: table to write (parquet): small pictures of doubtful photos, for the report.
-        result: verdicts to write (JSON).
-        quarantine: what is left out, with its cause and reason (CSV).
-        docs: folder for Data Docs.
+        manifest: folder to write: a table with everything known of every photo, and small pictures of doubtful ones.
+        report: folder to write: verdicts, what is left out and why, Data Docs; see `Validation`.
         validate: the group `validate`.
 
     Raises:
         ConvLensError: an expectation of severity critical fails; or nothing can be written, and all is as it was.
     """
-    scan = scan_with_pictures(read_parquet(photos), validate, cache=cache_folder())
-    left_out = list_quarantine(scan.manifest)
-    with new_folder(docs) as site:
+    listed = load_photos(photos)
+    scan = scan_with_pictures(listed, validate, cache=cache_folder())
+    with new_folder(report / DATA_DOCS_FOLDER) as site:
         verdicts = check_photos(scan.manifest, validate, docs=site)
-        report = {
-            quarantine: csv_bytes(left_out),
-            gallery: parquet_bytes(scan.gallery),
-            result: json_bytes(_summarize(scan.manifest, left_out, verdicts)),
-        }
-        passed = not _failed(verdicts, "critical")
-        write_together({**report, manifest: parquet_bytes(scan.manifest)} if passed else report)
-    if not passed:
-        manifest.unlink(missing_ok=True)  # an earlier one would contradict the report
-    _tell(scan.manifest, verdicts, quarantine)
+        found = Validation.of(scan, verdicts)
+        found.save(manifest, report)
 
-
-def _summarize(table: pd.DataFrame, left_out: pd.DataFrame, verdicts: list[Verdict]) -> dict[str, object]:
-    counts = left_out["cause"].value_counts()
-    return {
-        "success": not _failed(verdicts, "critical"),
-        "num_photos": len(table),
-        "num_usable": int(table["usable"].sum()),
-        "num_warnings": len(_failed(verdicts, "warning")),
-        "quarantine": {cause: int(counts.get(cause, 0)) for cause in CAUSES},
-        "expectations": [asdict(verdict) for verdict in verdicts],
-    }
-
-
-def _failed(verdicts: list[Verdict], severity: str) -> list[Verdict]:
-    return [verdict for verdict in verdicts if verdict.severity == severity and not verdict.success]
-
-
-def _tell(table: pd.DataFrame, verdicts: list[Verdict], quarantine: Path) -> None:
-    if warnings := _failed(verdicts, "warning"):
+    quarantine, num_photos, num_usable = report / QUARANTINE_FILE, len(listed), found.result["num_usable"]
+    if changed := int((scan.manifest["sha256"] != listed["sha256"]).sum()):
+        say(f"validate: warning: {changed:,} photos have been replaced since `ingest` listed them; run again.")
+    if warnings := find_failed(verdicts, "warning"):
         say(f"validate: warning: not all is as expected; training goes on.\n{tabulate_verdicts(warnings)}")
-    num_usable = int(table["usable"].sum())
-    if num_usable < len(table):
-        say(f"validate: {len(table) - num_usable:,} of {len(table):,} photos are left out; {quarantine} lists them.")
-    if critical := _failed(verdicts, "critical"):
+    if num_usable < num_photos:
+        say(f"validate: {num_photos - num_usable:,} of {num_photos:,} photos are left out; {quarantine} lists them.")
+    if critical := find_failed(verdicts, "critical"):
         raise ConvLensError(
             "the photos do not meet what is expected. Correct them, or change the parameter in params.yaml.\n"
             f"{tabulate_verdicts(critical)}\n{quarantine} lists what is left out; the Data Docs beside it say more."
         )
-    say(f"validate: {num_usable:,} usable photos; {sum(v.success for v in verdicts)} of {len(verdicts)} expectations "
-        "met.")  # fmt: skip
+    num_met = sum(verdict.success for verdict in verdicts)
+    say(f"validate: {num_usable:,} usable photos; {num_met} of {len(verdicts)} expectations met.")
 
 
 def tabulate_verdicts(verdicts: Sequence[Verdict]) -> str:

@@ -18,6 +18,7 @@ from mlflow.utils.mlflow_tags import MLFLOW_LOGGED_IMAGES
 from PIL import Image
 
 from convlens.data.prepared import Prepared
+from convlens.data.validation import load_result
 from convlens.environment import hide_passwords, hide_secrets
 from convlens.errors import ConvLensError
 from convlens.params import flatten_params, load_params, read_yaml
@@ -418,7 +419,7 @@ def _describe(results: Results, card: Mapping[str, Any]) -> dict[str, str]:
     if tags.get("convlens.num_threads") == "0":
         tags["convlens.num_threads"] = "one per processor"
     tags["convlens.dvc_lock"] = digest_lock(results.lock)
-    tags["convlens.data_checks"] = _describe_checks(read_json(results.validation / "result.json"))
+    tags["convlens.data_checks"] = _describe_checks(load_result(results.validation))
     return tags
 
 

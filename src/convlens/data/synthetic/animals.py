@@ -1,34 +1,36 @@
 """Cats and dogs: pose, anatomy, body, head and features."""
 
-from dataclasses import dataclass
-from convlens.data.synthetic.canvas import Points
-import numpy as np
-from convlens.data.synthetic.canvas import Dice
-from convlens.data.synthetic.canvas import rotate
-from convlens.data.synthetic.canvas import Canvas
-from convlens.data.synthetic.coats import Coat
-from convlens.data.synthetic.canvas import as_points
-from convlens.data.synthetic.canvas import ellipse
-from convlens.data.synthetic.canvas import mirror
-from convlens.data.synthetic.canvas import shrink
-from convlens.data.synthetic.canvas import smooth_halves
-from convlens.data.synthetic.canvas import smooth_path
-from convlens.data.synthetic.canvas import smooth_loop
-from convlens.data.synthetic.canvas import Color
-from convlens.data.synthetic.canvas import mix
-from convlens.data.synthetic.canvas import shade
-from convlens.data.synthetic.coats import fur_edge
-from convlens.data.synthetic.coats import fur_inside
-from convlens.data.synthetic.coats import draw_marks
 from collections.abc import Callable
-from convlens.data.synthetic.canvas import INK
-from convlens.data.synthetic.canvas import WHITE
-from convlens.data.synthetic.canvas import almond
+from dataclasses import dataclass
+
+import numpy as np
+
+from convlens.data.synthetic.canvas import (
+    INK,
+    WHITE,
+    Canvas,
+    Color,
+    Dice,
+    Points,
+    almond,
+    as_points,
+    ellipse,
+    mirror,
+    mix,
+    rotate,
+    shade,
+    shrink,
+    smooth_halves,
+    smooth_loop,
+    smooth_path,
+)
+from convlens.data.synthetic.coats import Coat, draw_marks, fur_edge, fur_inside
 
 # --- The shape of a head: the one thing that tells a cat from a dog ---
 #
 # All points are in radii of the head around its center, x to the viewer's right and y downwards; depths stand out
 # towards the viewer. The right half is given, the left half is its mirror image.
+
 
 @dataclass(frozen=True)
 class Ear:
@@ -152,6 +154,7 @@ class Brush:
 
 
 # --- The shape of a cat: pointed ears, a wide face, almond eyes with slit pupils, a small muzzle, long whiskers ---
+
 
 def draw_cat(dice: Dice) -> Anatomy:
     """Draw the shape of one cat."""

@@ -1,16 +1,14 @@
 """Draw shapes with soft edges, and random numbers for them."""
 
+import colorsys
 import random
 from collections.abc import Sequence
-from typing import TypeVar
+from functools import cache
+from typing import Self, TypeVar
+
 import numpy as np
 from numpy.typing import NDArray
-import colorsys
-from functools import cache
-from typing import Self
-from PIL import Image
-from PIL import ImageDraw
-from PIL import ImageFilter
+from PIL import Image, ImageDraw, ImageFilter
 
 # --- Random numbers that depend on a key alone: the same key gives the same picture, in any order and process ---
 
@@ -288,6 +286,7 @@ class Canvas:
 
 
 # --- From the large canvas to a photo: light, lens and sensor; the same for every class ---
+
 
 def take_photo(canvas: Canvas, dice: Dice, *, strength: float) -> Image.Image:
     """Return the finished picture; `strength` (0 to 1) scales uneven light, blur and noise."""

@@ -1,21 +1,25 @@
 """Coats of animals: colors, fur and markings."""
 
-from dataclasses import dataclass
-from convlens.data.synthetic.canvas import WHITE
-from convlens.data.synthetic.canvas import Color
-from convlens.data.synthetic.canvas import mix
-from convlens.data.synthetic.canvas import shade
-from convlens.data.synthetic.canvas import vary
-from convlens.data.synthetic.canvas import Dice
-import numpy as np
-from convlens.data.synthetic.canvas import Canvas
-from convlens.data.synthetic.canvas import Points
-from convlens.data.synthetic.canvas import outward
 from collections.abc import Callable
-from convlens.data.synthetic.canvas import ellipse
-from convlens.data.synthetic.canvas import mirror
-from convlens.data.synthetic.canvas import smooth_halves
-from convlens.data.synthetic.canvas import smooth_loop
+from dataclasses import dataclass
+
+import numpy as np
+
+from convlens.data.synthetic.canvas import (
+    WHITE,
+    Canvas,
+    Color,
+    Dice,
+    Points,
+    ellipse,
+    mirror,
+    mix,
+    outward,
+    shade,
+    smooth_halves,
+    smooth_loop,
+    vary,
+)
 
 # --- Colors and markings of an animal; drawn without knowing the class, so that they never tell it ---
 
@@ -104,6 +108,7 @@ def _draw_collar(dice: Dice) -> Color | None:
 
 
 # --- Fur: short strokes that take the color below them, a little lighter or darker ---
+
 
 def fur_edge(canvas: Canvas, outline: Points, *, length: float, count: int, dice: Dice) -> Points:
     """Draw hairs that stick out of an outline (both in shares of the side) and return their tips."""

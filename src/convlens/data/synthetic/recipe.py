@@ -1,36 +1,26 @@
 """Paint a data set of cats and dogs from a recipe and a seed."""
 
-from typing import Annotated
-from typing import Any
-from typing import TypeVar
-from pydantic import BaseModel
-from pydantic import BeforeValidator
-from pydantic import ConfigDict
-from pydantic import Field
-from pydantic import field_validator
-from pydantic import model_validator
 import io
 from dataclasses import dataclass
+from typing import Annotated, Any, TypeVar
+
 from PIL import Image
-from convlens.data.synthetic.canvas import Points
-from convlens.data.synthetic.animals import Anatomy
-from convlens.data.synthetic.scenes import paint_background
-from convlens.data.synthetic.animals import paint_body
-from convlens.data.synthetic.animals import Regions
-from convlens.data.synthetic.canvas import draw_jpeg_quality
-from convlens.data.synthetic.canvas import take_photo
-from convlens.data.synthetic.canvas import SUPERSAMPLE
-from convlens.data.synthetic.canvas import Canvas
-from convlens.data.synthetic.animals import draw_cat
-from convlens.data.synthetic.scenes import paint_clutter
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator, model_validator
+
+from convlens.data.synthetic.animals import (
+    Anatomy,
+    Pose,
+    Regions,
+    draw_cat,
+    draw_dog,
+    draw_pose,
+    paint_body,
+    paint_features,
+    paint_head,
+)
+from convlens.data.synthetic.canvas import SUPERSAMPLE, Canvas, Dice, Points, draw_jpeg_quality, take_photo
 from convlens.data.synthetic.coats import draw_coat
-from convlens.data.synthetic.canvas import Dice
-from convlens.data.synthetic.animals import draw_dog
-from convlens.data.synthetic.animals import paint_features
-from convlens.data.synthetic.animals import paint_head
-from convlens.data.synthetic.scenes import paint_occluder
-from convlens.data.synthetic.animals import Pose
-from convlens.data.synthetic.animals import draw_pose
+from convlens.data.synthetic.scenes import paint_background, paint_clutter, paint_occluder
 
 # --- What to paint: the recipe of the synthetic data set, checked in full before the first picture ---
 
@@ -231,6 +221,7 @@ def _paint_all(
 
 
 # --- Synthetic photos as files. Light to import: worker processes load it ---
+
 
 @dataclass(frozen=True)
 class SyntheticFile:

@@ -1,24 +1,27 @@
 """What stands behind and before an animal."""
 
 import numpy as np
-from convlens.data.synthetic.canvas import Canvas
-from convlens.data.synthetic.canvas import WHITE
-from convlens.data.synthetic.canvas import Color
-from convlens.data.synthetic.canvas import draw_color
-from convlens.data.synthetic.canvas import mix
-from convlens.data.synthetic.canvas import shade
-from convlens.data.synthetic.canvas import vary
-from convlens.data.synthetic.canvas import Dice
-from convlens.data.synthetic.canvas import as_points
-from convlens.data.synthetic.canvas import ellipse
-from convlens.data.synthetic.canvas import rectangle
-from convlens.data.synthetic.canvas import smooth_path
-from convlens.data.synthetic.canvas import Points
-from convlens.data.synthetic.canvas import INK
-from convlens.data.synthetic.canvas import rotate
-from convlens.data.synthetic.canvas import smooth_loop
-from convlens.data.synthetic.canvas import almond
+
 from convlens.data.synthetic.animals import Pose
+from convlens.data.synthetic.canvas import (
+    INK,
+    WHITE,
+    Canvas,
+    Color,
+    Dice,
+    Points,
+    almond,
+    as_points,
+    draw_color,
+    ellipse,
+    mix,
+    rectangle,
+    rotate,
+    shade,
+    smooth_loop,
+    smooth_path,
+    vary,
+)
 
 # --- Backgrounds outdoors: meadow, hills, beach, night and autumn ---
 
@@ -455,6 +458,7 @@ _THINGS = (
 
 
 # --- Things in front of the head that hide a part of it: grass, a fence, a toy, a cup, a leaf ---
+
 
 def paint_occluder(canvas: Canvas, pose: Pose, *, dice: Dice, probability: float) -> None:
     """Paint, with the given probability, one thing in front of a part of the head."""
