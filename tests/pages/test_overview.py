@@ -8,16 +8,8 @@ import pytest
 from overview_inputs import make_inputs, paint
 from page_reader import Page
 
-from convlens.pages.report import (
-    MAX_MISTAKES,
-    MAX_UNSURE,
-    ReportInputs,
-    add_confidence,
-    choose_mistakes,
-    choose_unsure,
-    photos_needed,
-    render_report,
-)
+from convlens.pages.photos import MAX_ERRORS, MAX_UNSURE, add_confidence, choose_errors, choose_unsure
+from convlens.pages.report import ReportInputs, photos_needed, render_report
 from convlens.pages.report_evaluation import describe_glance, is_lectures_task, name_task
 
 HOSTILE = "<script>alert('x')</script>"
@@ -95,8 +87,8 @@ def test_the_sections_tell_data_training_and_evaluation(page: Page) -> None:
 
 
 def test_every_mistake_is_shown_with_truth_answer_and_probability(inputs: ReportInputs, page: Page) -> None:
-    mistakes = choose_mistakes(inputs.predictions)
-    assert 0 < len(mistakes) < MAX_MISTAKES
+    mistakes = choose_errors(inputs.predictions)
+    assert 0 < len(mistakes) < MAX_ERRORS
     assert mistakes["confidence"].is_monotonic_decreasing
     for row in mistakes.to_dict("records"):
         words = f"✕ {row['predicted']} {100 * row['confidence']:.1f} % truth: {row['label']}"
@@ -106,7 +98,7 @@ def test_every_mistake_is_shown_with_truth_answer_and_probability(inputs: Report
 def test_the_thumbnails_asked_for_are_the_ones_shown(inputs: ReportInputs, text: str) -> None:
     wanted = photos_needed(inputs.predictions, inputs.manifest)
     assert len(wanted) == len(set(wanted))
-    assert set(choose_mistakes(inputs.predictions)["path"]) <= set(wanted)
+    assert set(choose_errors(inputs.predictions)["path"]) <= set(wanted)
     assert "data/raw/cats/0000.jpg" not in wanted  # it does not decode
     for path in wanted:
         assert base64.b64encode(paint(path)).decode() in text

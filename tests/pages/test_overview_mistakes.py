@@ -5,12 +5,11 @@ import pytest
 from overview_inputs import make_inputs
 from robustness_inputs import make_doubts
 
+from convlens.pages.photos import choose_errors, choose_unsure
 from convlens.pages.report import (
     MAX_DOUBTS,
     ReportInputs,
     choose_doubts,
-    choose_mistakes,
-    choose_unsure,
     describe_mistakes,
     photos_needed,
     render_report,
@@ -25,7 +24,7 @@ def inputs() -> ReportInputs:
 
 
 def test_a_photo_on_the_feature_map_page_is_linked_by_its_number(inputs: ReportInputs) -> None:
-    paths = list(choose_mistakes(inputs.predictions)["path"])
+    paths = list(choose_errors(inputs.predictions)["path"])
     found = describe_mistakes(inputs.predictions, NOBODY_LOOKED, {paths[0]: 3})
     assert [answer["maps"] for answer in found["mistakes"]] == [
         "feature_maps.html#photo=3",

@@ -151,7 +151,7 @@ def _read_photos(photos: Sequence[Path], card: Mapping[str, Any]) -> "tuple[list
 def _regions(photo: Path, card: Mapping[str, Any]) -> "dict[str, tuple[float, float, float, float]]":
     """Boxes of a photo from regions.csv beside it."""
     from convlens.data.loader import LoaderSettings
-    from convlens.pages.photos import find_own_regions
+    from convlens.pages.photos import find_user_regions
 
     settings = LoaderSettings(int(str(card["image_size"])), bool(card["keep_aspect"]), str(card["resampling"]))
-    return find_own_regions(photo.parent, settings).get(photo.name, {})
+    return find_user_regions(photo.parent, settings).get(photo.name, {})

@@ -9,6 +9,7 @@ import pandas as pd
 
 from convlens.models.inference import OperatingPoint
 from convlens.pages.engine import Drawing, draw, fill_template, picture_source
+from convlens.pages.photos import choose_errors, choose_unsure
 from convlens.pages.report_data import (
     choose_samples,
     describe_data,
@@ -152,21 +153,8 @@ def _show_strength(name: str, strength: float) -> str:
 # --- overview mistakes ---
 # The mistakes of the overview page: photos to look at, because the network, the photo or the label may be wrong.
 
-MAX_MISTAKES = 24
-MAX_UNSURE = 12
 MAX_DOUBTS = 24
 FEATURE_MAPS = "feature_maps.html#photo="
-
-
-def choose_mistakes(predictions: pd.DataFrame) -> pd.DataFrame:
-    """The wrong answers, the most confident first; at most 24."""
-    wrong = add_confidence(predictions[~predictions["correct"]])
-    return wrong.sort_values(["confidence", "path"], ascending=[False, True]).head(MAX_MISTAKES)
-
-
-def choose_unsure(predictions: pd.DataFrame) -> pd.DataFrame:
-    """The least confident answers, right or wrong; at most 12."""
-    return add_confidence(predictions).sort_values(["confidence", "path"]).head(MAX_UNSURE)
 
 
 def choose_doubts(doubts: pd.DataFrame) -> pd.DataFrame:
@@ -176,15 +164,9 @@ def choose_doubts(doubts: pd.DataFrame) -> pd.DataFrame:
     return doubts[doubts["suspicious"]].sort_values(["label_quality", "path"]).head(MAX_DOUBTS)
 
 
-def add_confidence(predictions: pd.DataFrame) -> pd.DataFrame:
-    """The predictions with the probability of the answer as column `confidence`."""
-    given = predictions[[name for name in predictions.columns if str(name).startswith("probability_")]]
-    return predictions.assign(confidence=given.max(axis=1))
-
-
 def photos_of_mistakes(predictions: pd.DataFrame, doubts: pd.DataFrame) -> list[str]:
     """The paths of all photos that the galleries show."""
-    chosen = (choose_mistakes(predictions), choose_unsure(predictions), choose_doubts(doubts))
+    chosen = (choose_errors(predictions), choose_unsure(predictions), choose_doubts(doubts))
     return [str(path) for table in chosen if len(table) for path in table["path"]]
 
 
@@ -200,7 +182,7 @@ def describe_mistakes(
     """
     return {
         "num_mistakes": int((~predictions["correct"]).sum()),
-        "mistakes": _describe_answers(choose_mistakes(predictions), shown_photos),
+        "mistakes": _describe_answers(choose_errors(predictions), shown_photos),
         "unsure": _describe_answers(choose_unsure(predictions), shown_photos),
         "num_judged": len(doubts),
         "num_doubts": int(doubts["suspicious"].sum()) if len(doubts) else 0,

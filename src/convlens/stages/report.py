@@ -8,7 +8,7 @@ from typing import Any
 
 from convlens.data.prepared import Prepared
 from convlens.data.validation import Validation
-from convlens.files import new_folder, write_bytes, write_csv, write_json, write_text
+from convlens.files import new_folder, read_csv, read_json, write_bytes, write_csv, write_json, write_text
 from convlens.lens.lens import open_lens
 from convlens.models.files import load_card, load_trained_model
 from convlens.models.inference import OperatingPoint, predict_probabilities
@@ -19,12 +19,10 @@ from convlens.pages.photos import (
     Choice,
     Unreadable,
     choose_test_photos,
-    find_own_regions,
     find_regions,
+    find_user_regions,
     make_thumbnails,
-    read_facts,
-    read_own,
-    read_table,
+    read_user_photos,
 )
 from convlens.pages.report import ReportInputs, photos_needed, render_report
 from convlens.pages.user_photos import OwnPhotos, answer_own, read_profile
@@ -41,6 +39,8 @@ from convlens.params import (
 )
 from convlens.progress import say
 from convlens.training.checkpoints import load_snapshots
+
+TEXT = ("path", "label", "predicted", "class", "feature", "slice", "cause", "reason", "split")
 
 
 def report(
@@ -133,7 +133,7 @@ def report(
     network, card = load_trained_model(model_folder), load_card(model_folder)
     point = OperatingPoint.load(operating_point, key=card["key"])
     owned, unreadable = _read_own(own, data)
-    bins = read_table(reliability)
+    bins = read_csv(reliability, TEXT)
     reliable, plain = (bins[bins["temperature"] == when].reset_index(drop=True) for when in ("after", "before"))
     answered = answer_own(
         owned,
@@ -147,15 +147,15 @@ def report(
         data,
         groups,
         tables={"manifest": checked.manifest, "quarantine": checked.quarantine, "gallery": checked.gallery,
-                "history": read_table(history), "predictions": read_table(predictions),
-                "class_scores": read_table(class_scores), "roc": read_table(roc), "reliability": reliable,
+                "history": read_csv(history, TEXT), "predictions": read_csv(predictions, TEXT),
+                "class_scores": read_csv(class_scores, TEXT), "roc": read_csv(roc, TEXT), "reliability": reliable,
                 "reliability_before": plain,
-                "precision_recall": read_table(precision_recall), "thresholds": read_table(thresholds),
-                "risk_coverage": read_table(risk_coverage), "slices": read_table(slices),
-                "curves": read_table(curves), "places": read_table(places), "doubts": read_table(doubts)},
+                "precision_recall": read_csv(precision_recall, TEXT), "thresholds": read_csv(thresholds, TEXT),
+                "risk_coverage": read_csv(risk_coverage, TEXT), "slices": read_csv(slices, TEXT),
+                "curves": read_csv(curves, TEXT), "places": read_csv(places, TEXT), "doubts": read_csv(doubts, TEXT)},
         cards={"validation_result": checked.result, "duplicates": data.duplicates,
-               "metrics": read_facts(metrics), "operating_point": point,
-               "robustness": read_facts(robustness_metrics),
+               "metrics": read_json(metrics), "operating_point": point,
+               "robustness": read_json(robustness_metrics),
                "model_card": card},
         own=answered,
     )  # fmt: skip
@@ -170,7 +170,7 @@ def report(
     regions = find_regions(inputs.manifest, data.loader)
     choices = add_regions(
         [*owned, *choose_test_photos(inputs.predictions, data, report)],
-        regions | find_own_regions(own, data.loader),
+        regions | find_user_regions(own, data.loader),
     )
     maps = make_maps(
         lens,
@@ -218,7 +218,7 @@ def _gather(
 
 
 def _read_own(own: Path, data: Prepared) -> tuple[list[Choice], list[Unreadable]]:
-    owned, unreadable = read_own(own, data.loader, data.classes)
+    owned, unreadable = read_user_photos(own, data.loader, data.classes)
     for photo in unreadable:
         say(f"report: your photo {photo.name} is left out. {photo.reason}")
     return owned, unreadable
