@@ -12,9 +12,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from convlens.data import download as archive_streams
 from convlens.data import download as archives
-from convlens.data.download import is_archive, unpack_archive
+from convlens.data.download import GuardedStream, is_archive, unpack_archive
 from convlens.errors import ConvLensError
 
 CONTENT = {"pets/cats/1.jpg": b"meow", "pets/dogs/große 1.jpg": b"woof" * 1000, "pets/empty.txt": b""}
@@ -225,7 +224,7 @@ def test_a_full_disk_is_not_taken_for_damage(tmp_path: Path, folder: Path, monke
     def fail(*_: object) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(archives, "_create", fail)
+    monkeypatch.setattr(archives, "_create_file", fail)
     with pytest.raises(OSError, match="No space left"):
         unpack_archive(archive, folder)
 
@@ -281,7 +280,7 @@ def test_long_names_of_ordinary_length_are_fine(tmp_path: Path, folder: Path) ->
 def test_what_is_skipped_counts_as_well(tmp_path: Path) -> None:
     with gzip.open(tmp_path / "a.gz", "wb") as file:
         file.write(bytes(16 << 20))
-    with archive_streams.open_tar_stream(tmp_path / "a.gz", allowance=4 << 20) as stream:
+    with GuardedStream(gzip.open(tmp_path / "a.gz"), tmp_path / "a.gz", allowance=4 << 20) as stream:
         assert stream.seek(3 << 20) == stream.tell() == 3 << 20
         with pytest.raises(ConvLensError, match="it leads back"):
             stream.seek(0)
@@ -302,7 +301,7 @@ def test_too_many_folders_are_stopped(tmp_path: Path, folder: Path, monkeypatch:
 def test_a_giant_directory_of_a_zip_is_refused_unread(
     tmp_path: Path, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(archive_streams, "MAX_DIRECTORY_BYTES", 4096)
+    monkeypatch.setattr(archives, "MAX_DIRECTORY_BYTES", 4096)
     archive = write_zip(tmp_path / "a.zip", [(f"cats/{index}.jpg", b"1") for index in range(200)])
     refuse(archive, folder, "with a header of a size that no photo needs")
 

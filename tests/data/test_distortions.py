@@ -1,7 +1,21 @@
 import numpy as np
 import pytest
 
-from convlens.data.perturbations import DIRECTIONS, add_noise, brighten, list_distortions, list_places, occlude, place, resize, rotate, shift, stretch_contrast, turn_gray, zoom
+from convlens.data.perturbations import (
+    DIRECTIONS,
+    add_noise,
+    brighten,
+    list_distortions,
+    list_places,
+    occlude,
+    place,
+    resize,
+    rotate,
+    shift,
+    stretch_contrast,
+    turn_gray,
+    zoom,
+)
 from convlens.params import RobustnessParams, load_params
 
 SIDE = 24
