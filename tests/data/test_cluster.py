@@ -21,7 +21,7 @@ from convlens.data.facts import Candidate, scan_photo
 from convlens.data.validation import scan_with_pictures
 from convlens.data.loader import LoaderSettings, PhotoError
 from convlens.data.decoding import decode_photos
-from convlens.data.workers import SMALL_JOB, Batch, describe_code, map_in_processes, map_on_cluster, run_batch
+from convlens.data.workers import SMALL_JOB, describe_code, map_in_processes, map_on_cluster, run_batch
 from convlens.errors import ConvLensError
 
 SETTINGS = LoaderSettings(24)
@@ -211,9 +211,9 @@ def test_a_missing_extra_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_batch_is_refused_where_its_result_would_differ(project: Path) -> None:
     write_photo(Path("a.png"))
     size = Path("a.png").stat().st_size
-    assert run_batch(len, Batch(("a.png",), describe_code(), "a.png", size)) == [5]
-    assert run_batch(len, Batch(("gone.png",), describe_code(), "gone.png", -1)) == [8], "missing everywhere"
+    assert run_batch(len, ["a.png"], describe_code(), size) == [5]
+    assert run_batch(len, ["gone.png"], describe_code(), -1) == [8], "missing everywhere"
     with pytest.raises(ConvLensError, match=f"a.png is {size:,} bytes, where it should be missing"):
-        run_batch(len, Batch(("a.png",), describe_code(), "a.png", -1))
+        run_batch(len, ["a.png"], describe_code(), -1)
     with pytest.raises(ConvLensError, match=r"Expected workers with other code. Received: a worker with ConvLens code"):
-        run_batch(len, Batch(("a.png",), "other code", "a.png", size))
+        run_batch(len, ["a.png"], "other code", size)

@@ -332,9 +332,11 @@ def _open_tar(archive: Path, allowance: int) -> Iterator[tarfile.TarFile]:
     with open(archive, "rb") as file:
         head = file.read(6)
     opener = next((open_it for magic, open_it in MAGIC.items() if head.startswith(magic)), open)
-    with GuardedStream(cast("IO[bytes]", opener(archive, "rb")), archive, allowance=allowance) as stream:
-        with tarfile.open(fileobj=cast("IO[bytes]", stream), mode="r:") as opened:
-            yield opened
+    with (
+        GuardedStream(opener(archive, "rb"), archive, allowance=allowance) as stream,
+        tarfile.open(fileobj=cast("IO[bytes]", stream), mode="r:") as opened,
+    ):
+        yield opened
 
 
 class GuardedStream(io.RawIOBase):

@@ -190,8 +190,8 @@ def _check_classes(classes: set[str], root: Folder) -> None:
         other = alike.setdefault(plain, name)
         if other != name:
             raise ConvLensError(
-                f"Expected classes whose names differ in more than case, blanks or Unicode form. Received: {other!a} and "
-                f"{name!a} in {root}. Put their photos into one folder, or rename one."
+                f"Expected classes whose names differ in more than case, blanks or Unicode form. Received: {other!a} "
+                f"and {name!a} in {root}. Put their photos into one folder, or rename one."
             )
 
 

@@ -1,4 +1,4 @@
-"""Spread work over the cores of this machine or over a Dask cluster."""
+"""Spread work on many photos over the cores of this machine or over a Dask cluster. Light: worker processes load it."""
 
 import hashlib
 import logging
@@ -11,7 +11,6 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
-from dataclasses import dataclass
 from functools import cache
 from importlib.metadata import version
 from multiprocessing import get_context, parent_process
@@ -25,219 +24,10 @@ from typing import Any, TypeVar
 from convlens.environment import cluster_address
 from convlens.errors import ConvLensError
 
-# --- The same work on many photos, on the workers of a Dask cluster. Dask's one home ---
-#
-# The cluster is Dask's own: `dask scheduler` on one machine, `dask worker --nthreads 1 --nworkers 4 ADDRESS` on each,
-# in the repository's folder and environment. Every batch of photos says which code it expects and how large its first
-# file is; a worker that has other code or another folder refuses it, so that a result never depends on who computed it.
-# See https://distributed.dask.org/en/stable/resilience.html for what Dask does when a worker is lost.
-
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
-CONNECT_SECONDS = 15.0
-WORKER_SECONDS = 60.0  # without any worker, before the work is given up
-LOOK_SECONDS = 5.0
-BATCHES_PER_THREAD = 4
-PACKAGES = ("numpy", "pillow")  # what a photo's pixels and facts depend on, beside the code
-
-
-@dataclass(frozen=True)
-class Batch:
-    """Items for one worker, and what it must have to give the result that this machine would give.
-
-    Attributes:
-        items: what the function is called with.
-        code: what `describe_code` says here.
-        file: the first item's file, or '' if the items are none (addresses of an object store, pictures to paint).
-        size: its size in bytes here, -1 if there is none.
-    """
-
-    items: tuple[Any, ...]
-    code: str
-    file: str
-    size: int
-
-
-def map_on_cluster(
-    function: Callable[[Item], Result], items: Sequence[Item], *, address: str, chunk: int = 16
-) -> Iterator[Result]:
-    """Yield `function(item)` for every item, in order, as `map_in_processes` does.
-
-    A batch whose worker is lost runs on another one; at most four batches per thread of the cluster are under way.
-
-    Args:
-        function: a picklable function of ConvLens (module level, or a `functools.partial` of one).
-        items: picklable items; files are named as this process names them, on a folder that all machines share.
-        address: of the scheduler, such as `tcp://10.0.0.1:8786`.
-        chunk: items in a batch.
-
-    Raises:
-        ConvLensError: Dask is not installed, no scheduler answers, no worker is left, a worker has other code or does
-            not see the photos, or a batch has ended several workers.
-    """
-    with _open_client(address) as client:
-        _check_workers(client, address)
-        window = BATCHES_PER_THREAD * max(sum(client.nthreads().values()), 1)
-        pending: deque[Any] = deque()
-        for start in range(0, len(items), chunk):
-            batch = _describe_batch(tuple(items[start : start + chunk]))
-            pending.append(client.submit(run_batch, function, batch, pure=False))
-            if len(pending) >= window:
-                yield from _wait_for(client, pending.popleft(), address)
-        while pending:
-            yield from _wait_for(client, pending.popleft(), address)
-
-
-def run_batch(function: Callable[[Any], Result], batch: Batch) -> list[Result]:
-    """Do the work of a batch, on a worker.
-
-    Raises:
-        ConvLensError: this worker would not give the result that was asked for.
-    """
-    if batch.code != describe_code():
-        raise ConvLensError(
-            f"Expected workers with {batch.code}. Received: a worker with {describe_code()}. "
-            "Bring its repository and its environment to the same commit (make setup) and start it again."
-        )
-    if batch.file and _measure(batch.file) != batch.size:
-        raise ConvLensError(
-            f"Expected workers that see the same photos. Received: a worker in {Path.cwd()} for which {batch.file} is "
-            f"{_tell_size(_measure(batch.file))}, where it should be {_tell_size(batch.size)}. Start workers in the "
-            "repository's folder, shared by all machines, or name an object store as data.source."
-        )
-    return [function(item) for item in batch.items]
-
-
-@cache
-def describe_code() -> str:
-    """Which code decodes photos here: digest of the sources, version of what they call. Read once per process."""
-    root = Path(__file__).parent
-    digest = hashlib.sha256()
-    for file in sorted(root.rglob("*.py")):
-        digest.update(file.relative_to(root).as_posix().encode() + b"\0" + file.read_bytes() + b"\0")
-    packages = ", ".join(f"{name} {version(name)}" for name in PACKAGES)
-    return f"ConvLens code {digest.hexdigest()[:12]}, {packages}, Python {sys.version_info[0]}.{sys.version_info[1]}"
-
-
-def _describe_batch(items: tuple[Any, ...]) -> Batch:
-    file = getattr(items[0], "path", items[0])
-    if not isinstance(file, str) or "://" in file:
-        return Batch(items, describe_code(), "", -1)
-    return Batch(items, describe_code(), file, _measure(file))
-
-
-def _measure(file: str) -> int:
-    try:
-        return Path(file).stat().st_size
-    except OSError:
-        return -1
-
-
-def _tell_size(size: int) -> str:
-    return "missing" if size < 0 else f"{size:,} bytes"
-
-
-@contextmanager
-def _open_client(address: str) -> Iterator[Any]:
-    try:
-        from distributed import Client
-    except ImportError:
-        raise ConvLensError(
-            f"Expected Dask, as CONVLENS_CLUSTER names a cluster at {address}. Received: an environment without "
-            "'distributed'. Run `pip install 'convlens[cluster]'`, or unset CONVLENS_CLUSTER."
-        ) from None
-    logger = logging.getLogger("distributed")
-    level = logger.level
-    logger.setLevel(logging.CRITICAL)  # our errors say it, in one line
-    try:
-        with _connect(Client, address) as client:
-            yield client
-    finally:
-        logger.setLevel(level)
-
-
-def _connect(client: Callable[..., Any], address: str) -> Any:
-    try:
-        return client(address, timeout=CONNECT_SECONDS, set_as_default=False)
-    except (OSError, ValueError, TimeoutError, ImportError) as error:
-        raise ConvLensError(
-            f"Expected a Dask scheduler at {address} (CONVLENS_CLUSTER). Received: no answer: {_tell(error)}. "
-            "Start it with `dask scheduler`, correct the address, or unset CONVLENS_CLUSTER to work on this machine."
-        ) from error
-
-
-def _check_workers(client: Any, address: str) -> None:
-    """A worker that cannot import what it is sent ends without a word: ask first, with nothing but Python's own."""
-    try:
-        client.wait_for_workers(1, timeout=WORKER_SECONDS)
-    except TimeoutError as error:
-        raise _miss_workers(address) from error
-    for answer in client.run(resolve_name, f"{__name__}:PACKAGES", on_error="return").values():
-        if isinstance(answer, Exception):
-            raise _explain(answer, address) from answer
-
-
-def _miss_workers(address: str) -> ConvLensError:
-    return ConvLensError(
-        f"Expected workers at {address}. Received: none for {WORKER_SECONDS:g} s. Start some with "
-        f"`dask worker --nthreads 1 --nworkers 4 {address}` in the repository's folder."
-    )
-
-
-def _wait_for(client: Any, future: Any, address: str) -> list[Any]:
-    """The result of a batch; how long it takes is not limited as long as there is a worker."""
-    last_seen = monotonic()
-    while True:
-        try:
-            results: list[Any] = future.result(timeout=LOOK_SECONDS)
-            return results
-        except ConvLensError:
-            raise
-        except TimeoutError as error:
-            if future.status == "error":  # the function's own
-                raise
-            last_seen = monotonic() if _has_workers(client) else last_seen
-            if monotonic() - last_seen > WORKER_SECONDS:
-                raise _miss_workers(address) from error
-        except Exception as error:
-            raise _explain(error, address) from error
-
-
-def _has_workers(client: Any) -> bool:
-    try:
-        return bool(client.nthreads())
-    except (OSError, TimeoutError):
-        return False
-
-
-def _explain(error: Exception, address: str) -> Exception:
-    """Dask's own errors in the user's words; those of the function stay what they are."""
-    kind = type(error).__name__
-    if isinstance(error, ModuleNotFoundError) or "deserialization of the task graph" in str(error):
-        missing = _tell(error) if isinstance(error, ModuleNotFoundError) else "the scheduler cannot import it"
-        return ConvLensError(
-            f"Expected ConvLens on the scheduler and the workers at {address}. Received: {missing}. Start them in the "
-            "repository's folder and environment: make setup, then .venv/bin/dask scheduler or .venv/bin/dask worker."
-        )
-    if kind == "KilledWorker":
-        return ConvLensError(
-            f"Expected the workers at {address} to finish. Received: the same photos have ended several of them, "
-            "perhaps for want of memory. Start fewer workers per machine, or lower validate.max_megapixels."
-        )
-    if kind in ("CancelledError", "FutureCancelledError"):
-        return ConvLensError(
-            f"Expected the scheduler at {address} to stay. Received: the connection is lost. Start it again, then "
-            "`dvc repro`."
-        )
-    return error
-
-
-def _tell(error: Exception) -> str:
-    return " ".join(str(error).split()) or type(error).__name__
-
-
-# --- The same work on many photos, in several processes or threads, or on a cluster ---
+# --- on this machine, in several processes or threads ---
 
 SMALL_JOB = 48  # below this, starting processes costs more than they save
 
@@ -303,13 +93,13 @@ def map_in_threads(
 def end_with_parent() -> None:
     """Let this process end when the one that started it is killed: it would wait for work for ever."""
     parent = parent_process()
+
+    def wait_and_exit() -> None:
+        wait([parent.sentinel])  # type: ignore[union-attr]
+        os._exit(1)
+
     if parent is not None:
-        Thread(target=_wait_and_exit, args=(parent.sentinel,), daemon=True).start()
-
-
-def _wait_and_exit(sentinel: int) -> None:
-    wait([sentinel])
-    os._exit(1)
+        Thread(target=wait_and_exit, daemon=True).start()
 
 
 def _map_in_pool(
@@ -319,25 +109,19 @@ def _map_in_pool(
 
     The pool is ended with the work: whoever stops asking for results stops it after the chunks that are under way.
     """
+    pending: deque[Future[list[Result]]] = deque()
     with pool:
         try:
-            yield from _map_in_window(pool, function, items, chunk=chunk, window=window)
+            for start in range(0, len(items), chunk):
+                with _interrupts_held():
+                    pending.append(pool.submit(_map_chunk, function, items[start : start + chunk]))
+                if len(pending) >= window:
+                    yield from pending.popleft().result()
+            while pending:
+                yield from pending.popleft().result()
         except BaseException:
             pool.shutdown(cancel_futures=True)
             raise
-
-
-def _map_in_window(
-    pool: Executor, function: Callable[[Item], Result], items: Sequence[Item], *, chunk: int, window: int
-) -> Iterator[Result]:
-    pending: deque[Future[list[Result]]] = deque()
-    for start in range(0, len(items), chunk):
-        with _interrupts_held():
-            pending.append(pool.submit(_map_chunk, function, items[start : start + chunk]))
-        if len(pending) >= window:
-            yield from pending.popleft().result()
-    while pending:
-        yield from pending.popleft().result()
 
 
 @contextmanager
@@ -355,3 +139,183 @@ def _interrupts_held() -> Iterator[None]:
 
 def _map_chunk(function: Callable[[Item], Result], items: Sequence[Item]) -> list[Result]:
     return [function(item) for item in items]
+
+
+# --- on the workers of a Dask cluster; Dask's one home ---
+#
+# The cluster is Dask's own: `dask scheduler` on one machine, `dask worker --nthreads 1 --nworkers 4 ADDRESS` on each,
+# in the repository's folder and environment. Every batch of photos says which code it expects and how large its first
+# file is; a worker that has other code or another folder refuses it, so that a result never depends on who computed it.
+# See https://distributed.dask.org/en/stable/resilience.html for what Dask does when a worker is lost.
+
+CONNECT_SECONDS = 15.0
+WORKER_SECONDS = 60.0  # without any worker, before the work is given up
+LOOK_SECONDS = 5.0
+BATCHES_PER_THREAD = 4
+PACKAGES = ("numpy", "pillow")  # what a photo's pixels and facts depend on, beside the code
+
+
+def map_on_cluster(
+    function: Callable[[Item], Result], items: Sequence[Item], *, address: str, chunk: int = 16
+) -> Iterator[Result]:
+    """Yield `function(item)` for every item, in order, as `map_in_processes` does.
+
+    A batch whose worker is lost runs on another one; at most four batches per thread of the cluster are under way.
+
+    Args:
+        function: a picklable function of ConvLens (module level, or a `functools.partial` of one).
+        items: picklable items; files are named as this process names them, on a folder that all machines share.
+        address: of the scheduler, such as `tcp://10.0.0.1:8786`.
+        chunk: items in a batch.
+
+    Raises:
+        ConvLensError: Dask is not installed, no scheduler answers, no worker is left, a worker has other code or does
+            not see the photos, or a batch has ended several workers.
+    """
+    with _open_client(address) as client:
+        window = BATCHES_PER_THREAD * max(sum(client.nthreads().values()), 1)
+        pending: deque[Any] = deque()
+        for start in range(0, len(items), chunk):
+            batch = items[start : start + chunk]
+            arguments = (batch, describe_code(), _measure_first(batch))
+            pending.append(client.submit(run_batch, function, *arguments, pure=False))
+            if len(pending) >= window:
+                yield from _wait_for(client, pending.popleft(), address)
+        while pending:
+            yield from _wait_for(client, pending.popleft(), address)
+
+
+def run_batch(function: Callable[[Item], Result], items: Sequence[Item], code: str, size: int) -> list[Result]:
+    """Do the work of a batch, on a worker.
+
+    Args:
+        function: what to do.
+        items: what to do it with.
+        code: what `describe_code` says on the machine that asks.
+        size: of the first item's file there, -1 if there is none.
+
+    Raises:
+        ConvLensError: this worker would not give the result that was asked for.
+    """
+    if code != describe_code():
+        raise ConvLensError(
+            f"Expected workers with {code}. Received: a worker with {describe_code()}. "
+            "Bring its repository and its environment to the same commit (make setup) and start it again."
+        )
+    here, there = ("missing" if bytes_ < 0 else f"{bytes_:,} bytes" for bytes_ in (_measure_first(items), size))
+    if here != there:
+        raise ConvLensError(
+            f"Expected workers that see the same photos. Received: a worker in {Path.cwd()} for which "
+            f"{getattr(items[0], 'path', items[0])} is {here}, where it should be {there}. Start workers in the "
+            "repository's folder, shared by all machines, or name an object store as data.source."
+        )
+    return _map_chunk(function, items)
+
+
+def _measure_first(items: Sequence[Any]) -> int:
+    """Bytes of the first item's file; -1 where there is none (an object of a store, a picture to paint)."""
+    file = getattr(items[0], "path", items[0])
+    try:
+        return Path(file).stat().st_size if isinstance(file, str) else -1
+    except (OSError, ValueError):
+        return -1
+
+
+@cache
+def describe_code() -> str:
+    """Which code decodes photos here: digest of the sources, version of what they call. Read once per process."""
+    root = Path(__file__).parent
+    digest = hashlib.sha256()
+    for file in sorted(root.rglob("*.py")):
+        digest.update(file.relative_to(root).as_posix().encode() + b"\0" + file.read_bytes() + b"\0")
+    packages = ", ".join(f"{name} {version(name)}" for name in PACKAGES)
+    return f"ConvLens code {digest.hexdigest()[:12]}, {packages}, Python {sys.version_info[0]}.{sys.version_info[1]}"
+
+
+@contextmanager
+def _open_client(address: str) -> Iterator[Any]:
+    try:
+        from distributed import Client
+    except ImportError:
+        raise ConvLensError(
+            f"Expected Dask, as CONVLENS_CLUSTER names a cluster at {address}. Received: an environment without "
+            "'distributed'. Run `pip install 'convlens[cluster]'`, or unset CONVLENS_CLUSTER."
+        ) from None
+    logger = logging.getLogger("distributed")
+    level = logger.level
+    logger.setLevel(logging.CRITICAL)  # our errors say it, in one line
+    try:
+        try:
+            client = Client(address, timeout=CONNECT_SECONDS, set_as_default=False)
+        except (OSError, ValueError, TimeoutError, ImportError) as error:
+            raise ConvLensError(
+                f"Expected a Dask scheduler at {address} (CONVLENS_CLUSTER). Received: no answer: {_tell(error)}. Start "
+                "it with `dask scheduler`, correct the address, or unset CONVLENS_CLUSTER to work on this machine."
+            ) from error
+        with client:
+            try:
+                client.wait_for_workers(1, timeout=WORKER_SECONDS)
+            except TimeoutError as error:
+                raise _miss_workers(address) from error
+            # A worker that cannot import what it is sent ends without a word: ask first, with Python's own function.
+            for answer in client.run(resolve_name, f"{__name__}:PACKAGES", on_error="return").values():
+                if isinstance(answer, Exception):
+                    raise _explain(answer, address) from answer
+            yield client
+    finally:
+        logger.setLevel(level)
+
+
+def _wait_for(client: Any, future: Any, address: str) -> list[Any]:
+    """The result of a batch; how long it takes is not limited as long as there is a worker."""
+    last_seen = monotonic()
+    while True:
+        try:
+            results: list[Any] = future.result(timeout=LOOK_SECONDS)
+            return results
+        except ConvLensError:
+            raise
+        except TimeoutError as error:
+            if future.status == "error":  # the function's own
+                raise
+            try:
+                last_seen = monotonic() if client.nthreads() else last_seen
+            except (OSError, TimeoutError):
+                pass
+            if monotonic() - last_seen > WORKER_SECONDS:
+                raise _miss_workers(address) from error
+        except Exception as error:
+            raise _explain(error, address) from error
+
+
+def _miss_workers(address: str) -> ConvLensError:
+    return ConvLensError(
+        f"Expected workers at {address}. Received: none for {WORKER_SECONDS:g} s. Start some with "
+        f"`dask worker --nthreads 1 --nworkers 4 {address}` in the repository's folder."
+    )
+
+
+def _explain(error: Exception, address: str) -> Exception:
+    """Dask's own errors in the user's words; those of the function stay what they are."""
+    kind = type(error).__name__
+    if isinstance(error, ModuleNotFoundError) or "deserialization of the task graph" in str(error):
+        missing = _tell(error) if isinstance(error, ModuleNotFoundError) else "the scheduler cannot import it"
+        return ConvLensError(
+            f"Expected ConvLens on the scheduler and the workers at {address}. Received: {missing}. Start them in the "
+            "repository's folder and environment: make setup, then .venv/bin/dask scheduler or .venv/bin/dask worker."
+        )
+    if kind == "KilledWorker":
+        return ConvLensError(
+            f"Expected the workers at {address} to finish. Received: the same photos have ended several of them, "
+            "perhaps for want of memory. Start fewer workers per machine, or lower validate.max_megapixels."
+        )
+    if kind in ("CancelledError", "FutureCancelledError"):
+        return ConvLensError(
+            f"Expected the scheduler at {address} to stay. Received: the connection is lost. Start it again, then "
+            "`dvc repro`."
+        )
+    return error
+
+
+def _tell(error: Exception) -> str:
+    return " ".join(str(error).split()) or type(error).__name__
