@@ -10,7 +10,7 @@ from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import cache
 from importlib.metadata import version
 from multiprocessing import get_context, parent_process
@@ -249,8 +249,8 @@ def _open_client(address: str) -> Iterator[Any]:
             client = Client(address, timeout=CONNECT_SECONDS, set_as_default=False)
         except (OSError, ValueError, TimeoutError, ImportError) as error:
             raise ConvLensError(
-                f"Expected a Dask scheduler at {address} (CONVLENS_CLUSTER). Received: no answer: {_tell(error)}. Start "
-                "it with `dask scheduler`, correct the address, or unset CONVLENS_CLUSTER to work on this machine."
+                f"Expected a Dask scheduler at {address} (CONVLENS_CLUSTER). Received: no answer: {_tell(error)}. "
+                "Start it with `dask scheduler`, correct the address, or unset CONVLENS_CLUSTER to work on this machine."
             ) from error
         with client:
             try:
@@ -278,10 +278,8 @@ def _wait_for(client: Any, future: Any, address: str) -> list[Any]:
         except TimeoutError as error:
             if future.status == "error":  # the function's own
                 raise
-            try:
+            with suppress(OSError, TimeoutError):
                 last_seen = monotonic() if client.nthreads() else last_seen
-            except (OSError, TimeoutError):
-                pass
             if monotonic() - last_seen > WORKER_SECONDS:
                 raise _miss_workers(address) from error
         except Exception as error:

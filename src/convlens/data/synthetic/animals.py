@@ -1,6 +1,10 @@
-"""Cats and dogs: pose, anatomy, body, head and features."""
+"""Cats and dogs: pose, anatomy, body, head and features.
 
-from collections.abc import Callable
+The shape of the head is the one thing that tells a cat from a dog. All its points are in radii of the head around its
+center, x to the viewer's right and y downwards; depths stand out towards the viewer. The right half is given, the left
+half is its mirror image.
+"""
+
 from dataclasses import dataclass
 
 import numpy as np
@@ -26,10 +30,9 @@ from convlens.data.synthetic.canvas import (
 )
 from convlens.data.synthetic.coats import Coat, draw_marks, fur_edge, fur_inside
 
-# --- The shape of a head: the one thing that tells a cat from a dog ---
-#
-# All points are in radii of the head around its center, x to the viewer's right and y downwards; depths stand out
-# towards the viewer. The right half is given, the left half is its mirror image.
+Regions = dict[str, Points]
+
+# --- what has a shape in a head ---
 
 
 @dataclass(frozen=True)
@@ -72,25 +75,21 @@ class Nose:
 
 
 @dataclass(frozen=True)
-class Whiskers:
-    """The whiskers of the right side: each a line of three points."""
-
-    hairs: tuple[Points, ...]
-
-
-@dataclass(frozen=True)
 class Anatomy:
-    """Everything that has a shape in a head; the ears are the viewer's left and right one, both given as right ones."""
+    """A head: its skull, ears (the viewer's left and right one, both given as right ones) and the rest.
+
+    Whiskers are those of the right side, each a line of three points.
+    """
 
     skull: Points
     ears: tuple[Ear, Ear]
     eye: Eye
     muzzle: Muzzle
     nose: Nose
-    whiskers: Whiskers
+    whiskers: tuple[Points, ...]
 
 
-# --- Where the head is and which way it looks; drawn without knowing the class, so that neither tells it ---
+# --- where the head is and which way it looks; drawn without knowing the class, so that neither tells it ---
 
 ROOM = 1.42  # radii kept free around the center of a head, so that at most the tip of an ear leaves the photo
 
@@ -130,63 +129,54 @@ def draw_pose(dice: Dice, *, head_size: tuple[float, float], across: tuple[float
     margin = min(ROOM * radius, 0.5)
     x = margin + (1 - 2 * margin) * dice.uniform(*across)
     y = margin + (1 - 2 * margin) * dice.uniform(0, 1)
-    return Pose(x, y, radius, _lean(dice, 0.5), _lean(dice, 0.22), _lean(dice, 0.55))
+    yaw, pitch, tilt = (most * (dice.uniform(-1, 1) + dice.uniform(-1, 1)) / 2 for most in (0.5, 0.22, 0.55))
+    return Pose(x, y, radius, yaw, pitch, tilt)  # small angles are drawn more often
 
 
-def _lean(dice: Dice, most: float) -> float:
-    """Draw an angle from -most to most, small ones more often."""
-    return most * (dice.uniform(-1, 1) + dice.uniform(-1, 1)) / 2
-
-
-# --- What every stroke of a head and its features needs ---
-
-Regions = dict[str, Points]
-
-
-@dataclass(frozen=True)
-class Brush:
-    """Where to paint, in which coat and pose, with which chance."""
-
-    canvas: Canvas
-    coat: Coat
-    pose: Pose
-    dice: Dice
-
-
-# --- The shape of a cat: pointed ears, a wide face, almond eyes with slit pupils, a small muzzle, long whiskers ---
+# --- the shape of a cat: pointed ears, a wide face, almond eyes with slit pupils, a small muzzle, long whiskers ---
 
 
 def draw_cat(dice: Dice) -> Anatomy:
     """Draw the shape of one cat."""
     stretch = dice.uniform(0.96, 1.08)
-    return Anatomy(
-        skull=_draw_skull(dice, stretch),
-        ears=_draw_ears(dice, stretch),
-        eye=_draw_eye(dice),
-        muzzle=_draw_muzzle(dice),
-        nose=_draw_nose(dice),
-        whiskers=_draw_whiskers(dice),
-    )
 
-
-def _draw_skull(dice: Dice, stretch: float) -> Points:
-    """Draw a face that is wider than high, with full cheeks."""
-    cheek = dice.uniform(0.94, 1.04) * stretch
+    cheek = dice.uniform(0.94, 1.04) * stretch  # a face that is wider than high
     upper = [(0.0, -0.8), (0.48 * stretch, -0.74), (0.86 * stretch, -0.36), (cheek, 0.14)]
-    return smooth_halves([*upper, (0.84 * cheek, 0.54), (0.46, 0.8), (0.0, 0.88)])
+    skull = smooth_halves([*upper, (0.84 * cheek, 0.54), (0.46, 0.8), (0.0, 0.88)])
 
-
-def _draw_ears(dice: Dice, stretch: float) -> tuple[Ear, Ear]:
-    """Draw two upright triangles, which may point in slightly different directions."""
-    height, spread = dice.uniform(1.24, 1.6), dice.uniform(0.56, 0.9)
+    height, spread = dice.uniform(1.24, 1.6), dice.uniform(0.56, 0.9)  # the ears may point in different directions
     first, second = (
-        _ear(spread + dice.uniform(-0.06, 0.06), height + dice.uniform(-0.08, 0.04), stretch) for _ in range(2)
+        _pointed_ear(spread + dice.uniform(-0.06, 0.06), height + dice.uniform(-0.08, 0.04), stretch) for _ in range(2)
     )
-    return first, second
+
+    size = dice.uniform(0.92, 1.1)
+    pupil = 0.04 + 0.1 * dice.uniform(0, 1) ** 2, 0.18 * size
+    center = dice.uniform(0.4, 0.46), dice.uniform(-0.1, -0.02)
+    eye = Eye(center, (0.27 * size, 0.2 * size), dice.uniform(-0.35, -0.1), dice.uniform(0.2, 0.65), pupil)
+
+    wide = dice.uniform(0.9, 1.1)  # two whisker pads over a small chin
+    pad = ellipse((0.16 * wide, 0.42), (0.23 * wide, 0.17))
+    chin = ellipse((0, 0.6), (0.16 * wide, 0.12))
+    corner = smooth_path([(0.0, 0.43), (0.1 * wide, 0.53), (0.25 * wide, 0.5), (0.31 * wide, 0.43)], 4)
+    philtrum = as_points([(0.0, 0.28), (0.0, 0.43)])
+    muzzle = Muzzle((chin, pad, mirror(pad)), 0.7, (philtrum, corner, mirror(corner)), (0.0, 0.5))
+
+    wide, high = dice.uniform(0.12, 0.15), dice.uniform(0.12, 0.15)  # a small triangle that stands on its tip
+    half = [(0.0, 0.18), (wide, 0.17), (wide * 0.8, 0.18 + high * 0.5), (0.0, 0.19 + high)]
+    nose = Nose(smooth_halves(half, 4), (0.05, 0.245), 0.8)
+
+    reach, droop = dice.uniform(0.65, 1.1), dice.uniform(-0.05, 0.15)
+    whiskers = []
+    for row in range(dice.integer(3, 4)):
+        rise = -0.22 + 0.2 * row + dice.uniform(-0.04, 0.04)
+        root = (0.24 + dice.uniform(0, 0.06), 0.36 + 0.05 * row)
+        middle = root[0] + 0.5 * reach, root[1] + 0.6 * rise - 0.03
+        whiskers.append(smooth_path([root, middle, (root[0] + reach, root[1] + rise + droop)], 4))
+    return Anatomy(skull, (first, second), eye, muzzle, nose, tuple(whiskers))
 
 
-def _ear(spread: float, height: float, stretch: float) -> Ear:
-    """Return one ear with its tip at (spread, -height)."""
+def _pointed_ear(spread: float, height: float, stretch: float) -> Ear:
+    """Return an upright triangle with its tip at (spread, -height)."""
     inner_base, outer_base = (0.16 * stretch, -0.74), (0.95 * stretch, -0.18)
     left_bulge = (0.5 * (inner_base[0] + spread) - 0.05, 0.5 * (-0.74 - height) - 0.02)
     right_bulge = (0.5 * (outer_base[0] + spread) + 0.07, 0.5 * (-0.18 - height) - 0.02)
@@ -196,74 +186,44 @@ def _ear(spread: float, height: float, stretch: float) -> Ear:
     return Ear(outer, shrink(outer, (0.56 * stretch, -0.62), factor=0.66), in_front=False)
 
 
-def _draw_eye(dice: Dice) -> Eye:
-    """Draw an almond with a slit pupil."""
-    size = dice.uniform(0.92, 1.1)
-    pupil = 0.04 + 0.1 * dice.uniform(0, 1) ** 2, 0.18 * size
-    center = dice.uniform(0.4, 0.46), dice.uniform(-0.1, -0.02)
-    return Eye(center, (0.27 * size, 0.2 * size), dice.uniform(-0.35, -0.1), dice.uniform(0.2, 0.65), pupil)
-
-
-def _draw_muzzle(dice: Dice) -> Muzzle:
-    """Draw two whisker pads over a small chin."""
-    wide = dice.uniform(0.9, 1.1)
-    pad = ellipse((0.16 * wide, 0.42), (0.23 * wide, 0.17))
-    chin = ellipse((0, 0.6), (0.16 * wide, 0.12))
-    corner = smooth_path([(0.0, 0.43), (0.1 * wide, 0.53), (0.25 * wide, 0.5), (0.31 * wide, 0.43)], 4)
-    philtrum = as_points([(0.0, 0.28), (0.0, 0.43)])
-    return Muzzle((chin, pad, mirror(pad)), 0.7, (philtrum, corner, mirror(corner)), (0.0, 0.5))
-
-
-def _draw_nose(dice: Dice) -> Nose:
-    """Draw a small triangle that stands on its tip."""
-    wide, high = dice.uniform(0.12, 0.15), dice.uniform(0.12, 0.15)
-    half = [(0.0, 0.18), (wide, 0.17), (wide * 0.8, 0.18 + high * 0.5), (0.0, 0.19 + high)]
-    return Nose(smooth_halves(half, 4), (0.05, 0.245), 0.8)
-
-
-def _draw_whiskers(dice: Dice) -> Whiskers:
-    """Draw long hairs that fan out from the pad."""
-    reach, droop = dice.uniform(0.65, 1.1), dice.uniform(-0.05, 0.15)
-    hairs = []
-    for row in range(dice.integer(3, 4)):
-        rise = -0.22 + 0.2 * row + dice.uniform(-0.04, 0.04)
-        root = (0.24 + dice.uniform(0, 0.06), 0.36 + 0.05 * row)
-        middle = root[0] + 0.5 * reach, root[1] + 0.6 * rise - 0.03
-        hairs.append(smooth_path([root, middle, (root[0] + reach, root[1] + rise + droop)], 4))
-    return Whiskers(tuple(hairs))
-
-
-# --- dog ---
-# The shape of a dog: hanging or rounded ears, round pupils, a long muzzle with a big oval nose, short whiskers.
-
-_EARS = ("hanging",) * 5 + ("folded",) * 4 + ("round",)
+# --- the shape of a dog: hanging or rounded ears, round pupils, a long muzzle with a big oval nose, short whiskers ---
 
 
 def draw_dog(dice: Dice) -> Anatomy:
     """Draw the shape of one dog."""
-    return Anatomy(
-        skull=_draw_skull_dog(dice),
-        ears=_draw_ears_dog(dice),
-        eye=_draw_eye_dog(dice),
-        muzzle=_draw_muzzle_dog(dice),
-        nose=_draw_nose_dog(dice),
-        whiskers=_draw_whiskers_dog(dice),
-    )
-
-
-def _draw_skull_dog(dice: Dice) -> Points:
-    """Draw a face that is higher than wide and narrows towards the chin."""
-    jaw, brow = dice.uniform(0.5, 0.62), dice.uniform(0.82, 0.92)
+    jaw, brow = dice.uniform(0.5, 0.62), dice.uniform(0.82, 0.92)  # a face that is higher than wide
     upper = [(0.0, -0.86), (0.48, -0.82), (brow, -0.42), (0.9, 0.04)]
-    return smooth_halves([*upper, (jaw + 0.2, 0.5), (jaw * 0.85, 0.86), (0.0, 0.98)])
+    skull = smooth_halves([*upper, (jaw + 0.2, 0.5), (jaw * 0.85, 0.86), (0.0, 0.98)])
 
-
-def _draw_ears_dog(dice: Dice) -> tuple[Ear, Ear]:
-    """Draw a pair of hanging, folded or round ears; the second differs a little from the first."""
-    kind, size = dice.pick(_EARS), dice.uniform(0.88, 1.1)
-    shape = {"hanging": _hanging_ear, "folded": _folded_ear, "round": _round_ear}[kind]
+    shape, size = dice.pick(_DOG_EARS), dice.uniform(0.88, 1.1)  # the second ear differs a little from the first
     first, second = (shape(size * dice.uniform(0.96, 1.04), dice.uniform(-0.08, 0.08)) for _ in range(2))
-    return first, second
+
+    size = dice.uniform(0.92, 1.1)
+    pupil = 0.115 * size * dice.uniform(0.9, 1.1)
+    center = dice.uniform(0.36, 0.42), dice.uniform(-0.22, -0.12)
+    slant, sharpness = dice.uniform(-0.2, 0.25), dice.uniform(0.0, 0.25)
+    eye = Eye(center, (0.2 * size, 0.195 * size), slant, sharpness, (pupil, pupil))
+
+    wide, end = dice.uniform(0.4, 0.48), dice.uniform(0.74, 0.84)  # a long muzzle with jowls over a chin
+    chin = ellipse((0, end + 0.04), (wide * 0.6, 0.15))
+    upper = [(0.0, -0.05), (0.2, 0.02), (wide * 0.8, 0.3)]
+    bridge = smooth_halves([*upper, (wide, 0.6), (wide * 0.72, end), (0.0, end - 0.06)])
+    corner = smooth_path([(0, 0.62), (0.14, 0.74), (wide * 0.7, 0.74), (wide * 0.95, 0.6)], 4)
+    philtrum = as_points([(0, 0.4), (0, 0.62)])
+    muzzle = Muzzle((chin, bridge), 0.75, (philtrum, corner, mirror(corner)), (0.0, 0.69))
+
+    wide, high = dice.uniform(0.2, 0.25), dice.uniform(0.14, 0.18)  # a big oval, flatter above than below
+    upper = [(0.0, 0.3 - high), (wide * 0.8, 0.31 - high * 0.8), (wide, 0.31)]
+    outline = smooth_halves([*upper, (wide * 0.5, 0.31 + high * 0.8), (0.0, 0.31 + high)], 4)
+    nose = Nose(outline, (0.09, 0.33), 0.9)
+
+    reach = dice.uniform(0.28, 0.55)
+    whiskers = []
+    for row in range(dice.integer(2, 3)):
+        root = (0.24 + dice.uniform(0, 0.06), 0.48 + 0.09 * row)
+        middle = root[0] + 0.5 * reach, root[1] - 0.02 + 0.04 * row
+        whiskers.append(smooth_path([root, middle, (root[0] + reach, root[1] + 0.02 + 0.1 * row)], 4))
+    return Anatomy(skull, (first, second), eye, muzzle, nose, tuple(whiskers))
 
 
 def _hanging_ear(size: float, swing: float) -> Ear:
@@ -288,54 +248,92 @@ def _round_ear(size: float, swing: float) -> Ear:
     return Ear(outer, shrink(outer, (0.78, -0.6), factor=0.62), in_front=False)
 
 
-def _draw_eye_dog(dice: Dice) -> Eye:
-    """Draw a round eye with a round pupil."""
-    size = dice.uniform(0.92, 1.1)
-    pupil = 0.115 * size * dice.uniform(0.9, 1.1)
-    center = dice.uniform(0.36, 0.42), dice.uniform(-0.22, -0.12)
-    return Eye(center, (0.2 * size, 0.195 * size), dice.uniform(-0.2, 0.25), dice.uniform(0.0, 0.25), (pupil, pupil))
+_DOG_EARS = (_hanging_ear,) * 5 + (_folded_ear,) * 4 + (_round_ear,)
 
 
-def _draw_muzzle_dog(dice: Dice) -> Muzzle:
-    """Draw a long muzzle with jowls over a chin."""
-    wide, end = dice.uniform(0.4, 0.48), dice.uniform(0.74, 0.84)
-    chin = ellipse((0, end + 0.04), (wide * 0.6, 0.15))
-    upper = [(0.0, -0.05), (0.2, 0.02), (wide * 0.8, 0.3)]
-    bridge = smooth_halves([*upper, (wide, 0.6), (wide * 0.72, end), (0.0, end - 0.06)])
-    corner = smooth_path([(0, 0.62), (0.14, 0.74), (wide * 0.7, 0.74), (wide * 0.95, 0.6)], 4)
-    philtrum = as_points([(0, 0.4), (0, 0.62)])
-    return Muzzle((chin, bridge), 0.75, (philtrum, corner, mirror(corner)), (0.0, 0.69))
+# --- the body below the head: sitting, with paws, tail and perhaps a collar; the same for cats and dogs ---
 
 
-def _draw_nose_dog(dice: Dice) -> Nose:
-    """Draw a big oval nose, flatter above than below."""
-    wide, high = dice.uniform(0.2, 0.25), dice.uniform(0.14, 0.18)
-    upper = [(0.0, 0.3 - high), (wide * 0.8, 0.31 - high * 0.8), (wide, 0.31)]
-    outline = smooth_halves([*upper, (wide * 0.5, 0.31 + high * 0.8), (0.0, 0.31 + high)], 4)
-    return Nose(outline, (0.09, 0.33), 0.9)
+def paint_body(canvas: Canvas, coat: Coat, *, pose: Pose, dice: Dice) -> None:
+    """Paint a sitting body under the head; in a close-up most of it is outside the photo."""
+    spot = np.array([pose.x, pose.y])
+    long, wide = dice.uniform(2.3, 2.7), dice.uniform(0.86, 1.05)
+
+    def place(points: Points) -> Points:
+        """Return points in radii below the middle of the head in the photo."""
+        placed: Points = points * pose.radius + spot
+        return placed
+
+    foot = place(np.array([[0.0, long]]))[0]
+    canvas.glow((foot[0], foot[1]), (1.7 * pose.radius, 0.34 * pose.radius), color=INK, strength=0.55)
+    tip = dice.uniform(0.1, 0.7)
+    rise = [(1.62, long - 0.4), (1.56, long - 0.7 - tip), (1.3 + 0.5 * tip, long - 0.9 - tip)]
+    tail = smooth_path([(0.6, long - 0.3), (1.2, long - 0.1), *rise], 8)
+    _paint_tail(canvas, coat, tail=place(tail if dice.chance(0.5) else mirror(tail)), width=0.26 * pose.radius)
+
+    neck = [(0.0, 0.2), (0.5, 0.5), (0.58, 1.0), (0.74 * wide, 1.5)]
+    trunk = smooth_halves([*neck, (1.06 * wide, long - 0.45), (0.86 * wide, long), (0.0, long)])
+    _paint_trunk(canvas, coat, trunk=place(trunk), pose=pose, dice=dice)
+
+    outside = [(0.2, 1.35), (0.44, 1.6), (0.4, long - 0.3), (0.52, long - 0.02), (0.3, long + 0.1)]
+    leg = smooth_loop([*outside, (0.06, long - 0.02), (0.1, long - 0.3), (0.06, 1.7)], 5)
+    for outline in (place(leg), place(mirror(leg))):
+        canvas.blend(shade(coat.fur, 0.98), outline, strength=0.75)
+        canvas.line(outline[8:-8], mix(coat.fur, coat.line, 0.45), width=0.004)
+        fur_inside(canvas, outline, length=0.03, count=20, dice=dice)
+    paws = [place(ellipse((side * 0.29, long - 0.04), (0.25, 0.17))) for side in (-1, 1)]
+    _paint_paws(canvas, coat, paws=paws, dice=dice)
+
+    if coat.collar is not None:
+        band = smooth_path([(-0.56, 0.98), (0.0, 1.2), (0.56, 0.98)], 6)
+        canvas.line(place(band), coat.collar, width=0.16 * pose.radius)
+        canvas.polygon(place(ellipse((0.0, 1.34), (0.12, 0.13), count=16)), (226, 186, 84))
+        canvas.polygon(place(ellipse((-0.03, 1.3), (0.04, 0.04), count=10)), (250, 232, 170))
 
 
-def _draw_whiskers_dog(dice: Dice) -> Whiskers:
-    """Draw a few short hairs on the jowl."""
-    reach = dice.uniform(0.28, 0.55)
-    hairs = []
-    for row in range(dice.integer(2, 3)):
-        root = (0.24 + dice.uniform(0, 0.06), 0.48 + 0.09 * row)
-        middle = root[0] + 0.5 * reach, root[1] - 0.02 + 0.04 * row
-        hairs.append(smooth_path([root, middle, (root[0] + reach, root[1] + 0.02 + 0.1 * row)], 4))
-    return Whiskers(tuple(hairs))
+def _paint_tail(canvas: Canvas, coat: Coat, *, tail: Points, width: float) -> None:
+    """Paint a tail as a thick line with a round end in the second color."""
+    canvas.line(tail, shade(coat.fur, 0.86), width=width)
+    tip = tail[-7:]
+    canvas.line(tip, shade(coat.second, 0.95), width=width)
+    canvas.polygon(ellipse((tip[-1, 0], tip[-1, 1]), (width / 2, width / 2)), shade(coat.second, 0.95))
 
 
-# --- Paints a head: ears, skull, fur and markings; tells where each part went ---
+def _paint_trunk(canvas: Canvas, coat: Coat, *, trunk: Points, pose: Pose, dice: Dice) -> None:
+    """Paint the trunk with a light chest, the shadow of the head and fur."""
+    radius = pose.radius
+    layer = canvas.layer(shade(coat.fur, 0.94))
+    layer.glow((pose.x, pose.y + 1.6 * radius), (0.55 * radius, 0.8 * radius), color=coat.light, strength=0.8)
+    shadow = shade(coat.fur, 0.35)
+    layer.glow((pose.x, pose.y + 0.8 * radius), (1.1 * radius, 0.7 * radius), color=shadow, strength=0.6)
+    canvas.lay(layer, trunk)
+    fur_inside(canvas, trunk, length=0.16 * radius, count=90, dice=dice)
+    fur_edge(canvas, trunk, length=0.11 * radius * coat.fluff, count=80, dice=dice)
+
+
+def _paint_paws(canvas: Canvas, coat: Coat, *, paws: list[Points], dice: Dice) -> None:
+    """Paint the paws with their toes; some animals wear socks."""
+    color = dice.pick((coat.fur, coat.fur, mix(coat.light, WHITE, 0.5), coat.second))
+    line = mix(color, coat.line, 0.5)
+    for paw in paws:
+        canvas.polygon(paw, color)
+        canvas.line(np.concatenate([paw, paw[:1]]), line, width=0.004)
+        middle, half = paw.mean(axis=0), (paw.max(axis=0) - paw.min(axis=0)) / 2
+        for shift in (-0.3, 0.3):
+            toe = np.array([[shift, 0.25], [shift * 1.1, 0.85]]) * half + middle
+            canvas.line(toe, line, width=0.005)
+
+
+# --- the head and what is on it, from back to front; each part tells where it went ---
 
 _SIDES = ("left", "right")
+_EYE_DEPTH = 0.55
 
 
 def paint_head(canvas: Canvas, anatomy: Anatomy, *, coat: Coat, pose: Pose, dice: Dice) -> Regions:
     """Paint ears and skull with their fur; return the points of the regions "face", "outline" and of the ears."""
-    regions: Regions = {}
-    brush = _HeadBrush(canvas=canvas, coat=coat, pose=pose, dice=dice)
-    regions |= brush.paint_ears(anatomy, in_front=False)
+    brush = _Brush(canvas=canvas, coat=coat, pose=pose, dice=dice)
+    regions = brush.paint_ears(anatomy, in_front=False)
     regions |= brush.paint_skull(anatomy.skull)
     regions |= brush.paint_ears(anatomy, in_front=True)
     rim = regions.pop("rim")
@@ -343,8 +341,25 @@ def paint_head(canvas: Canvas, anatomy: Anatomy, *, coat: Coat, pose: Pose, dice
     return regions
 
 
-class _HeadBrush(Brush):
-    """Paints ears and skull."""
+def paint_features(canvas: Canvas, anatomy: Anatomy, *, coat: Coat, pose: Pose, tongue: bool, dice: Dice) -> Regions:
+    """Paint eyes, muzzle, mouth, tongue, nose and whiskers; return the points of each by its name."""
+    brush = _Brush(canvas=canvas, coat=coat, pose=pose, dice=dice)
+    regions = brush.paint_eyes(anatomy.eye) | brush.paint_muzzle(anatomy.muzzle)
+    if tongue:
+        regions |= brush.paint_tongue(anatomy.muzzle)
+    for line in anatomy.muzzle.mouth:
+        canvas.line(pose.place(line, anatomy.muzzle.depth), coat.line, width=0.042 * pose.radius)
+    return regions | brush.paint_nose(anatomy.nose) | brush.paint_whiskers(anatomy.whiskers)
+
+
+@dataclass(frozen=True)
+class _Brush:
+    """Paints one part after the other: where to paint, in which coat and pose, with which chance."""
+
+    canvas: Canvas
+    coat: Coat
+    pose: Pose
+    dice: Dice
 
     def paint_skull(self, skull: Points) -> Regions:
         """Paint the face with markings, light and fur; return the regions "face" and "rim" (tips of the fur)."""
@@ -410,126 +425,6 @@ class _HeadBrush(Brush):
         """Return how many hairs to draw: fewer on a small head, so that it does not clog."""
         return max(8, round(number * min(1.0, self.pose.radius / 0.22)))
 
-
-# --- Paints the body below the head: sitting, with paws, tail and perhaps a collar; the same for cats and dogs ---
-
-Place = Callable[[Points], Points]
-
-
-def paint_body(canvas: Canvas, coat: Coat, *, pose: Pose, dice: Dice) -> None:
-    """Paint a sitting body under the head; in a close-up most of it is outside the photo."""
-    spot = np.array([pose.x, pose.y])
-    long, wide = dice.uniform(2.3, 2.7), dice.uniform(0.86, 1.05)
-
-    def place(points: Points) -> Points:
-        """Return points in radii below the middle of the head in the photo."""
-        placed: Points = points * pose.radius + spot
-        return placed
-
-    foot = place(np.array([[0.0, long]]))[0]
-    canvas.glow((foot[0], foot[1]), (1.7 * pose.radius, 0.34 * pose.radius), color=INK, strength=0.55)
-    _paint_tail(canvas, coat, tail=place(_draw_tail(long, dice)), width=0.26 * pose.radius)
-    trunk = place(_trunk(long, wide))
-    _paint_trunk(canvas, coat, trunk=trunk, pose=pose, dice=dice)
-    _paint_legs(canvas, coat, legs=[place(leg) for leg in _legs(long)], dice=dice)
-    _paint_paws(canvas, coat, paws=[place(paw) for paw in _paws(long)], dice=dice)
-    if coat.collar is not None:
-        _paint_collar(canvas, coat.collar, place=place, radius=pose.radius)
-
-
-def _trunk(long: float, wide: float) -> Points:
-    """Return the outline of the trunk from the neck to the haunches."""
-    neck = [(0.0, 0.2), (0.5, 0.5), (0.58, 1.0), (0.74 * wide, 1.5)]
-    return smooth_halves([*neck, (1.06 * wide, long - 0.45), (0.86 * wide, long), (0.0, long)])
-
-
-def _legs(long: float) -> list[Points]:
-    """Return the outlines of both front legs."""
-    outside = [(0.2, 1.35), (0.44, 1.6), (0.4, long - 0.3), (0.52, long - 0.02), (0.3, long + 0.1)]
-    right = smooth_loop([*outside, (0.06, long - 0.02), (0.1, long - 0.3), (0.06, 1.7)], 5)
-    return [right, mirror(right)]
-
-
-def _paws(long: float) -> list[Points]:
-    """Return the outlines of both front paws."""
-    return [ellipse((side * 0.29, long - 0.04), (0.25, 0.17)) for side in (-1, 1)]
-
-
-def _draw_tail(long: float, dice: Dice) -> Points:
-    """Draw the middle line of a tail that comes out on one side."""
-    tip = dice.uniform(0.1, 0.7)
-    rise = [(1.62, long - 0.4), (1.56, long - 0.7 - tip), (1.3 + 0.5 * tip, long - 0.9 - tip)]
-    line = smooth_path([(0.6, long - 0.3), (1.2, long - 0.1), *rise], 8)
-    return line if dice.chance(0.5) else mirror(line)
-
-
-def _paint_tail(canvas: Canvas, coat: Coat, *, tail: Points, width: float) -> None:
-    """Paint a tail as a thick line with a round end in the second color."""
-    canvas.line(tail, shade(coat.fur, 0.86), width=width)
-    tip = tail[-7:]
-    canvas.line(tip, shade(coat.second, 0.95), width=width)
-    canvas.polygon(ellipse((tip[-1, 0], tip[-1, 1]), (width / 2, width / 2)), shade(coat.second, 0.95))
-
-
-def _paint_trunk(canvas: Canvas, coat: Coat, *, trunk: Points, pose: Pose, dice: Dice) -> None:
-    """Paint the trunk with a light chest, the shadow of the head and fur."""
-    radius = pose.radius
-    layer = canvas.layer(shade(coat.fur, 0.94))
-    layer.glow((pose.x, pose.y + 1.6 * radius), (0.55 * radius, 0.8 * radius), color=coat.light, strength=0.8)
-    shadow = shade(coat.fur, 0.35)
-    layer.glow((pose.x, pose.y + 0.8 * radius), (1.1 * radius, 0.7 * radius), color=shadow, strength=0.6)
-    canvas.lay(layer, trunk)
-    fur_inside(canvas, trunk, length=0.16 * radius, count=90, dice=dice)
-    fur_edge(canvas, trunk, length=0.11 * radius * coat.fluff, count=80, dice=dice)
-
-
-def _paint_legs(canvas: Canvas, coat: Coat, *, legs: list[Points], dice: Dice) -> None:
-    """Paint the front legs, each with a line of shadow."""
-    for leg in legs:
-        canvas.blend(shade(coat.fur, 0.98), leg, strength=0.75)
-        canvas.line(leg[8:-8], mix(coat.fur, coat.line, 0.45), width=0.004)
-        fur_inside(canvas, leg, length=0.03, count=20, dice=dice)
-
-
-def _paint_paws(canvas: Canvas, coat: Coat, *, paws: list[Points], dice: Dice) -> None:
-    """Paint the paws with their toes; some animals wear socks."""
-    color = dice.pick((coat.fur, coat.fur, mix(coat.light, WHITE, 0.5), coat.second))
-    line = mix(color, coat.line, 0.5)
-    for paw in paws:
-        canvas.polygon(paw, color)
-        canvas.line(np.concatenate([paw, paw[:1]]), line, width=0.004)
-        middle, half = paw.mean(axis=0), (paw.max(axis=0) - paw.min(axis=0)) / 2
-        for shift in (-0.3, 0.3):
-            toe = np.array([[shift, 0.25], [shift * 1.1, 0.85]]) * half + middle
-            canvas.line(toe, line, width=0.005)
-
-
-def _paint_collar(canvas: Canvas, color: Color, *, place: Place, radius: float) -> None:
-    """Paint a collar with a round tag."""
-    band = smooth_path([(-0.56, 0.98), (0.0, 1.2), (0.56, 0.98)], 6)
-    canvas.line(place(band), color, width=0.16 * radius)
-    canvas.polygon(place(ellipse((0.0, 1.34), (0.12, 0.13), count=16)), (226, 186, 84))
-    canvas.polygon(place(ellipse((-0.03, 1.3), (0.04, 0.04), count=10)), (250, 232, 170))
-
-
-# --- Paints what is on a face: eyes, muzzle, mouth, tongue, nose and whiskers; tells where each part went ---
-
-_EYE_DEPTH = 0.55
-
-
-def paint_features(canvas: Canvas, anatomy: Anatomy, *, coat: Coat, pose: Pose, tongue: bool, dice: Dice) -> Regions:
-    """Paint all features of a face; return the points of each by its name."""
-    brush = _FeatureBrush(canvas=canvas, coat=coat, pose=pose, dice=dice)
-    regions = brush.paint_eyes(anatomy.eye) | brush.paint_muzzle(anatomy.muzzle)
-    if tongue:
-        regions |= brush.paint_tongue(anatomy.muzzle)
-    brush.paint_mouth(anatomy.muzzle)
-    return regions | brush.paint_nose(anatomy.nose) | brush.paint_whiskers(anatomy.whiskers)
-
-
-class _FeatureBrush(Brush):
-    """Paints one feature after the other."""
-
     def paint_eyes(self, eye: Eye) -> Regions:
         """Paint both eyes, which look the same way; now and then one is shut."""
         dice = self.dice.branch("eyes")
@@ -585,11 +480,6 @@ class _FeatureBrush(Brush):
             fur_inside(self.canvas, loop, length=0.1 * radius, count=40, dice=self.dice.branch(f"muzzle {number}"))
         return {"muzzle": np.concatenate(placed)}
 
-    def paint_mouth(self, muzzle: Muzzle) -> None:
-        """Draw the lines of the mouth."""
-        for line in muzzle.mouth:
-            self.canvas.line(self.pose.place(line, muzzle.depth), self.coat.line, width=0.042 * self.pose.radius)
-
     def paint_tongue(self, muzzle: Muzzle) -> Regions:
         """Paint an open mouth and a tongue, of one size for all."""
         dice = self.dice.branch("tongue")
@@ -624,11 +514,11 @@ class _FeatureBrush(Brush):
         self.canvas.polygon(place(shine, nose.depth), mix(self.coat.nose, WHITE, 0.55))
         return {"nose": outline}
 
-    def paint_whiskers(self, whiskers: Whiskers) -> Regions:
+    def paint_whiskers(self, whiskers: tuple[Points, ...]) -> Regions:
         """Draw the whiskers of both sides, light on dark fur and dark on light fur."""
         bright = sum(self.coat.fur) < 560
         color = mix(WHITE, self.coat.fur, 0.1) if bright else shade(self.coat.line, 0.9)
-        placed = [self.pose.place(side(hair), 0.5) for hair in whiskers.hairs for side in (np.asarray, mirror)]
+        placed = [self.pose.place(side(hair), 0.5) for hair in whiskers for side in (np.asarray, mirror)]
         for hair in placed:
             self.canvas.line(hair, color, width=0.003 + 0.006 * self.pose.radius)
         return {"whiskers": np.concatenate(placed)}
