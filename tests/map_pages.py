@@ -9,7 +9,7 @@ from lens_models import CLASSES, SIZE, photos, residual
 from convlens.lens.forward import Scorer
 from convlens.lens.lens import Activations, Lens, open_lens
 from convlens.lens.statistics import PhotoSample
-from convlens.pages.feature_maps.maps import Gathered, Material, Wanted, gather_page
+from convlens.pages.feature_maps.maps import FeatureMapContent, PageSettings, gather_content
 from convlens.pages.feature_maps.page import FeatureMapInputs, render_feature_maps
 from convlens.pages.photos import Choice
 
@@ -39,22 +39,24 @@ def runs() -> tuple[Activations, ...]:
 
 
 @cache
-def gathered(max_filters: int = 6) -> Gathered:
+def gathered(max_filters: int = 6) -> FeatureMapContent:
     """The page's content; six of the eight filters of the deeper layers are shown."""
     pixels = photos(2)
     choices = [Choice("cat.jpg", "user", None, pixels[0], BOXES), Choice("b.png", "error", "dogs", pixels[1], {})]
     scale = small_lens().picture_shape[0] / SIZE
     boxes = {name: tuple(side * scale for side in box) for name, box in BOXES.items()}
-    sample = PhotoSample(photos(6), np.array([0, 1, 0, 1, 0, 1]), CLASSES, photos(12, seed=1), [boxes] * 6)
     names = [f"train/{number}.jpg" for number in range(12)]
-    material = Material(sample, names, [CLASSES[number % 2] for number in range(12)])
-    wanted = Wanted(classes=CLASSES, max_filters=max_filters, unreadable=[Note("broken<b>.jpg", "No image.")])
+    labels = [CLASSES[number % 2] for number in range(12)]
+    sample = PhotoSample(
+        photos(6), np.array([0, 1, 0, 1, 0, 1]), CLASSES, photos(12, seed=1), [boxes] * 6, names, labels
+    )
+    settings = PageSettings(classes=CLASSES, max_filters=max_filters, unreadable=[Note("broken<b>.jpg", "No image.")])
 
     def answer(given: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         said = np.array([ANSWERS[int(np.array_equal(photo, pixels[1]))] for photo in given])
         return said, said
 
-    return gather_page(Scorer(small_lens()), choices, material, wanted, answer)
+    return gather_content(Scorer(small_lens()), choices, sample, settings, answer)
 
 
 def page_inputs(name: str = "cat.jpg", max_filters: int = 6) -> FeatureMapInputs:

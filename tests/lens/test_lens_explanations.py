@@ -12,13 +12,13 @@ from convlens.lens.attribution import (
     find_cam_targets,
     grad_cam,
     mean_color,
-    occlude,
+    measure_occlusion,
     plan_ablation,
 )
 from convlens.lens.forward import Scorer, class_probabilities, log_odds
 from convlens.lens.lens import open_lens
 from convlens.lens.trust import (
-    SHARES,
+    DELETION_SHARES,
     deletion_insertion,
     equivariance,
     randomize,
@@ -86,7 +86,7 @@ def test_temperature_divides_the_logits() -> None:
 def test_covering_a_box_of_a_linear_network_takes_its_share() -> None:
     photo = noisy(1)[0]
     scorer = Scorer(open_lens(linear(np.array([6.0]))))
-    found = occlude(scorer, photo, 1, share=1 / 3)
+    found = measure_occlusion(scorer, photo, 1, share=1 / 3)
     red, gray = photo[..., 0] / 255, mean_color(photo)[0] / 255
     sums = [[(red[i : i + 4, j : j + 4] - gray).sum() for j in range(0, 9, 2)] for i in range(0, 9, 2)]
     assert (found.size, found.stride) == ((4, 4), (2, 2))
@@ -159,7 +159,7 @@ def test_deleting_the_patch_that_is_read_ends_the_answer_at_once() -> None:
     assert np.count_nonzero(cams) == 6  # one cell a photo
     curves = deletion_insertion(scorer, images, cams, np.ones(6, int))
     deletion, insertion = curves.deletion["saliency"], curves.insertion["saliency"]
-    done = SHARES.index(0.3)  # the corner is a ninth, and enlarging it blurs its border
+    done = DELETION_SHARES.index(0.3)  # the corner is a ninth, and enlarging it blurs its border
     assert np.all(deletion[:, 0] > 0.97)
     assert np.all(deletion[:, done] < 0.2)
     assert np.all(insertion[:, done] > 0.9)

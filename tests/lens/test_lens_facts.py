@@ -6,8 +6,16 @@ import pytest
 from lens_models import MODELS, SIZE, photos, residual, spread_weights
 
 from convlens.lens.arithmetic import ConvolutionRecipe, Program, find_program, find_recipes, read_source, work_out
-from convlens.lens.estimates import auc_interval, estimate
-from convlens.lens.filters import cell_means, correlate, crop_field, edge_strength, profile_filters, strongest_patches
+from convlens.lens.filters import (
+    auc_interval,
+    cell_means,
+    correlate,
+    crop_field,
+    edge_strength,
+    estimate,
+    profile_filters,
+    strongest_patches,
+)
 from convlens.lens.forward import Scorer
 from convlens.lens.graph import PIXEL, ReceptiveField, Span
 from convlens.lens.lens import Lens, open_lens

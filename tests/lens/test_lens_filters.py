@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 from lens_models import CLASSES, photos, residual, sequential
 
-from convlens.lens.filters import COLUMNS, area_under_curve, measure_filters
+from convlens.lens.filters import FILTER_COLUMNS, area_under_curve, measure_filters
 from convlens.lens.lens import open_lens
 
 
@@ -29,7 +29,7 @@ def test_dead_rare_and_selective_filters_are_found() -> None:
     np.testing.assert_allclose(table["auc_mean"], [1.0, 0.5, 0.525])
     np.testing.assert_allclose(table["active_share"], [(20 * 16 + 1) / 640, 0, 1 / 640], atol=1e-6)
     np.testing.assert_allclose(table["maximum"], [1.0, 0.0, 0.1], atol=1e-6)
-    assert list(table.columns) == list(COLUMNS)
+    assert list(table.columns) == list(FILTER_COLUMNS)
 
 
 @pytest.mark.parametrize("build", [sequential, residual])

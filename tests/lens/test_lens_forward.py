@@ -4,7 +4,7 @@ import numpy as np
 from lens_models import nested, photos, residual, sequential
 
 from convlens.lens.attribution import ablate_filters
-from convlens.lens.forward import CALLS_AS_IT_IS, COMPILED_FROM, Scorer, compile_model, run_batches
+from convlens.lens.forward import CALLS_BEFORE_COMPILING, MIN_COMPILED_BATCHES, Scorer, compile_model, run_batches
 from convlens.lens.lens import open_lens
 from convlens.lens.over_time import Watched, borrow_weights, follow
 
@@ -27,7 +27,7 @@ def test_models_that_resize_are_not_compiled() -> None:
 
 
 def test_few_batches_and_many_give_the_same() -> None:
-    model, count = nested(), COMPILED_FROM + 1
+    model, count = nested(), MIN_COMPILED_BATCHES + 1
     few = run_batches(model, photos(count), size=count, dtype="uint8")[0]
     many = run_batches(model, photos(count), size=1, dtype="uint8")[0]
     np.testing.assert_allclose(few, many, rtol=1e-5)
@@ -36,7 +36,7 @@ def test_few_batches_and_many_give_the_same() -> None:
 def test_filters_are_switched_off_alike_before_and_after_compiling() -> None:
     scorer = Scorer(open_lens(nested()))
     filters = {"backbone/conv_2": np.array([5, 0, 2])}
-    pixels = np.repeat(photos(1), CALLS_AS_IT_IS + 2, axis=0)
+    pixels = np.repeat(photos(1), CALLS_BEFORE_COMPILING + 2, axis=0)
     logits = ablate_filters(scorer, pixels, filters)["backbone/conv_2"]
     np.testing.assert_allclose(logits, np.broadcast_to(logits[:1], logits.shape), rtol=1e-5)
     assert scorer.cuts["backbone/conv_2"].without is scorer.cuts["backbone/conv_2"].without
@@ -48,8 +48,9 @@ def test_convolutions_with_an_activation_of_their_own_have_the_weights_of_the_sn
     model = sequential()
     earlier = [values * 0.5 for values in model.get_weights()]
     watched = Watched(
-        photos(2), photos(4, seed=1), {"conv_1": np.array([0, 2])}, lambda images: np.ones((len(images), 2))
-    )
+        photos(2), photos(4, seed=1), {"conv_1": np.array([0, 2])}, lambda images: np.ones((len(images), 2)),
+        np.ones((2, 2)),
+    )  # fmt: skip
     then, _ = follow(Scorer(open_lens(model)), {1: earlier}, 2, watched)
     with borrow_weights(model, earlier):
         lens = open_lens(model)

@@ -5,9 +5,9 @@ import numpy as np
 import pytest
 from lens_models import photos, residual, sequential
 
-from convlens.lens.filters import GRID, correlate_columns, gather_responses, standardize
+from convlens.lens.filters import GRID_SIDE, correlate_columns, gather_responses, standardize
 from convlens.lens.lens import open_lens
-from convlens.lens.matching import assign, match_networks, pair_layers
+from convlens.lens.over_time import assign, match_networks, pair_layers
 
 ORDER = [3, 0, 5, 1, 4, 2]  # of the filters of conv_2, in the other network
 DEAD = 4
@@ -105,6 +105,6 @@ def test_responses_are_those_of_the_maps():
         np.testing.assert_allclose(responses.highest, maps.max(axis=(1, 2)), rtol=1e-5, atol=1e-6)
         np.testing.assert_allclose(responses.lowest, maps.min(axis=(1, 2)), rtol=1e-5, atol=1e-6)
         rows, columns = maps.shape[1:3]
-        middle = responses.values.reshape(3, GRID, GRID, -1)[:, 3, 3]
+        middle = responses.values.reshape(3, GRID_SIDE, GRID_SIDE, -1)[:, 3, 3]
         np.testing.assert_allclose(middle, maps[:, rows // 2, columns // 2], rtol=1e-5, atol=1e-6)
     assert gather_responses(lens, pixels[:0]) == {}

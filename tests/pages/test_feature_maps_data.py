@@ -134,14 +134,20 @@ def _analysis(probability: float, effect: float, part: float, null: float) -> Si
     return SimpleNamespace(
         probability=probability,
         target=1,
-        activations=SimpleNamespace(picture=np.zeros((12, 12, 3), np.uint8)),
         occlusions=[SimpleNamespace(probability=effects, size=(4, 4), stride=(6, 6))],
         regions=[region],
     )
 
 
 def _sentence(analysis: SimpleNamespace, answer: str, truth: str | None, probability: float) -> str:
-    words = describe_answer(analysis, answer=answer, truth=truth, probability=probability, classes=["cats", "dogs"])
+    words = describe_answer(
+        analysis,
+        answer=answer,
+        truth=truth,
+        probability=probability,
+        classes=["cats", "dogs"],
+        picture_shape=(12, 12),
+    )
     return words.replace("\u00a0", " ")
 
 

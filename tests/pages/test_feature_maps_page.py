@@ -107,7 +107,7 @@ def test_strongest_filters_are_chosen() -> None:
 
 def test_huge_layers_show_fewer_filters(monkeypatch: pytest.MonkeyPatch) -> None:
     lens = small_lens()
-    monkeypatch.setattr("convlens.pages.feature_maps.encode.MAX_VALUES", 600)
+    monkeypatch.setattr("convlens.pages.feature_maps.encode.MAX_MAP_VALUES", 600)
     chosen = choose_filters(lens.blocks, pd.DataFrame(columns=["layer", "filter", "mean"]), 256)
     stored = sum(
         len(chosen[block.name]) * step.shape[0] * step.shape[1]

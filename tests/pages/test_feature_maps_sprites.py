@@ -5,8 +5,8 @@ import pytest
 from PIL import Image
 
 from convlens.pages.feature_maps.encode import (
-    GAP,
-    MARGIN,
+    PAGE_MARGIN,
+    TILE_GAP,
     TILES_PER_ROW,
     Sprite,
     color_index,
@@ -85,19 +85,19 @@ def test_zero_is_white_when_signed_and_the_dark_end_otherwise() -> None:
 def test_lecture_picture_has_sixteen_tiles_a_row_for_any_count(count: int, rows: int) -> None:
     maps = np.random.default_rng(0).random((8, 8, count), np.float32)
     image = draw_tiles(maps, title="conv_1", subtitle="cat.jpg", rectified=True)
-    assert image.width == 2 * MARGIN + 16 * (64 + GAP) - GAP
-    assert image.height == 2 * MARGIN + 52 + rows * (64 + GAP)
+    assert image.width == 2 * PAGE_MARGIN + 16 * (64 + TILE_GAP) - TILE_GAP
+    assert image.height == 2 * PAGE_MARGIN + 52 + rows * (64 + TILE_GAP)
 
 
 def test_lecture_picture_shares_one_scale() -> None:
     maps = np.zeros((1, 1, 2), np.float32)
     maps[0, 0] = [1.0, 0.25]
     image = np.asarray(draw_tiles(maps, title="", subtitle="", rectified=True))
-    table, top = color_table("viridis"), MARGIN + 52
-    assert image[top, MARGIN].tolist() == table[255].tolist()
-    assert image[top, MARGIN + 64 + GAP].tolist() == table[128].tolist()
+    table, top = color_table("viridis"), PAGE_MARGIN + 52
+    assert image[top, PAGE_MARGIN].tolist() == table[255].tolist()
+    assert image[top, PAGE_MARGIN + 64 + TILE_GAP].tolist() == table[128].tolist()
 
 
 def test_lecture_picture_of_a_silent_layer_is_dark_not_broken() -> None:
     image = np.asarray(draw_tiles(np.zeros((2, 2, 3), np.float32), title="", subtitle="", rectified=True))
-    assert image[MARGIN + 52, MARGIN].tolist() == color_table("viridis")[0].tolist()
+    assert image[PAGE_MARGIN + 52, PAGE_MARGIN].tolist() == color_table("viridis")[0].tolist()

@@ -9,7 +9,7 @@ from convlens.lens.forward import Scorer
 from convlens.lens.lens import open_lens
 from convlens.lens.statistics import FilterStatistics, PhotoSample, measure_filter_statistics
 from convlens.pages.feature_maps.encode import choose_filters
-from convlens.pages.feature_maps.maps import Material, lay_out, make_maps, measure_nothing, num_map_bytes
+from convlens.pages.feature_maps.maps import PageSettings, make_feature_maps, measure_nothing, num_map_bytes, plan_page
 from convlens.pages.photos import Choice
 
 
@@ -30,21 +30,21 @@ def _wide(filters: int) -> Scorer:
 
 def test_all_filters_are_shown_where_there_is_room() -> None:
     scorer = Scorer(open_lens(residual()))
-    layout = lay_out(scorer, FilterStatistics(measure_nothing()), _choices(1), max_filters=256)
-    assert {name: len(shown) for name, shown in layout.plan.chosen.items()} == {
+    plan = plan_page(scorer, FilterStatistics(measure_nothing()), _choices(1), max_filters=256)
+    assert {name: len(shown) for name, shown in plan.chosen.items()} == {
         "conv_1": 4, "conv_2": 8, "conv_3": 8, "conv_4": 8,
     }  # fmt: skip
-    assert layout.reasons == {}
+    assert plan.reasons == {}
 
 
 def test_fewer_filters_are_shown_where_photos_would_take_too_much(monkeypatch: pytest.MonkeyPatch) -> None:
     scorer, choices = Scorer(open_lens(residual())), _choices(4)
-    whole = lay_out(scorer, FilterStatistics(measure_nothing()), choices, max_filters=256)
-    room = int(0.8 * num_map_bytes(scorer, whole.plan, choices[0]))
+    whole = plan_page(scorer, FilterStatistics(measure_nothing()), choices, max_filters=256)
+    room = int(0.8 * num_map_bytes(scorer, whole, choices[0]))
     monkeypatch.setattr("convlens.pages.feature_maps.maps.MAX_MAP_BYTES", room)
-    layout = lay_out(scorer, FilterStatistics(measure_nothing()), choices, max_filters=256)
-    assert max(num_map_bytes(scorer, layout.plan, choice) for choice in choices) <= room
-    counts = [len(shown) for shown in layout.plan.chosen.values()]
+    plan = plan_page(scorer, FilterStatistics(measure_nothing()), choices, max_filters=256)
+    assert max(num_map_bytes(scorer, plan, choice) for choice in choices) <= room
+    counts = [len(shown) for shown in plan.chosen.values()]
     assert min(counts) >= 1
     assert sum(counts) < 28
 
@@ -53,14 +53,14 @@ def test_the_filters_shown_are_the_strongest_over_the_sample() -> None:
     scorer = _wide(40)
     sample = PhotoSample(photos(6, seed=2), np.arange(6) % 2, CLASSES, photos(2), [{}] * 6)
     statistics = measure_filter_statistics(scorer, sample)
-    layout = lay_out(scorer, statistics, _choices(1), max_filters=5)
+    plan = plan_page(scorer, statistics, _choices(1), max_filters=5)
     rows = statistics.filters[statistics.filters["layer"] == "wide"].sort_values("mean", ascending=False)
-    assert layout.plan.chosen["wide"].tolist() == sorted(rows["filter"].head(5).tolist())
+    assert plan.chosen["wide"].tolist() == sorted(rows["filter"].head(5).tolist())
 
 
 def test_a_network_with_a_thousand_filters_a_layer_shows_a_subset_and_says_which() -> None:
     scorer = _wide(1500)
-    made = make_maps(scorer.lens, _choices(2), Material(), classes=CLASSES, max_filters=256)
+    made = make_feature_maps(scorer.lens, _choices(2), None, PageSettings(classes=CLASSES, max_filters=256))
     assert "264 <small>of 1,508</small>" in made.page
     assert (made.num_photos, made.left_out) == (2, [])
     assert len(made.page) < 1_000_000

@@ -16,7 +16,7 @@ from convlens.data.prepared import Prepared
 from convlens.data.synthetic.recipe import KINDS, SyntheticPhoto, SyntheticRecipe, list_photos, paint_photo
 from convlens.lens.lens import open_lens
 from convlens.models.files import finish_model
-from convlens.pages.feature_maps.maps import MapResults, gather_material, make_maps
+from convlens.pages.feature_maps.maps import FeatureMaps, PageSettings, gather_sample, make_feature_maps
 from convlens.pages.photos import find_regions
 from convlens.params import ModelParams, load_params
 from convlens.training.checkpoints import Checkpoint
@@ -65,7 +65,7 @@ def make_recipe() -> Recipe:
     return Recipe(model, augment, train, len(KINDS))
 
 
-def train_and_measure(folder: Path, **cue: Any) -> tuple[float, MapResults]:
+def train_and_measure(folder: Path, **cue: Any) -> tuple[float, FeatureMaps]:
     """Accuracy on the held-out photos of a network trained on the others, and what the report stage writes of it."""
     data, manifest = prepare(paint(**cue), folder)
     recipe = make_recipe()
@@ -74,25 +74,25 @@ def train_and_measure(folder: Path, **cue: Any) -> tuple[float, MapResults]:
                  checkpoint=Checkpoint(folder), on_epoch=lambda report: None)  # fmt: skip
     network = finish_model(result.body, recipe.model, num_classes=len(KINDS), image_size=SIDE)
     lens = open_lens(network)
-    material = gather_material(data, find_regions(manifest, data.loader), picture_shape=lens.picture_shape)
-    chances = network.predict(np.asarray(material.sample.held_out[:]), verbose=0)[:, 0]
-    accuracy = float(((chances > 0.5) == material.sample.labels).mean())
-    return accuracy, make_maps(lens, [], material, classes=KINDS, max_filters=1)
+    sample = gather_sample(data, find_regions(manifest, data.loader), picture_shape=lens.picture_shape)
+    chances = network.predict(np.asarray(sample.held_out[:]), verbose=0)[:, 0]
+    accuracy = float(((chances > 0.5) == sample.labels).mean())
+    return accuracy, make_feature_maps(lens, [], sample, PageSettings(classes=KINDS, max_filters=1))
 
 
 @pytest.fixture(scope="module")
-def planted(tmp_path_factory: pytest.TempPathFactory) -> tuple[float, MapResults]:
+def planted(tmp_path_factory: pytest.TempPathFactory) -> tuple[float, FeatureMaps]:
     """Only the tongue tells: dogs have one, and the rest of them is painted as a cat's."""
     return train_and_measure(tmp_path_factory.mktemp("planted"), **PLANTED)
 
 
 @pytest.fixture(scope="module")
-def not_planted(tmp_path_factory: pytest.TempPathFactory) -> tuple[float, MapResults]:
+def not_planted(tmp_path_factory: pytest.TempPathFactory) -> tuple[float, FeatureMaps]:
     """The shape tells: every other cat and every other dog has a tongue."""
     return train_and_measure(tmp_path_factory.mktemp("not_planted"), **NOT_PLANTED)
 
 
-def test_the_planted_tongue_is_found_and_tells_most(planted: tuple[float, MapResults]) -> None:
+def test_the_planted_tongue_is_found_and_tells_most(planted: tuple[float, FeatureMaps]) -> None:
     accuracy, maps = planted
     table = maps.tables["regions.csv"]
     tongue = table.iloc[0]
@@ -108,7 +108,7 @@ def test_the_planted_tongue_is_found_and_tells_most(planted: tuple[float, MapRes
     assert widened / plain == pytest.approx(student.ppf(1 - error / 2, degrees) / student.ppf(0.975, degrees), rel=0.1)
 
 
-def test_only_what_hides_the_planted_tongue_is_found_beside_it(planted: tuple[float, MapResults]) -> None:
+def test_only_what_hides_the_planted_tongue_is_found_beside_it(planted: tuple[float, FeatureMaps]) -> None:
     _, maps = planted
     table = maps.tables["regions.csv"]
     assert set(table["region"]) == {"tongue"} | AROUND_THE_TONGUE | AWAY_FROM_THE_TONGUE
@@ -118,7 +118,7 @@ def test_only_what_hides_the_planted_tongue_is_found_beside_it(planted: tuple[fl
     assert maps.metrics["num_regions_found"] == table["found"].sum()
 
 
-def test_a_tongue_that_tells_nothing_is_not_found(not_planted: tuple[float, MapResults]) -> None:
+def test_a_tongue_that_tells_nothing_is_not_found(not_planted: tuple[float, FeatureMaps]) -> None:
     accuracy, maps = not_planted
     table = maps.tables["regions.csv"].set_index("region")
     tongue = table.loc["tongue"]

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from keras import Model
 
     from convlens.models.inference import OperatingPoint
-    from convlens.pages.feature_maps.maps import MapResults
+    from convlens.pages.feature_maps.maps import FeatureMaps
     from convlens.pages.photos import Choice, Unreadable
 
 MAX_FILTERS = 256
@@ -71,7 +71,7 @@ def explain_photos(
     point: "OperatingPoint",
     *,
     max_filters: int = MAX_FILTERS,
-) -> "MapResults":
+) -> "FeatureMaps":
     """Make the page of feature maps for photos.
 
     Args:
@@ -85,21 +85,17 @@ def explain_photos(
         ConvLensError: no photo that can be read, or a model that cannot be opened.
     """
     from convlens.lens.lens import open_lens
-    from convlens.pages.feature_maps.maps import Material, make_maps
+    from convlens.pages.feature_maps.maps import PageSettings, make_feature_maps
 
     choices, unreadable = _read_photos(photos, card)
-    return make_maps(
-        open_lens(network),
-        choices,
-        Material(),
+    settings = PageSettings(
         classes=tuple(card["classes"]),
         max_filters=max_filters,
+        point=point,
         unreadable=unreadable,
         report_link=False,
-        mirror=point.mirror,
-        center_crop=point.center_crop,
-        temperature=point.temperature,
     )
+    return make_feature_maps(open_lens(network), choices, None, settings)
 
 
 def _open(

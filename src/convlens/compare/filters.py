@@ -16,17 +16,15 @@ from PIL import Image
 from convlens.compare.runs import Snapshot, read_snapshot
 from convlens.data.prepared import ShardedImages
 from convlens.errors import ConvLensError
-from convlens.files import write_text
-from convlens.lens.attribution import cam_blocks, choose_cam, find_cam_targets, grad_cam
+from convlens.files import encode_png, evenly_spaced, write_text
+from convlens.lens.attribution import choose_cam, find_cam_targets, grad_cam
 from convlens.lens.filters import Responses, gather_responses
 from convlens.lens.forward import Scorer
 from convlens.lens.lens import Lens, open_lens
-from convlens.lens.matching import THRESHOLD, LayerMatch, match_networks
-from convlens.lens.over_time import shrink_map
-from convlens.lens.statistics import spread_places
+from convlens.lens.over_time import MIN_PARTNER_CORRELATION, LayerMatch, match_networks, shrink_map
 from convlens.models.files import FILE, load_trained_model
 from convlens.pages.engine import fill_template, picture_source
-from convlens.pages.feature_maps.encode import POSITIVE, SIGNED, color_index, color_table, encode_png
+from convlens.pages.feature_maps.encode import POSITIVE, SIGNED, color_index, color_table
 from convlens.wording import show_count, show_share
 
 # --- What the page of two networks shows, as plain values ---
@@ -224,7 +222,7 @@ def open_networks(root: Path, base: str, head: str) -> Networks:
         raise ConvLensError(_lacks(runs[1], "the prepared test photos"))
     photos = ShardedImages([np.load(path, mmap_mode="r") for path in shards])
     opened = [Network(run, open_lens(_load(run))) for run in runs]
-    return Networks(opened[0], opened[1], photos, spread_places(len(photos), NUM_SAMPLE))
+    return Networks(opened[0], opened[1], photos, evenly_spaced(len(photos), NUM_SAMPLE).tolist())
 
 
 def _load(run: Snapshot) -> Any:
@@ -301,7 +299,7 @@ class FiltersCompared:
     unmatched_base: tuple[str, ...]
     unmatched_head: tuple[str, ...]
     num_photos: int
-    threshold: float = THRESHOLD
+    threshold: float = MIN_PARTNER_CORRELATION
 
     @property
     def num_matched(self) -> int:
@@ -357,7 +355,7 @@ class Matched:
         """The counts."""
         taken = {layer.base for layer in self.layers}, {layer.head for layer in self.layers}
         base, head = (
-            tuple(block.name for block in cam_blocks(network.lens.blocks) if block.name not in names)
+            tuple(block.name for block in network.lens.convolutions if block.name not in names)
             for network, names in zip((self.networks.base, self.networks.head), taken, strict=True)
         )
         return FiltersCompared(tuple(map(_count, self.layers)), base, head, num_photos=len(self.networks.sample))

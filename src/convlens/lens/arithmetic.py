@@ -8,7 +8,7 @@ import numpy as np
 
 from convlens.lens.forward import Scorer, multiplications
 from convlens.lens.graph import Call, Window, layer_windows
-from convlens.lens.lens import SILENT, Block, Lens, Step, normalization
+from convlens.lens.lens import SILENT_KINDS, Block, BlockStep, Lens, normalization
 
 # --- What a convolution reads: steps whose maps are held, or the picture through a few factors and addends ---
 
@@ -66,7 +66,7 @@ def is_widening(call: Call) -> bool:
 def _follow(call: Call, known: Sequence[Source]) -> Source | str:
     source = known[0]
     padded = any(part.top or part.left for part in known)
-    if call.kind in SILENT or is_widening(call):
+    if call.kind in SILENT_KINDS or is_widening(call):
         return source
     if call.kind == "ZeroPadding2D" and not padded:
         (top, _), (left, _) = call.layer.padding
@@ -105,7 +105,7 @@ def _unknown(call: Call) -> str:
 #
 # With these, and with the maps of the steps it names, every cell of a response can be worked out by hand.
 
-KINDS = {"Conv2D": "convolution", "DepthwiseConv2D": "depthwise", "SeparableConv2D": "separable"}
+CONVOLUTION_NAMES = {"Conv2D": "convolution", "DepthwiseConv2D": "depthwise", "SeparableConv2D": "separable"}
 
 
 @dataclass(frozen=True)
@@ -132,7 +132,7 @@ class ConvolutionRecipe:
     first_channel: np.ndarray
     num_channels: int
     bias: np.ndarray | None
-    steps: tuple[Step, ...]
+    steps: tuple[BlockStep, ...]
 
     @property
     def up_to(self) -> str:
@@ -166,7 +166,9 @@ def _recipe(block: Block, calls: Mapping[str, Call], source: Source) -> Convolut
     num_channels = int(call.inputs[0].shape[-1])
     steps = _known_steps(block, calls)
     cells = block.steps[0].shape[:2]
-    return ConvolutionRecipe(KINDS[call.kind], source, (rows, columns), cells, kernel, first, num_channels, bias, steps)
+    return ConvolutionRecipe(
+        CONVOLUTION_NAMES[call.kind], source, (rows, columns), cells, kernel, first, num_channels, bias, steps
+    )
 
 
 def _kernel(call: Call) -> tuple[np.ndarray, np.ndarray]:
@@ -186,9 +188,9 @@ def _kernel(call: Call) -> tuple[np.ndarray, np.ndarray]:
     return values.astype(np.float32), np.arange(len(values)) // (len(values) // groups) * values.shape[1]
 
 
-def _known_steps(block: Block, calls: Mapping[str, Call]) -> tuple[Step, ...]:
+def _known_steps(block: Block, calls: Mapping[str, Call]) -> tuple[BlockStep, ...]:
     """Normalizations, poolings and ReLUs up to the response, as far as they go."""
-    known: list[Step] = []
+    known: list[BlockStep] = []
     for step in block.steps[1:]:
         if not (step.scale is not None or step.windows is not None or is_relu(calls[step.name])):
             break
@@ -209,7 +211,7 @@ def is_relu(call: Call) -> bool:
 # --- A network as a short list of operations, so that a page can run it by itself ---
 
 MAX_DENSE_VALUES = 100_000
-POOLS = {"MaxPooling2D": "maximum", "AveragePooling2D": "average"}
+POOLING_NAMES = {"MaxPooling2D": "maximum", "AveragePooling2D": "average"}
 
 
 @dataclass(frozen=True)
@@ -290,7 +292,7 @@ class _Writer:
 
     def _add(self, call: Call) -> None:
         inputs = tuple(self.places[id(tensor)] for tensor in call.inputs)
-        if call.kind in SILENT or is_widening(call):
+        if call.kind in SILENT_KINDS or is_widening(call):
             self.places[id(call.output)] = inputs[0]
             return
         if call.kind == "Dense":
@@ -303,8 +305,8 @@ class _Writer:
         shape = (int(call.output.shape[1]), int(call.output.shape[2])) if len(call.output.shape) == 4 else None
         if call.name in self.whole:
             return Operation("convolution", inputs, call.name, shape=shape)
-        if call.kind in POOLS and layer_windows(call):
-            return Operation(POOLS[call.kind], inputs, call.name, shape=shape, windows=layer_windows(call))
+        if call.kind in POOLING_NAMES and layer_windows(call):
+            return Operation(POOLING_NAMES[call.kind], inputs, call.name, shape=shape, windows=layer_windows(call))
         if call.kind in ("Rescaling", "BatchNormalization"):
             scale, offset = _affine_program(call)
             return Operation("affine", inputs, call.name, scale=scale, offset=offset)
@@ -364,7 +366,7 @@ def follow_steps(recipe: ConvolutionRecipe, values: np.ndarray) -> np.ndarray:
     return values
 
 
-def derive_steps(steps: Sequence[Step], stored: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+def derive_steps(steps: Sequence[BlockStep], stored: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
     """The maps of a block's steps: those that are stored, and those that follow from the step before.
 
     What comes ahead of the first stored step is left out.
@@ -400,7 +402,7 @@ def _convolve(recipe: ConvolutionRecipe, values: np.ndarray) -> np.ndarray:
     return result
 
 
-def apply_step(step: Step, values: np.ndarray) -> np.ndarray:
+def apply_step(step: BlockStep, values: np.ndarray) -> np.ndarray:
     """What a pooling, normalization or ReLU makes of maps (rows, columns, filters)."""
     if step.windows is not None:
         return _pool(step, values)
@@ -409,7 +411,7 @@ def apply_step(step: Step, values: np.ndarray) -> np.ndarray:
     return np.asarray(np.maximum(values, 0))
 
 
-def _pool(step: Step, values: np.ndarray) -> np.ndarray:
+def _pool(step: BlockStep, values: np.ndarray) -> np.ndarray:
     """Highest or mean value of each window; cells of the padding do not count."""
     if step.windows is None:
         return values

@@ -1,6 +1,6 @@
-"""Attribution: class activation maps, occlusion, ablation, regions."""
+"""Explain an answer: class activation maps, occlusion, ablation of filters, named regions."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -8,9 +8,9 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from convlens.lens.estimates import CONFIDENCE, Estimates, estimate
+from convlens.lens.filters import CONFIDENCE_LEVEL, Estimates, estimate
 from convlens.lens.forward import (
-    MAX_VALUES,
+    MAX_VALUES_HELD,
     Cut,
     Scorer,
     batch_size,
@@ -21,10 +21,10 @@ from convlens.lens.forward import (
     run_batches,
     slices,
 )
-from convlens.lens.graph import ReceptiveField, Span
+from convlens.lens.graph import ReceptiveField
 from convlens.lens.lens import Block
 
-# --- Where on the photo the answer comes from: Grad-CAM, with its sign kept ---
+# --- Class activation maps: Grad-CAM, with its sign kept ---
 #
 # Selvaraju et al., "Grad-CAM: Visual explanations from deep networks via gradient-based localization", ICCV 2017
 # (arXiv:1610.02391). Without the final ReLU of the paper, so that places that speak against the class show as well, and
@@ -54,18 +54,13 @@ class CamTarget:
     tensor: Any
 
 
-def cam_blocks(blocks: Sequence[Block]) -> list[Block]:
-    """Convolutions, in the order of the network."""
-    return [block for block in blocks if block.is_convolution]
-
-
 def find_cam_targets(scorer: Scorer) -> tuple[CamTarget, ...]:
     """Where a Grad-CAM is made, in the order of the network: responses and sums that nothing passes by.
 
     The last one is that of the paper. Of deep networks the last twelve are kept.
     """
     lens = scorer.lens
-    responses = {id(block.response.tensor) for block in cam_blocks(lens.blocks)}
+    responses = {id(block.response.tensor) for block in lens.convolutions}
     first = next((i for i, call in enumerate(lens.graph.calls) if id(call.output) in responses), None)
     if first is None:
         return ()
@@ -107,29 +102,25 @@ def grad_cam(scorer: Scorer, photos: Any, classes: np.ndarray, targets: Sequence
     parts: list[list[np.ndarray]] = []
     size = batch_size(scorer.lens)
     for number, batch in enumerate(slices(photos, size, scorer.dtype)):
-        parts.append(_explain(rest, front(batch, training=False), classes[number * size : number * size + len(batch)]))
+        known = front(batch, training=False)
+        with tf.GradientTape() as tape:
+            tape.watch(known)
+            logits, *maps = call_model(rest, known)
+            score = tf.reduce_sum(log_odds(logits, classes[number * size : number * size + len(batch)]))
+        maps = [known, *maps]
+        gradients = tape.gradient(score, maps, unconnected_gradients="zero")
+        sums = (tf.reduce_sum(values * gradient, axis=-1) for values, gradient in zip(maps, gradients, strict=True))
+        parts.append([np.asarray(values, dtype=np.float32) for values in sums])
     return {target.name: np.concatenate(maps) for target, maps in zip(targets, zip(*parts, strict=True), strict=True)}
 
 
-def _explain(rest: keras.Model, known: Any, classes: np.ndarray) -> list[np.ndarray]:
-    with tf.GradientTape() as tape:
-        tape.watch(known)
-        outputs = rest(known, training=False)
-        logits, *later = outputs if isinstance(outputs, list | tuple) else [outputs]
-        score = tf.reduce_sum(log_odds(logits, classes))
-    maps = [known, *later]
-    gradients = tape.gradient(score, maps, unconnected_gradients="zero")
-    sums = (tf.reduce_sum(values * gradient, axis=-1) for values, gradient in zip(maps, gradients, strict=True))
-    return [np.asarray(values, dtype=np.float32) for values in sums]
-
-
-# --- What happens to the answer when a box of the photo is covered ---
+# --- Occlusion: what happens to the answer when a box of the photo is covered ---
 #
 # Zeiler and Fergus, "Visualizing and understanding convolutional networks", ECCV 2014 (arXiv:1311.2901). A box is
 # covered with the photo's own mean color, which changes its brightness least.
 
 Box = tuple[float, float, float, float]
-SHARES = (1 / 6, 1 / 3)
+OCCLUSION_SHARES = (1 / 6, 1 / 3)  # of each side
 
 
 @dataclass(frozen=True)
@@ -149,12 +140,15 @@ class Occlusion:
     probability: np.ndarray
 
 
-def occlude(scorer: Scorer, photo: np.ndarray, target: int, *, share: float) -> Occlusion:
+def measure_occlusion(scorer: Scorer, photo: np.ndarray, target: int, *, share: float) -> Occlusion:
     """Cover boxes on a grid, one at a time; a box spans `share` of each side, and the next starts half a box on."""
     height, width = scorer.lens.picture_shape
     size = (max(1, round(height * share)), max(1, round(width * share)))
     stride = (max(1, size[0] // 2), max(1, size[1] // 2))
-    tops, lefts = (_starts(n, s, d) for n, s, d in zip((height, width), size, stride, strict=True))
+    tops, lefts = (
+        [i * step for i in range(max(1, -(-(length - side) // step) + 1))]
+        for length, side, step in zip((height, width), size, stride, strict=True)
+    )
     boxes = [(left, top, left + size[1], top + size[0]) for top in tops for left in lefts]
     odds, chances = cover_effects(scorer, photo, boxes, target)
     shape = (len(tops), len(lefts))
@@ -172,7 +166,12 @@ def cover_effects(
         boxes: in pixels of the picture the network works on.
         target: the class.
     """
-    parts = [scorer.logits(batch) for batch in _covered(scorer, photo, boxes)]
+    down, across = (n / m for n, m in zip(photo.shape[:2], scorer.lens.picture_shape, strict=True))
+    wanted = [(0.0, 0.0, 0.0, 0.0), *((box[0] * across, box[1] * down, box[2] * across, box[3] * down)
+                                      for box in boxes)]  # fmt: skip
+    size = batch_size(scorer.lens)
+    parts = [scorer.logits(np.stack([cover(photo, box) for box in wanted[start : start + size]]))
+             for start in range(0, len(wanted), size)]  # fmt: skip
     odds, chances = scorer.scores(np.concatenate(parts), target)
     return odds[0] - odds[1:], chances[0] - chances[1:]
 
@@ -191,28 +190,13 @@ def mean_color(photo: np.ndarray) -> np.ndarray:
     return color
 
 
-def _covered(scorer: Scorer, photo: np.ndarray, boxes: Sequence[Box]) -> Iterator[np.ndarray]:
-    """The photo itself, then the photo with each box covered, in batches."""
-    rows, columns = (n / m for n, m in zip(photo.shape[:2], scorer.lens.picture_shape, strict=True))
-    size = batch_size(scorer.lens)
-    wanted = [(0.0, 0.0, 0.0, 0.0), *boxes]
-    for start in range(0, len(wanted), size):
-        chosen = wanted[start : start + size]
-        yield np.stack([cover(photo, (box[0] * columns, box[1] * rows, box[2] * columns, box[3] * rows))
-                        for box in chosen])  # fmt: skip
-
-
-def _starts(length: int, size: int, stride: int) -> list[int]:
-    return [i * stride for i in range(max(1, -(-(length - size) // stride) + 1))]
-
-
-# --- What each filter does for the answer: switch it off and see ---
+# --- Ablation: what each filter does for the answer ---
 #
 # A filter is switched off by setting its map to zero behind the activation. The network is resumed from there, so the
 # layers ahead are worked out once for all filters. After Morcos et al., "On the importance of single directions for
 # generalization", ICLR 2018 (arXiv:1803.06959).
 
-ROWS_AT_ONCE = 64
+MAX_ABLATED_AT_ONCE = 64
 
 
 def ablate_filters(scorer: Scorer, photos: Any, filters: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
@@ -250,32 +234,28 @@ def plan_ablation(
     Returns:
         Number of photos, and filters per block.
     """
-    costs = _costs(scorer, filters)
+    costs = {name: cut.multiplications for name, cut in scorer.cuts.items() if name in filters}
     total = sum(costs[name] * len(chosen) for name, chosen in filters.items())
     num_photos = int(min(most, max(4, budget // max(total, 1))))
     share = min(1.0, budget / max(total * num_photos, 1))
     return num_photos, {name: chosen[: max(1, int(len(chosen) * share))] for name, chosen in filters.items()}
 
 
-def _costs(scorer: Scorer, filters: Mapping[str, np.ndarray]) -> dict[str, int]:
-    return {name: cut.multiplications for name, cut in scorer.cuts.items() if name in filters}
-
-
 def _switch_off(cut: Cut, known: Sequence[Any], filters: np.ndarray) -> np.ndarray:
     """Logits (filters, units) of one photo."""
     values = sum(int(np.prod(tensor.shape)) for tensor in known)
-    size = max(1, min(ROWS_AT_ONCE, MAX_VALUES // (4 * values)))
+    size = max(1, min(MAX_ABLATED_AT_ONCE, MAX_VALUES_HELD // (4 * values)))
     parts = [filters[start : start + size].astype(np.int32) for start in range(0, len(filters), size)]
     return np.concatenate([np.asarray(cut.without(known, part)) for part in parts])
 
 
-# --- What named regions, such as an ear or a tongue, do for the answer, against random boxes of the same size ---
+# --- Named regions, such as an ear or a tongue, against random boxes of the same size ---
 #
 # Covering anything changes an answer a little. So the effect of a region counts only as far as it exceeds that of boxes
 # of its size elsewhere on the same photo.
 
-TRIES = 20
-LEAST_NULL = 3
+MAX_PLACES_TRIED = 20
+MIN_NULL = 3
 
 
 @dataclass(frozen=True)
@@ -333,10 +313,10 @@ def region_effects(
     if not boxes:
         return []
     odds, chances = cover_effects(scorer, photo, boxes, target)
-    step = 1 + num_null
+    step, area = 1 + num_null, shape[0] * shape[1]
     return [
-        RegionEffect(name, box, _area(box) / (shape[0] * shape[1]), float(chances[step * i]), float(odds[step * i]),
-                     chances[step * i + 1 : step * (i + 1)])
+        RegionEffect(name, box, (box[2] - box[0]) * (box[3] - box[1]) / area, float(chances[step * i]),
+                     float(odds[step * i]), chances[step * i + 1 : step * (i + 1)])
         for i, (name, box) in enumerate(known.items())
     ]  # fmt: skip
 
@@ -344,7 +324,7 @@ def region_effects(
 def plan_null(scorer: Scorer, num_regions: int, *, budget: float, most: int) -> int:
     """Random boxes per region, so that the multiplications of all of them stay within a budget; at least three."""
     cost = num_regions * sum(multiplications(call) for call in scorer.lens.graph.calls)
-    return int(min(most, max(LEAST_NULL, budget // max(cost, 1))))
+    return int(min(most, max(MIN_NULL, budget // max(cost, 1))))
 
 
 def clip_box(box: Box, shape: tuple[int, int]) -> Box | None:
@@ -357,11 +337,15 @@ def clip_box(box: Box, shape: tuple[int, int]) -> Box | None:
 def random_boxes(box: Box, shape: tuple[int, int], count: int, rng: np.random.Generator) -> list[Box]:
     """Boxes of the same size anywhere on the picture, apart from `box` where twenty tries find such a place."""
     width, height = box[2] - box[0], box[3] - box[1]
+
+    def overlaps(place: Box) -> bool:
+        return place[0] < box[2] and box[0] < place[2] and place[1] < box[3] and box[1] < place[3]
+
     found: list[Box] = []
     for _ in range(count):
-        tries = rng.random((TRIES, 2)) * (shape[1] - width, shape[0] - height)
+        tries = rng.random((MAX_PLACES_TRIED, 2)) * (shape[1] - width, shape[0] - height)
         places = [(float(x), float(y), float(x) + width, float(y) + height) for x, y in tries]
-        found.append(next((place for place in places if not _overlap(place, box)), places[0]))
+        found.append(next((place for place in places if not overlaps(place)), places[0]))
     return found
 
 
@@ -372,8 +356,16 @@ def summarize_regions(photos: Sequence[Sequence[RegionEffect]]) -> list[RegionSu
     chance more than one time in twenty.
     """
     names = sorted({effect.name for photo in photos for effect in photo})
-    confidence = 1 - (1 - CONFIDENCE) / max(len(names), 1)
-    rows = [_summarize(name, photos, confidence) for name in names]
+    confidence = 1 - (1 - CONFIDENCE_LEVEL) / max(len(names), 1)
+    rows = []
+    for name in names:
+        found = [effect for photo in photos for effect in photo if effect.name == name]
+        effects = np.array([effect.effect for effect in found])
+        nulls = np.array([effect.null.mean() if effect.null.size else np.nan for effect in found])
+        difference = estimate((effects - nulls)[:, np.newaxis], confidence=confidence)[0]
+        effect, null = estimate(effects[:, np.newaxis])[0], estimate(nulls[:, np.newaxis])[0]
+        share = float(np.mean([one.share for one in found]))
+        rows.append(RegionSummary(name, len(found), share, effect, null, difference, bool(difference[1] > 0)))
     return sorted(rows, key=lambda row: (-row.difference[0], row.name))
 
 
@@ -384,7 +376,7 @@ def region_ratios(scorer: Scorer, photos: Any, regions: Sequence[Mapping[str, Bo
         By name of the block and of the region. 1 means no preference; NaN where a filter is silent, or where a cell
         sees the whole picture.
     """
-    blocks = [block for block in cam_blocks(scorer.lens.blocks) if block.response.receptive_field is not None]
+    blocks = [block for block in scorer.lens.convolutions if block.response.receptive_field is not None]
     names = sorted({name for boxes in regions for name in boxes})
     size = batch_size(scorer.lens)
     if not blocks or not names:
@@ -408,31 +400,12 @@ def activation_ratio(maps: np.ndarray, block: Block, box: Box) -> np.ndarray:
     field = block.response.receptive_field
     if field is None:
         return np.full(maps.shape[-1], np.nan)
-    rows, columns = _middles(field.rows, maps.shape[0]), _middles(field.columns, maps.shape[1])
+    rows, columns = (
+        span.start + np.arange(count) * span.stride + span.size / 2
+        for span, count in zip((field.rows, field.columns), maps.shape, strict=False)
+    )
     inside = np.outer((rows >= box[1]) & (rows < box[3]), (columns >= box[0]) & (columns < box[2]))
     positive = np.maximum(maps, 0).astype(np.float64)
     with np.errstate(invalid="ignore", divide="ignore"):
         share = positive[inside].sum(axis=0) / positive.sum(axis=(0, 1))
         return np.asarray(share / (inside.mean() if inside.any() else np.nan))
-
-
-def _summarize(name: str, photos: Sequence[Sequence[RegionEffect]], confidence: float) -> RegionSummary:
-    found = [effect for photo in photos for effect in photo if effect.name == name]
-    effects = np.array([effect.effect for effect in found])
-    nulls = np.array([effect.null.mean() if effect.null.size else np.nan for effect in found])
-    difference = estimate((effects - nulls)[:, np.newaxis], confidence=confidence)[0]
-    effect, null = estimate(effects[:, np.newaxis])[0], estimate(nulls[:, np.newaxis])[0]
-    share = float(np.mean([effect.share for effect in found]))
-    return RegionSummary(name, len(found), share, effect, null, difference, bool(difference[1] > 0))
-
-
-def _middles(span: Span, count: int) -> np.ndarray:
-    return np.asarray(span.start + np.arange(count) * span.stride + span.size / 2)
-
-
-def _area(box: Box) -> float:
-    return (box[2] - box[0]) * (box[3] - box[1])
-
-
-def _overlap(a: Box, b: Box) -> bool:
-    return a[0] < b[2] and b[0] < a[2] and a[1] < b[3] and b[1] < a[3]

@@ -1,26 +1,100 @@
-"""Filters: their statistics, patches, responses and profiles."""
+"""What each filter responds to: statistics, responses at fixed places, strongest patches, profiles."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import keras
 import numpy as np
 import pandas as pd
+from scipy.stats import norm
+from scipy.stats import t as student
 
-from convlens.lens.attribution import cam_blocks
-from convlens.lens.estimates import Estimates, auc_interval, estimate
+from convlens.files import round_array
 from convlens.lens.forward import Scorer, batch_size, call_model, run_batches, slices
 from convlens.lens.graph import ReceptiveField, operate
 from convlens.lens.lens import Block, Lens
 
-# --- Facts about every filter over a sample of photos: how strong, how often, for which class ---
+# --- Means over photos, and areas under ROC curves, with their intervals ---
 
-SUMMARIES = ("maximum", "minimum", "mean", "active")
+CONFIDENCE_LEVEL = 0.95
+
+
+@dataclass(frozen=True)
+class Estimates:
+    """Means with intervals, float64 arrays of one shape; NaN where there is no number.
+
+    Attributes:
+        value: mean over photos.
+        low: lower end of the interval.
+        high: upper end.
+        num: photos behind each mean.
+    """
+
+    value: np.ndarray
+    low: np.ndarray
+    high: np.ndarray
+    num: np.ndarray
+
+    def __getitem__(self, index: int) -> tuple[float, float, float]:
+        """Value, low and high of one of them."""
+        return float(self.value[index]), float(self.low[index]), float(self.high[index])
+
+
+def estimate(samples: np.ndarray, *, confidence: float = CONFIDENCE_LEVEL) -> Estimates:
+    """Mean over the first axis with Student's interval; NaN among the samples is left out.
+
+    Args:
+        samples: (photos, …).
+        confidence: coverage of the interval.
+    """
+    values = np.asarray(samples, dtype=np.float64)
+    known = np.isfinite(values)
+    num = known.sum(axis=0)
+    filled = np.where(known, values, 0.0)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        mean = np.where(num > 0, filled.sum(axis=0) / num, np.nan)
+        squares = np.where(known, (values - mean) ** 2, 0.0).sum(axis=0)
+        error = np.where(num > 1, np.sqrt(squares / (num - 1) / num), np.nan)
+    width = student.ppf((1 + confidence) / 2, np.maximum(num - 1, 1)) * error
+    return Estimates(mean, mean - width, mean + width, num)
+
+
+def auc_interval(
+    auc: np.ndarray, num_positive: np.ndarray, num_negative: np.ndarray, *, confidence: float = CONFIDENCE_LEVEL
+) -> tuple[np.ndarray, np.ndarray]:
+    """Interval of areas under the ROC curve, method 5 of Newcombe 2006 (Statistics in Medicine 25:559).
+
+    It solves for the areas whose own standard error reaches the one found, so it has a width at 0 and at 1 too. Where a
+    class lacks, it is 0..1.
+    """
+    pairs = np.maximum(num_positive * num_negative, 1)
+    extra = (num_positive + num_negative) / 2 - 1
+    z = norm.ppf((1 + confidence) / 2)
+
+    def reaches(area: np.ndarray) -> np.ndarray:
+        variance = area * (1 - area) * (1 + extra * ((1 - area) / (2 - area) + area / (1 + area))) / pairs
+        return np.asarray(np.abs(area - auc) <= z * np.sqrt(variance))
+
+    ends = []
+    for outer in (np.zeros_like(auc), np.ones_like(auc)):
+        near, far = auc.astype(np.float64), outer.astype(np.float64)
+        for _ in range(40):
+            middle = (near + far) / 2
+            inside = reaches(middle)
+            near, far = np.where(inside, middle, near), np.where(inside, far, middle)
+        ends.append(np.where(num_positive * num_negative > 0, near, outer))
+    return ends[0], ends[1]
+
+
+# --- Statistics of every filter over a sample of photos: how strong, how often, for which class ---
+
+FILTER_COLUMNS = ("layer", "filter", "num_photos", "maximum", "mean", "firing_rate", "active_share", "dead", "prefers",
+                  "auc_mean", "auc_max", "selectivity", "auc_low", "auc_high")  # fmt: skip
 
 
 def measure_filters(lens: Lens, images: Any, *, labels: np.ndarray, classes: Sequence[str]) -> pd.DataFrame:
-    """One row per filter of every convolution, from the values after its activation.
+    """Measure every filter of every convolution by the values after its activation; one row per filter.
 
     Args:
         lens: the opened model.
@@ -35,16 +109,46 @@ def measure_filters(lens: Lens, images: Any, *, labels: np.ndarray, classes: Seq
         (area under the ROC curve of its mean and its highest value for that class, 0.5 is chance), selectivity
         (2 * auc_mean - 1), and auc_low and auc_high (95 % interval of auc_mean).
     """
-    blocks = [block for block in lens.blocks if block.is_convolution]
-    if not blocks:
-        return pd.DataFrame(columns=list(COLUMNS))
-    summaries = _summarize(lens, blocks, images)
-    parts = [_describe(block, summaries[i], labels, classes) for i, block in enumerate(blocks)]
+    if not lens.convolutions:
+        return pd.DataFrame(columns=list(FILTER_COLUMNS))
+
+    def summarize(tensor: Any) -> list[Any]:
+        ops, cells = keras.ops, (1, 2)
+        active = ops.cast(tensor > 0, "float32")
+        return [ops.max(tensor, cells), ops.min(tensor, cells), ops.mean(tensor, cells), ops.mean(active, cells)]
+
+    parts = []
+    for block, (highest, lowest, mean, active) in zip(
+        lens.convolutions, run_on_responses(lens, images, summarize), strict=True
+    ):
+        maximum, minimum = highest.max(axis=0), lowest.min(axis=0)
+        dead = maximum <= 0 if block.response.rectified else maximum == minimum
+        aucs = np.stack([area_under_curve(mean, labels == index) for index in range(len(classes))])
+        tops = np.stack([area_under_curve(highest, labels == index) for index in range(len(classes))])
+        best, auc_mean = aucs.argmax(axis=0), aucs.max(axis=0)
+        positives = np.bincount(labels, minlength=len(classes))[best]
+        low, high = auc_interval(auc_mean, positives, len(labels) - positives)
+        rows: dict[str, Any] = {
+            "layer": block.name,
+            "filter": np.arange(block.num_filters),
+            "num_photos": len(labels),
+            "maximum": maximum,
+            "mean": mean.mean(axis=0),
+            "firing_rate": (highest > 0).mean(axis=0),
+            "active_share": active.mean(axis=0),
+            "dead": dead,
+            "prefers": np.where(dead, "", np.asarray(classes, dtype=object)[best]),
+            "auc_mean": auc_mean,
+            "auc_max": tops[best, np.arange(block.num_filters)],
+            "selectivity": 2 * auc_mean - 1,
+            "auc_low": low,
+            "auc_high": high,
+        }
+        for name, values in rows.items():
+            if isinstance(values, np.ndarray) and values.dtype.kind == "f":
+                rows[name] = round_array(values, 6)  # what is beyond differs from processor to processor
+        parts.append(pd.DataFrame(rows, columns=list(FILTER_COLUMNS)))
     return pd.concat(parts, ignore_index=True)
-
-
-COLUMNS = ("layer", "filter", "num_photos", "maximum", "mean", "firing_rate", "active_share", "dead", "prefers",
-           "auc_mean", "auc_max", "selectivity", "auc_low", "auc_high")  # fmt: skip
 
 
 def area_under_curve(scores: np.ndarray, positive: np.ndarray) -> np.ndarray:
@@ -59,61 +163,22 @@ def area_under_curve(scores: np.ndarray, positive: np.ndarray) -> np.ndarray:
     return np.asarray((sums - num_positive * (num_positive + 1) / 2) / (num_positive * num_negative))
 
 
-def _summarize(lens: Lens, blocks: Sequence[Block], images: Any) -> list[dict[str, np.ndarray]]:
-    """Highest, lowest and mean value and active share of every filter on every photo; arrays (n, filters) per block."""
-    outputs = [value for block in blocks for value in operate(_summaries, block.response.tensor)]
-    model = keras.Model(lens.graph.input, outputs)
-    whole = run_batches(model, images, size=batch_size(lens), dtype=str(lens.model.inputs[0].dtype))
-    width = len(SUMMARIES)
-    return [dict(zip(SUMMARIES, whole[width * i : width * (i + 1)], strict=True)) for i in range(len(blocks))]
+def run_on_responses(lens: Lens, photos: Any, function: Callable[[Any], Sequence[Any]]) -> list[list[np.ndarray]]:
+    """Apply a function inside the network to the response (n, rows, columns, filters) of every convolution.
+
+    Returns:
+        What the function gives, over all photos, for every convolution in order.
+    """
+    parts = [list(operate(function, block.response.tensor)) for block in lens.convolutions]
+    model = keras.Model(lens.graph.input, [value for values in parts for value in values])
+    found = iter(run_batches(model, photos, size=batch_size(lens), dtype=str(lens.model.inputs[0].dtype)))
+    return [[next(found) for _ in values] for values in parts]
 
 
-def _summaries(tensor: Any) -> list[Any]:
-    """Over the cells of each map, in the order of `SUMMARIES`."""
-    ops, cells = keras.ops, (1, 2)
-    active = ops.cast(tensor > 0, "float32")
-    return [ops.max(tensor, cells), ops.min(tensor, cells), ops.mean(tensor, cells), ops.mean(active, cells)]
+# --- Responses at some places of some photos: columns of numbers that can be correlated ---
 
-
-def _describe(block: Block, summary: dict[str, np.ndarray], labels: np.ndarray, classes: Sequence[str]) -> pd.DataFrame:
-    maximum, minimum = summary["maximum"].max(axis=0), summary["minimum"].min(axis=0)
-    dead = maximum <= 0 if block.response.rectified else maximum == minimum
-    aucs = np.stack([area_under_curve(summary["mean"], labels == index) for index in range(len(classes))])
-    best = aucs.argmax(axis=0)
-    auc_mean = aucs.max(axis=0)
-    positives = np.bincount(labels, minlength=len(classes))[best]
-    low, high = auc_interval(auc_mean, positives, len(labels) - positives)
-    tops = np.stack([area_under_curve(summary["maximum"], labels == index) for index in range(len(classes))])
-    rows: dict[str, Any] = {
-        "layer": block.name,
-        "filter": np.arange(block.num_filters),
-        "num_photos": len(labels),
-        "maximum": maximum,
-        "mean": summary["mean"].mean(axis=0),
-        "firing_rate": (summary["maximum"] > 0).mean(axis=0),
-        "active_share": summary["active"].mean(axis=0),
-        "dead": dead,
-        "prefers": np.where(dead, "", np.asarray(classes, dtype=object)[best]),
-        "auc_mean": auc_mean,
-        "auc_max": tops[best, np.arange(block.num_filters)],
-        "selectivity": 2 * auc_mean - 1,
-        "auc_low": low,
-        "auc_high": high,
-    }
-    return pd.DataFrame({name: _rounded(values) for name, values in rows.items()}, columns=list(COLUMNS))
-
-
-def _rounded(values: Any) -> Any:
-    """Floats with six significant digits: what is beyond differs from processor to processor."""
-    if not isinstance(values, np.ndarray) or values.dtype.kind != "f":
-        return values
-    return np.array([float(f"{value:.6g}") for value in values.tolist()])
-
-
-# --- What the filters of a network say at some places of some photos: columns of numbers that can be correlated ---
-
-GRID = 7  # places down and across
-SMALLEST = 1e-12
+GRID_SIDE = 7  # places down and across
+LEAST_LENGTH = 1e-12
 
 
 @dataclass(frozen=True)
@@ -147,21 +212,20 @@ class Responses:
 
 def gather_responses(lens: Lens, photos: Any) -> dict[str, Responses]:
     """Responses of every convolution to photos (n, rows, columns, 3), by name of the block, in the network's order."""
-    blocks = cam_blocks(lens.blocks)
-    if not blocks or not len(photos):
+    if not lens.convolutions or not len(photos):
         return {}
-    outputs = [value for block in blocks for value in operate(_outputs, block.response.tensor)]
-    found = run_batches(
-        keras.Model(lens.graph.input, outputs),
-        photos,
-        size=batch_size(lens),
-        dtype=str(lens.model.inputs[0].dtype),
-    )
-    parts = zip(blocks, found[0::3], found[1::3], found[2::3], strict=True)
-    return {
-        block.name: Responses(highest, lowest, _flatten(maps), block.response.rectified)
-        for block, highest, lowest, maps in parts
-    }
+
+    def pick(tensor: Any) -> Sequence[Any]:
+        ops = keras.ops
+        rows, columns = (_middles_of_parts(length) for length in tensor.shape[1:3])
+        picked = ops.take(ops.take(tensor, rows, axis=1), columns, axis=2)
+        return ops.max(tensor, (1, 2)), ops.min(tensor, (1, 2)), picked
+
+    found = {}
+    for block, (highest, lowest, maps) in zip(lens.convolutions, run_on_responses(lens, photos, pick), strict=True):
+        values = np.asarray(maps.reshape(len(maps), -1, maps.shape[-1]), np.float32)
+        found[block.name] = Responses(highest, lowest, values, block.response.rectified)
+    return found
 
 
 def correlate_columns(first: np.ndarray, second: np.ndarray) -> np.ndarray:
@@ -178,24 +242,13 @@ def standardize(values: np.ndarray) -> np.ndarray:
     table = values.reshape(-1, values.shape[-1]).astype(np.float64)
     table = table - table.mean(axis=0)
     lengths = np.sqrt((table**2).sum(axis=0))
-    spread = lengths > SMALLEST
+    spread = lengths > LEAST_LENGTH
     return np.asarray(np.where(spread, table / np.where(spread, lengths, 1), 0.0))
 
 
-def _outputs(tensor: Any) -> Sequence[Any]:
-    """Highest and lowest value of every map, and the values at the places."""
-    ops, (rows, columns) = keras.ops, tensor.shape[1:3]
-    places = ops.take(tensor, _places(rows), axis=1)
-    return ops.max(tensor, (1, 2)), ops.min(tensor, (1, 2)), ops.take(places, _places(columns), axis=2)
-
-
-def _places(length: int) -> np.ndarray:
+def _middles_of_parts(length: int) -> np.ndarray:
     """The cells at the middles of seven equal parts; of short maps some cells stand for several parts."""
-    return ((2 * np.arange(GRID) + 1) * length // (2 * GRID)).astype(np.int32)
-
-
-def _flatten(values: np.ndarray) -> np.ndarray:
-    return np.asarray(values.reshape(len(values), -1, values.shape[-1]), np.float32)
+    return ((2 * np.arange(GRID_SIDE) + 1) * length // (2 * GRID_SIDE)).astype(np.int32)
 
 
 # --- The patches that excite each filter most, each from another photo ---
@@ -228,17 +281,23 @@ def strongest_patches(scorer: Scorer, photos: Any, *, num_patches: int = NUM_PAT
 
     Of responses that cannot be negative only places above zero count; equal values keep the order of the photos.
     """
-    blocks = cam_blocks(scorer.lens.blocks)
+    blocks = scorer.lens.convolutions
     if not blocks or not len(photos):
         return {}
-    outputs = [value for block in blocks for value in operate(_peaks, block.response.tensor)]
-    model = keras.Model(scorer.lens.graph.input, outputs)
-    found = run_batches(model, photos, size=batch_size(scorer.lens), dtype=scorer.dtype)
-    return {
-        block.name: _rank(found[2 * i], found[2 * i + 1], block.response.shape[1],
-                          floor=0.0 if block.response.rectified else -np.inf, count=num_patches)
-        for i, block in enumerate(blocks)
-    }  # fmt: skip
+
+    def find_peaks(tensor: Any) -> Sequence[Any]:
+        rows, columns, filters = tensor.shape[1:]
+        cells = keras.ops.reshape(tensor, (-1, rows * columns, filters))
+        return keras.ops.max(cells, axis=1), keras.ops.argmax(cells, axis=1)
+
+    found = {}
+    for block, (highest, cells) in zip(blocks, run_on_responses(scorer.lens, photos, find_peaks), strict=True):
+        order = np.argsort(-highest, axis=0, kind="stable")[:num_patches].T
+        value = np.take_along_axis(highest.T, order, axis=1)
+        row, column = np.divmod(np.take_along_axis(cells.T, order, axis=1), block.response.shape[1])
+        floor = 0.0 if block.response.rectified else -np.inf
+        found[block.name] = Patches(np.where(value > floor, order, -1), row, column, value)
+    return found
 
 
 def crop_field(picture: np.ndarray, field: ReceptiveField | None, row: int, column: int) -> np.ndarray:
@@ -250,25 +309,9 @@ def crop_field(picture: np.ndarray, field: ReceptiveField | None, row: int, colu
     return picture[max(top, 0) : max(bottom, 0), max(left, 0) : max(right, 0)]
 
 
-def _peaks(tensor: Any) -> tuple[Any, Any]:
-    """Highest value of every map, and the number of its cell."""
-    ops = keras.ops
-    rows, columns, filters = tensor.shape[1:]
-    cells = ops.reshape(tensor, (-1, rows * columns, filters))
-    return ops.max(cells, axis=1), ops.argmax(cells, axis=1)
-
-
-def _rank(highest: np.ndarray, cells: np.ndarray, num_columns: int, *, floor: float, count: int) -> Patches:
-    order = np.argsort(-highest, axis=0, kind="stable")[:count].T
-    value = np.take_along_axis(highest.T, order, axis=1)
-    cell = np.take_along_axis(cells.T, order, axis=1)
-    photo = np.where(value > floor, order, -1)
-    return Patches(photo, cell // num_columns, cell % num_columns, value)
-
-
 # --- How a filter's values are spread, and whether it follows edges or brightness of the photo ---
 
-NUM_BINS = 24
+HISTOGRAM_BINS = 24
 LUMINANCE = np.array([0.299, 0.587, 0.114])  # ITU-R BT.601
 
 
@@ -293,19 +336,21 @@ class FilterProfile:
 
 def profile_filters(scorer: Scorer, photos: Any) -> dict[str, FilterProfile]:
     """Histograms and correlations of every filter over photos, by name of the block."""
-    blocks = cam_blocks(scorer.lens.blocks)
+    lens, blocks = scorer.lens, scorer.lens.convolutions
     if not blocks or not len(photos):
         return {}
-    size, dtype, start = batch_size(scorer.lens), scorer.dtype, scorer.lens.graph.input
-    ends = [end for block in blocks for end in operate(_ends, block.response.tensor)]
-    found = run_batches(keras.Model(start, ends), photos, size=size, dtype=dtype)
-    gathered = [_Gathered(block, found[2 * i].min(axis=0), found[2 * i + 1].max(axis=0))
-                for i, block in enumerate(blocks)]  # fmt: skip
-    model = keras.Model(start, [scorer.lens.picture, *(block.response.tensor for block in blocks)])
-    for batch in slices(photos, size, dtype):
+    ends = run_on_responses(lens, photos, lambda maps: (keras.ops.min(maps, (1, 2)), keras.ops.max(maps, (1, 2))))
+    gathered = [_ProfileBuilder(block, low.min(axis=0), high.max(axis=0))
+                for block, (low, high) in zip(blocks, ends, strict=True)]  # fmt: skip
+    model = keras.Model(lens.graph.input, [lens.picture, *(block.response.tensor for block in blocks)])
+    for batch in slices(photos, batch_size(lens), scorer.dtype):
         pictures, *maps = (np.asarray(value) for value in call_model(model, batch))
+        references = []
+        for picture in pictures:
+            brightness = picture.astype(np.float64) @ LUMINANCE if picture.shape[-1] == 3 else picture.mean(axis=-1)
+            references.append((edge_strength(brightness), brightness))
         for known, values in zip(gathered, maps, strict=True):
-            known.add(pictures, values)
+            known.add(references, values)
     return {known.block.name: known.profile() for known in gathered}
 
 
@@ -327,8 +372,11 @@ def cell_means(values: np.ndarray, field: ReceptiveField, shape: tuple[int, int]
     """
     total = np.zeros((values.shape[0] + 1, values.shape[1] + 1))
     total[1:, 1:] = values.cumsum(axis=0).cumsum(axis=1)
-    tops, bottoms = _edges(field.rows.start, field.rows.size, field.rows.stride, shape[0], values.shape[0])
-    lefts, rights = _edges(field.columns.start, field.columns.size, field.columns.stride, shape[1], values.shape[1])
+    ends = []
+    for span, count, length in zip((field.rows, field.columns), shape, values.shape, strict=True):
+        first = span.start + np.arange(count) * span.stride + (span.size - span.stride) // 2
+        ends.append((np.clip(first, 0, length), np.clip(first + span.stride, 0, length)))
+    (tops, bottoms), (lefts, rights) = ends
     sums = total[bottoms][:, rights] - total[tops][:, rights] - total[bottoms][:, lefts] + total[tops][:, lefts]
     areas = np.outer(bottoms - tops, rights - lefts)
     return np.where(areas > 0, sums / np.maximum(areas, 1), np.nan)
@@ -344,42 +392,32 @@ def correlate(values: np.ndarray, reference: np.ndarray) -> np.ndarray:
         return np.where(norms > 1e-9, (x * y[:, np.newaxis]).sum(axis=0) / norms, np.nan)
 
 
-class _Gathered:
+class _ProfileBuilder:
     """What has been seen of a block so far."""
 
     def __init__(self, block: Block, low: np.ndarray, high: np.ndarray) -> None:
         self.block = block
         self.low = np.zeros_like(low) if block.response.rectified else low
         self.high = np.maximum(high, self.low)
-        self.counts = np.zeros((block.num_filters, NUM_BINS), np.int64)
+        self.counts = np.zeros((block.num_filters, HISTOGRAM_BINS), np.int64)
         self.edges: list[np.ndarray] = []
         self.brightness: list[np.ndarray] = []
 
-    def add(self, pictures: np.ndarray, maps: np.ndarray) -> None:
-        self.counts += self._count(maps.reshape(-1, maps.shape[-1]))
-        field, shape = self.block.response.receptive_field, maps.shape[1:3]
-        for picture, values in zip(pictures, maps, strict=True):
-            brightness = picture.astype(np.float64) @ LUMINANCE if picture.shape[-1] == 3 else picture.mean(axis=-1)
-            for kept, reference in ((self.edges, edge_strength(brightness)), (self.brightness, brightness)):
-                flat = values.reshape(-1, values.shape[-1])
-                nothing = np.full(values.shape[-1], np.nan)
-                kept.append(nothing if field is None else correlate(flat, cell_means(reference, field, shape).ravel()))
+    def add(self, references: Sequence[tuple[np.ndarray, np.ndarray]], maps: np.ndarray) -> None:
+        """Take in a batch of maps (n, rows, columns, filters), and edges and brightness of each picture."""
+        flat = maps.reshape(-1, maps.shape[-1])
+        width = np.where(self.high > self.low, self.high - self.low, 1)
+        bins = np.clip(((flat - self.low) / width * HISTOGRAM_BINS).astype(np.int64), 0, HISTOGRAM_BINS - 1)
+        counted = flat > 0 if self.block.response.rectified else ...
+        places = (bins + np.arange(flat.shape[1]) * HISTOGRAM_BINS)[counted]
+        self.counts += np.bincount(places.ravel(), minlength=self.counts.size).reshape(self.counts.shape)
+        field, shape = self.block.response.receptive_field, (maps.shape[1], maps.shape[2])
+        for reference, values in zip(references, maps, strict=True):
+            for kept, picture in zip((self.edges, self.brightness), reference, strict=True):
+                cells = values.reshape(-1, values.shape[-1])
+                kept.append(np.full(values.shape[-1], np.nan) if field is None
+                            else correlate(cells, cell_means(picture, field, shape).ravel()))  # fmt: skip
 
     def profile(self) -> FilterProfile:
         edges, brightness = estimate(np.stack(self.edges)), estimate(np.stack(self.brightness))
         return FilterProfile(self.low, self.high, self.counts, edges, brightness)
-
-    def _count(self, values: np.ndarray) -> np.ndarray:
-        width = np.where(self.high > self.low, self.high - self.low, 1)
-        bins = np.clip(((values - self.low) / width * NUM_BINS).astype(np.int64), 0, NUM_BINS - 1)
-        places = (bins + np.arange(values.shape[1]) * NUM_BINS)[values > 0 if self.block.response.rectified else ...]
-        return np.bincount(places.ravel(), minlength=self.counts.size).reshape(self.counts.shape)
-
-
-def _ends(tensor: Any) -> tuple[Any, Any]:
-    return keras.ops.min(tensor, (1, 2)), keras.ops.max(tensor, (1, 2))
-
-
-def _edges(start: int, size: int, stride: int, count: int, length: int) -> tuple[np.ndarray, np.ndarray]:
-    first = start + np.arange(count) * stride + (size - stride) // 2
-    return np.clip(first, 0, length), np.clip(first + stride, 0, length)

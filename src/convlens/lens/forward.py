@@ -5,12 +5,13 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import keras
 import numpy as np
 import tensorflow as tf
 
+from convlens.data.loader import Images
 from convlens.errors import ConvLensError
 from convlens.lens.graph import Call, Graph, operate, require_photos
 from convlens.lens.lens import Lens
@@ -19,8 +20,8 @@ from convlens.lens.lens import Lens
 #
 # Explanations speak about log-odds, because a probability near 0 or 1 hardly moves whatever happens to the photo.
 
-FINAL = {"Sigmoid": "sigmoid", "Softmax": "softmax"}
-SMALLEST = 1e-7
+FINAL_ACTIVATIONS = {"Sigmoid": "sigmoid", "Softmax": "softmax"}
+LEAST_PROBABILITY = 1e-7
 
 
 @dataclass(frozen=True)
@@ -59,7 +60,9 @@ def find_head(graph: Graph) -> Head:
     if _final_activation(last):
         if last.kind != "Dense":
             return Head(last.inputs[0], last.inputs[0])
-        layer = _linear(last)
+        layer = type(last.layer).from_config({**last.layer.get_config(), "activation": None})
+        layer.build(last.inputs[0].shape)
+        layer.set_weights(last.layer.get_weights())
         return Head(layer(last.inputs[0]), last.inputs[0], layer)
     if last.kind == "Dense" and last.layer.activation is keras.activations.linear:
         return Head(graph.answer, graph.answer)
@@ -95,31 +98,24 @@ def class_probabilities(logits: np.ndarray, *, temperature: float = 1.0) -> np.n
 
 def _undo(answer: Any) -> Any:
     """Logits of probabilities (n, units)."""
-    chances = keras.ops.clip(answer, SMALLEST, 1 - SMALLEST)
+    chances = keras.ops.clip(answer, LEAST_PROBABILITY, 1 - LEAST_PROBABILITY)
     return keras.ops.log(chances) - (keras.ops.log(1 - chances) if answer.shape[-1] == 1 else 0.0)
 
 
 def _final_activation(call: Call) -> str:
     """`sigmoid` or `softmax`, or nothing."""
-    if call.kind in FINAL:
-        return FINAL[call.kind]
+    if call.kind in FINAL_ACTIVATIONS:
+        return FINAL_ACTIVATIONS[call.kind]
     name = getattr(getattr(call.layer, "activation", None), "__name__", "")
-    return name if call.kind in ("Activation", "Dense") and name in FINAL.values() else ""
-
-
-def _linear(call: Call) -> keras.Layer:
-    layer = type(call.layer).from_config({**call.layer.get_config(), "activation": None})
-    layer.build(call.inputs[0].shape)
-    layer.set_weights(call.layer.get_weights())
-    return layer
+    return name if call.kind in ("Activation", "Dense") and name in FINAL_ACTIVATIONS.values() else ""
 
 
 # --- Running a network over many photos with bounded memory, and resuming it in the middle ---
 
-MAX_VALUES = 24_000_000  # float32 values held at once: about 100 MB
-MAX_BATCH = 32
-CALLS_AS_IT_IS = 4
-COMPILED_FROM = 8  # batches; compiling takes as long as some of them
+MAX_VALUES_HELD = 24_000_000  # float32 values held at once: about 100 MB
+MAX_BATCH_SIZE = 32
+CALLS_BEFORE_COMPILING = 4
+MIN_COMPILED_BATCHES = 8  # batches; compiling takes as long as some of them
 
 
 @dataclass(frozen=True)
@@ -152,7 +148,7 @@ class Scorer:
     @cached_property
     def cuts(self) -> "Mapping[str, Cut]":
         """The network cut behind the response of every convolution, by name of the block."""
-        blocks = (block for block in self.lens.blocks if block.is_convolution)
+        blocks = self.lens.convolutions
         return {block.name: cut_behind(self.lens, self.head, block.response.tensor) for block in blocks}
 
     @cached_property
@@ -237,7 +233,7 @@ class PatientlyCompiled:
     def __call__(self, *values: Any) -> Any:
         """What the function gives."""
         self._calls += 1
-        if self._calls == CALLS_AS_IT_IS + 1:
+        if self._calls == CALLS_BEFORE_COMPILING + 1:
             self._function = _trace(self._function, self._signature)
         return self._function(*values)
 
@@ -268,12 +264,12 @@ def multiplications(call: Call) -> int:
 def batch_size(lens: Lens) -> int:
     """Photos at once, so that all values of all layers stay bounded."""
     values = sum(int(np.prod(call.output.shape[1:])) for call in lens.graph.calls)
-    return max(1, min(MAX_BATCH, MAX_VALUES // values))
+    return max(1, min(MAX_BATCH_SIZE, MAX_VALUES_HELD // values))
 
 
 def run_batches(model: keras.Model, photos: Any, *, size: int, dtype: str) -> list[np.ndarray]:
     """Every output of a model over photos, batch by batch, joined."""
-    run = compile_model(model) if len(photos) >= COMPILED_FROM * size else model
+    run = compile_model(model) if len(photos) >= MIN_COMPILED_BATCHES * size else model
     parts = [[np.asarray(value) for value in call_model(run, batch)] for batch in slices(photos, size, dtype)]
     return [np.concatenate(values) for values in zip(*parts, strict=True)]
 
@@ -313,16 +309,8 @@ def slices(photos: Any, size: int, dtype: str) -> Iterator[np.ndarray]:
 
 # --- What a network makes of a photo before it answers: the values its last layer decides by ---
 
-LAST_LAYER = "logits"  # of every architecture
-PHOTOS_PER_BATCH = 64
-
-
-class Images(Protocol):
-    """uint8 photos (num_photos, height, width, 3) that may lie on disk."""
-
-    def __len__(self) -> int: ...
-
-    def __getitem__(self, rows: np.ndarray) -> np.ndarray: ...
+FEATURES_BEFORE = "logits"  # the last layer of every architecture
+EMBEDDED_AT_ONCE = 64
 
 
 def open_features(model: keras.Model) -> Callable[[np.ndarray], np.ndarray]:
@@ -335,10 +323,10 @@ def open_features(model: keras.Model) -> Callable[[np.ndarray], np.ndarray]:
         ConvLensError: the model has no such layer.
     """
     try:
-        values = model.get_layer(LAST_LAYER).input
+        values = model.get_layer(FEATURES_BEFORE).input
     except ValueError as error:
         raise ConvLensError(
-            f"Expected a network of ConvLens, with a layer '{LAST_LAYER}'. Received: '{model.name}' without one."
+            f"Expected a network of ConvLens, with a layer '{FEATURES_BEFORE}'. Received: '{model.name}' without one."
         ) from error
     network = keras.Model(model.inputs[0], values, name="features")
 
@@ -351,7 +339,7 @@ def open_features(model: keras.Model) -> Callable[[np.ndarray], np.ndarray]:
 
 def embed_photos(look: Callable[[np.ndarray], np.ndarray], images: Images, rows: np.ndarray) -> np.ndarray:
     """Features of some rows of the images, float32 (len(rows), D), a batch at a time."""
-    batches = [rows[start : start + PHOTOS_PER_BATCH] for start in range(0, len(rows), PHOTOS_PER_BATCH)]
+    batches = [rows[start : start + EMBEDDED_AT_ONCE] for start in range(0, len(rows), EMBEDDED_AT_ONCE)]
     return np.concatenate([look(images[batch]) for batch in batches])
 
 

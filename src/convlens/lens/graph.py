@@ -107,7 +107,7 @@ def dense_parameters(input_shape: tuple[int, ...], output_shape: tuple[int, ...]
 # models need not have: then a copy of the layer stands in the graph.
 
 START = "photo"
-CONVOLUTIONS = ("Conv2D", "DepthwiseConv2D", "SeparableConv2D")
+CONVOLUTION_KINDS = frozenset({"Conv2D", "DepthwiseConv2D", "SeparableConv2D"})
 
 
 @dataclass(frozen=True)
@@ -137,7 +137,7 @@ class Call:
     @property
     def is_fused_activation(self) -> bool:
         """Whether this is the activation that was split off a convolution."""
-        return self.kind == "Activation" and type(self.owner).__name__ in CONVOLUTIONS
+        return self.kind == "Activation" and type(self.owner).__name__ in CONVOLUTION_KINDS
 
 
 @dataclass
@@ -276,7 +276,7 @@ def _cast(tensor: Any, dtype: str, *, visit: Callable[..., Any], notes: _Notes) 
 
 
 def _has_fused_activation(layer: Any) -> bool:
-    return type(layer).__name__ in CONVOLUTIONS and layer.activation is not keras.activations.linear
+    return type(layer).__name__ in CONVOLUTION_KINDS and layer.activation is not keras.activations.linear
 
 
 def _call_split(layer: Any, inputs: tuple[Any, ...], *, name: str, notes: _Notes) -> Any:
@@ -310,7 +310,6 @@ MERGES = frozenset({
     "Add", "Subtract", "Multiply", "Average", "Maximum", "Minimum", "Concatenate", "Divide", "TrueDivide",
 })  # fmt: skip
 POOLINGS = frozenset({"MaxPooling2D", "AveragePooling2D"})
-CONVOLVES = frozenset({"Conv2D", "DepthwiseConv2D", "SeparableConv2D"})
 
 
 @dataclass(frozen=True)
@@ -343,11 +342,11 @@ PIXEL = ReceptiveField(Span(1, 1, 0), Span(1, 1, 0))
 
 def layer_windows(call: Call) -> tuple[Window, Window] | None:
     """Kernel or pooling window of a call along rows and columns; None where it has none."""
-    if call.kind not in POOLINGS | CONVOLVES or not _is_channels_last(call):
+    if call.kind not in POOLINGS | CONVOLUTION_KINDS or not _is_channels_last(call):
         return None
     layer, shape = call.layer, call.inputs[0].shape
-    sizes = layer.kernel_size if call.kind in CONVOLVES else layer.pool_size
-    dilations = layer.dilation_rate if call.kind in CONVOLVES else (1, 1)
+    sizes = layer.kernel_size if call.kind in CONVOLUTION_KINDS else layer.pool_size
+    dilations = layer.dilation_rate if call.kind in CONVOLUTION_KINDS else (1, 1)
     rows, columns = (
         pad_window(shape[axis + 1], sizes[axis], stride=layer.strides[axis], padding=layer.padding,
                    dilation=dilations[axis])
@@ -431,7 +430,7 @@ def _join(spans: list[Span]) -> Span:
 # --- layers ---
 # The table of layers: every layer's shapes, parameters, and its output size by the formula, checked against Keras.
 
-KINDS = {
+LAYER_NAMES = {
     "Conv2D": "convolution", "DepthwiseConv2D": "depthwise convolution", "SeparableConv2D": "separable convolution",
     "MaxPooling2D": "max-pooling", "AveragePooling2D": "average-pooling", "BatchNormalization": "normalization",
     "LayerNormalization": "normalization", "Normalization": "normalization", "GroupNormalization": "normalization",
@@ -442,7 +441,7 @@ KINDS = {
     "Multiply": "product", "Cast": "change of type", "Flip": "channels reversed", "Cropping2D": "cropping",
 }  # fmt: skip
 
-ACTIVATIONS = {
+ACTIVATION_NAMES = {
     "relu": "ReLU", "relu6": "ReLU6", "leaky_relu": "leaky ReLU", "silu": "SiLU", "hard_silu": "hard SiLU",
     "gelu": "GELU", "elu": "ELU", "selu": "SELU",
 }  # fmt: skip
@@ -507,15 +506,15 @@ def view_layers(calls: Sequence[Call], fields: dict[int, ReceptiveField | None])
 
 def compare_parameters(calls: Sequence[Call]) -> tuple[ParameterComparison, ...]:
     """For every convolution the parameters it has, and those a dense layer in its place would need."""
-    return tuple(_compare(call) for call in calls if call.kind in CONVOLVES)
+    return tuple(_compare(call) for call in calls if call.kind in CONVOLUTION_KINDS)
 
 
 def kind_of(call: Call) -> str:
     """What a layer is, in words; an activation goes by the name of its function."""
     if call.kind == "Activation":
         name = getattr(call.layer.activation, "__name__", "activation")
-        return ACTIVATIONS.get(name, name.replace("_", " "))
-    return KINDS.get(call.kind, call.kind)
+        return ACTIVATION_NAMES.get(name, name.replace("_", " "))
+    return LAYER_NAMES.get(call.kind, call.kind)
 
 
 def example_shape(tensor: Any) -> tuple[int, ...]:
@@ -575,7 +574,7 @@ def _explain_windows(
 def _num_channels(call: Call, num_inputs: int) -> int:
     if call.kind == "DepthwiseConv2D":
         return num_inputs * int(call.layer.depth_multiplier)
-    return int(call.layer.filters) if call.kind in CONVOLVES else num_inputs
+    return int(call.layer.filters) if call.kind in CONVOLUTION_KINDS else num_inputs
 
 
 def _compare(call: Call) -> ParameterComparison:

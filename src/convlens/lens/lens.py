@@ -9,7 +9,7 @@ import numpy as np
 
 from convlens.errors import ConvLensError
 from convlens.lens.graph import (
-    CONVOLUTIONS,
+    CONVOLUTION_KINDS,
     POINTWISE,
     POOLINGS,
     Call,
@@ -29,15 +29,15 @@ from convlens.lens.graph import (
 
 # --- Blocks: a convolution with the normalization, activation and pooling that follow it, each a map to look at ---
 
-ACTIVATIONS = frozenset({
+ACTIVATION_KINDS = frozenset({
     "Activation", "ReLU", "LeakyReLU", "PReLU", "ELU", "Relu", "Relu6", "LeakyRelu", "Gelu", "Silu", "Elu",
 })  # fmt: skip
-SILENT = frozenset({"Dropout", "SpatialDropout2D", "AlphaDropout", "GaussianDropout", "GaussianNoise", "Identity",
+SILENT_KINDS = frozenset({"Dropout", "SpatialDropout2D", "AlphaDropout", "GaussianDropout", "GaussianNoise", "Identity",
                     "ActivityRegularization"})  # fmt: skip
 
 
 @dataclass(frozen=True)
-class Step:
+class BlockStep:
     """One set of feature maps inside a block.
 
     Attributes:
@@ -69,7 +69,7 @@ class Block:
     """A convolution (or a pooling that follows none) and the steps after it, in the order of the graph."""
 
     name: str
-    steps: tuple[Step, ...]
+    steps: tuple[BlockStep, ...]
 
     @property
     def num_filters(self) -> int:
@@ -82,7 +82,7 @@ class Block:
         return self.steps[0].kind == "convolution"
 
     @property
-    def response(self) -> Step:
+    def response(self) -> BlockStep:
         """The step that says what a filter found: the activation, or the last step ahead of any pooling."""
         activations = [step for step in self.steps if step.kind == "activation"]
         plain = [step for step in self.steps if step.kind not in ("pooling", "sum")]
@@ -106,7 +106,7 @@ def find_blocks(
     taken: set[int] = set()
     blocks: list[Block] = []
     for call in reversed(calls):  # the convolution nearest to a sum owns what follows the sum
-        if _is_start(call, shared) and id(call.output) not in taken and call.kind in CONVOLUTIONS:
+        if _is_start(call, shared) and id(call.output) not in taken and call.kind in CONVOLUTION_KINDS:
             blocks.insert(0, _follow(call, consumers, fields, taken=taken))
     loose = [call for call in calls if call.kind in POOLINGS and id(call.output) not in taken]
     loose = [call for call in loose if _is_start(call, shared)]
@@ -145,21 +145,21 @@ def _follow(
             break
         taken.add(id(call.output))
         tensor = call.output
-        if call.kind not in SILENT:
+        if call.kind not in SILENT_KINDS:
             steps.append(_step(call, fields, after_rectified=steps[-1].rectified))
     return Block(start.name, tuple(steps))
 
 
-def _belongs(call: Call, steps: list[Step]) -> bool:
+def _belongs(call: Call, steps: list[BlockStep]) -> bool:
     kinds = {step.kind for step in steps}
     if len(call.output.shape) != 4:
         return False
-    if call.kind in ACTIVATIONS:
+    if call.kind in ACTIVATION_KINDS:
         return "activation" not in kinds
     if call.kind == "Add":
         return not kinds & {"activation", "sum"}
     pools = call.kind in POOLINGS and layer_windows(call) is not None
-    return pools or call.kind in SILENT or _is_affine(call)
+    return pools or call.kind in SILENT_KINDS or _is_affine(call)
 
 
 def _is_affine(call: Call) -> bool:
@@ -167,12 +167,12 @@ def _is_affine(call: Call) -> bool:
     return call.kind == "BatchNormalization" and call.layer.axis in (-1, len(call.output.shape) - 1)
 
 
-def _step(call: Call, fields: dict[int, ReceptiveField | None], *, after_rectified: bool) -> Step:
+def _step(call: Call, fields: dict[int, ReceptiveField | None], *, after_rectified: bool) -> BlockStep:
     kind = _kind(call)
     scale, offset = normalization(call) if kind == "normalization" else (None, None)
     rows, columns, channels = example_shape(call.output)
     rectified = _rectifies(call) or (kind == "pooling" and after_rectified)
-    return Step(
+    return BlockStep(
         name=call.name,
         kind=kind,
         label=kind_of(call),
@@ -187,11 +187,11 @@ def _step(call: Call, fields: dict[int, ReceptiveField | None], *, after_rectifi
 
 
 def _kind(call: Call) -> str:
-    if call.kind in CONVOLUTIONS:
+    if call.kind in CONVOLUTION_KINDS:
         return "convolution"
     if call.kind in POOLINGS:
         return "pooling"
-    if call.kind in ACTIVATIONS:
+    if call.kind in ACTIVATION_KINDS:
         return "activation"
     return "sum" if call.kind == "Add" else "normalization"
 
@@ -221,11 +221,11 @@ def _skipped(calls: Sequence[Call], shared: set[int]) -> Iterator[Skipped]:
         if id(call.owner) in seen or call.is_fused_activation:
             continue
         seen.add(id(call.owner))
-        if "Conv" in call.kind and call.kind not in CONVOLUTIONS:
+        if "Conv" in call.kind and call.kind not in CONVOLUTION_KINDS:
             yield Skipped(call.name, f"{call.kind} layers are not drawn yet; their values do reach the answer.")
-        elif call.kind in CONVOLUTIONS and layer_windows(call) is None:
+        elif call.kind in CONVOLUTION_KINDS and layer_windows(call) is None:
             yield Skipped(call.name, "Its channels come first; maps are drawn for channels_last.")
-        elif call.kind in CONVOLUTIONS and id(call.owner) in shared:
+        elif call.kind in CONVOLUTION_KINDS and id(call.owner) in shared:
             yield Skipped(call.name, "It is shared: called more than once, so that one name would stand for many maps.")
 
 
@@ -275,7 +275,12 @@ class Lens:
     fields: Mapping[int, ReceptiveField | None]
 
     @property
-    def steps(self) -> tuple[Step, ...]:
+    def convolutions(self) -> tuple[Block, ...]:
+        """Blocks that begin with a convolution, in order."""
+        return tuple(block for block in self.blocks if block.is_convolution)
+
+    @property
+    def steps(self) -> tuple[BlockStep, ...]:
         """All maps of all blocks, in order."""
         return tuple(step for block in self.blocks for step in block.steps)
 

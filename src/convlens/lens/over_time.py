@@ -1,8 +1,4 @@
-"""How a network came to be: the same photos shown to it with the weights it had after earlier epochs.
-
-When a filter became what it is, is told by the correlation of its responses then with its responses now, over photos
-and places (after Raghu et al., "SVCCA", NIPS 2017, arXiv:1706.05806, who compare layers of snapshots with the end).
-"""
+"""Compare the filters of a network with those of earlier epochs, and with those of another network."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -12,18 +8,23 @@ from typing import Any
 
 import keras
 import numpy as np
+from scipy.optimize import linear_sum_assignment
 
 from convlens.errors import ConvLensError
 from convlens.lens.arithmetic import ConvolutionRecipe, find_recipes
-from convlens.lens.attribution import cam_blocks
-from convlens.lens.filters import Responses, correlate_columns, gather_responses
+from convlens.lens.filters import Responses, correlate_columns, gather_responses, standardize
 from convlens.lens.forward import Scorer, batch_size, run_batches
 from convlens.lens.graph import operate
 from convlens.lens.lens import Block, Lens, open_lens
 
+# --- The network after earlier epochs, shown the same photos ---
+#
+# When a filter became what it is, is told by the correlation of its responses then with its responses now, over photos
+# and places (after Raghu et al., "SVCCA", NIPS 2017, arXiv:1706.05806, who compare layers of snapshots with the end).
+
 FORMED = 0.9  # from this correlation on a filter counts as what it is in the end
-MAX_LAYERS = 12
-MAX_SIDE = 18  # of a small map, in cells
+MAX_SHOWN_LAYERS = 12
+MAX_MAP_SIDE = 18  # of a small map, in cells
 
 
 @dataclass(frozen=True)
@@ -71,13 +72,15 @@ class Watched:
         photos: to show, uint8 (n, rows, columns, 3).
         sample: that rates and correlations are measured on.
         chosen: filters shown, by name of the block.
-        answer: calibrated probabilities (n, classes) of photos, by the model as it is.
+        answer: calibrated probabilities (n, classes) of photos, by the model with the weights it has then.
+        probabilities: those of the photos to show, by the network as it is.
     """
 
     photos: np.ndarray
     sample: Any
     chosen: Mapping[str, np.ndarray]
     answer: Callable[[np.ndarray], np.ndarray]
+    probabilities: np.ndarray
 
 
 def follow(
@@ -96,14 +99,23 @@ def follow(
     """
     lens = scorer.lens
     now = gather_responses(lens, watched.sample)
-    states = {epoch: weights for epoch, weights in snapshots.items() if epoch != kept}
-    snapshots = [_look(lens, kept, now, now, watched=watched, is_kept=True)]
-    for epoch, weights in states.items():
-        with borrow_weights(lens.model, weights):
-            earlier = open_lens(lens.model)  # anew: where activations are split off, layers are copies with own weights
-            then = gather_responses(earlier, watched.sample)
-            snapshots.append(_look(earlier, epoch, then, now, watched=watched, is_kept=False))
-    return sorted(snapshots, key=lambda snapshot: snapshot.epoch)
+
+    def describe(opened: Lens, epoch: int, then: Mapping[str, Responses], probabilities: np.ndarray) -> EpochSnapshot:
+        layers = {
+            name: LayerSnapshot(found.firing_rate, found.dead, correlate_columns(found.values, now[name].values))
+            for name, found in then.items()
+        }
+        maps = _small_maps(opened, watched)
+        return EpochSnapshot(epoch, then is now, probabilities, layers, maps, _first_kernels(opened))
+
+    found = [describe(lens, kept, now, watched.probabilities)]
+    for epoch, weights in snapshots.items():
+        if epoch != kept:
+            with borrow_weights(lens.model, weights):
+                earlier = open_lens(lens.model)  # anew: split-off activations make layers copies with own weights
+                then = gather_responses(earlier, watched.sample)
+                found.append(describe(earlier, epoch, then, watched.answer(watched.photos)))
+    return sorted(found, key=lambda snapshot: snapshot.epoch)
 
 
 @contextmanager
@@ -129,10 +141,10 @@ def borrow_weights(model: keras.Model, weights: Sequence[np.ndarray]) -> Iterato
 
 def choose_layers(blocks: Sequence[Block]) -> list[Block]:
     """Convolutions to show: all, or twelve evenly taken over the depth, the first and the last among them."""
-    found = cam_blocks(blocks)
-    if len(found) <= MAX_LAYERS:
+    found = [block for block in blocks if block.is_convolution]
+    if len(found) <= MAX_SHOWN_LAYERS:
         return found
-    return [found[round(place * (len(found) - 1) / (MAX_LAYERS - 1))] for place in range(MAX_LAYERS)]
+    return [found[round(place * (len(found) - 1) / (MAX_SHOWN_LAYERS - 1))] for place in range(MAX_SHOWN_LAYERS)]
 
 
 def formed_at(correlations: np.ndarray) -> np.ndarray:
@@ -148,7 +160,7 @@ def formed_at(correlations: np.ndarray) -> np.ndarray:
     return np.asarray(np.where(late.any(axis=0), len(correlations) - late.argmax(axis=0), 0))
 
 
-def shrink_map(maps: np.ndarray, side: int = MAX_SIDE) -> np.ndarray:
+def shrink_map(maps: np.ndarray, side: int = MAX_MAP_SIDE) -> np.ndarray:
     """Maps (…, rows, columns) with at most `side` cells down and across: means over equal squares of cells.
 
     Squares at the right and lower border may be cut; their mean is over the cells that are there.
@@ -160,41 +172,15 @@ def shrink_map(maps: np.ndarray, side: int = MAX_SIDE) -> np.ndarray:
     return np.asarray(sums / np.outer(*sizes), np.float32)
 
 
-def _look(
-    lens: Lens,
-    epoch: int,
-    then: Mapping[str, Responses],
-    now: Mapping[str, Responses],
-    *,
-    watched: Watched,
-    is_kept: bool,
-) -> EpochSnapshot:
-    return EpochSnapshot(
-        epoch=epoch,
-        is_kept=is_kept,
-        probabilities=watched.answer(watched.photos),
-        layers={name: _describe(responses, now[name]) for name, responses in then.items()},
-        maps=_small_maps(lens, watched),
-        kernels=_first_kernels(lens),
-    )
-
-
-def _describe(then: Responses, now: Responses) -> LayerSnapshot:
-    return LayerSnapshot(then.firing_rate, then.dead, correlate_columns(then.values, now.values))
-
-
 def _small_maps(lens: Lens, watched: Watched) -> dict[str, np.ndarray]:
     blocks = [block for block in lens.blocks if block.name in watched.chosen]
     if not blocks:
         return {}
-    chosen = [operate(partial(_take, filters=watched.chosen[block.name]), block.response.tensor) for block in blocks]
+    chosen = [operate(partial(keras.ops.take, indices=watched.chosen[block.name], axis=-1), block.response.tensor)
+              for block in blocks]  # fmt: skip
     model = keras.Model(lens.graph.input, chosen)
     found = run_batches(model, watched.photos, size=batch_size(lens), dtype=str(lens.model.inputs[0].dtype))
     return {block.name: shrink_map(np.moveaxis(maps, -1, 1)) for block, maps in zip(blocks, found, strict=True)}
-
-
-def _take(maps: Any, *, filters: Any) -> Any:
-    return keras.ops.take(maps, filters, axis=-1)
 
 
 def _first_kernels(lens: Lens) -> np.ndarray | None:
@@ -207,3 +193,116 @@ def _first_kernels(lens: Lens) -> np.ndarray | None:
     ):
         return None
     return np.asarray(recipe.kernel[:, np.argsort(recipe.source.order)], np.float32)
+
+
+# --- Filters of two networks, matched one to one by the correlation of their responses ---
+#
+# After Li et al., "Convergent learning: Do different neural networks learn the same representations?", 2015
+# (arXiv:1511.07543): two networks see the same photos, filters of a layer are correlated over photos and places, and
+# the assignment with the highest sum is taken.
+
+MIN_PARTNER_CORRELATION = 0.5  # below this two filters are no partners
+
+
+@dataclass(frozen=True)
+class FilterPair:
+    """Two filters that were assigned to each other, and the correlation of their responses."""
+
+    base: int
+    head: int
+    correlation: float
+
+
+@dataclass(frozen=True)
+class LayerMatch:
+    """A layer of one network beside its counterpart in another.
+
+    Attributes:
+        base: name of the layer in the first network.
+        head: in the second.
+        num_base: filters there.
+        num_head: filters here.
+        pairs: partners: correlation at least 0.5, the most alike first.
+        died: filters of the base without a partner that were alive, in their order.
+        born: filters of the head without a partner that are alive.
+        dead_base: filters of the base that never fire on these photos.
+        dead_head: of the head.
+        chance: mean correlation of an assignment made after the photos of one network were mixed up.
+    """
+
+    base: str
+    head: str
+    num_base: int
+    num_head: int
+    pairs: tuple[FilterPair, ...]
+    died: tuple[int, ...]
+    born: tuple[int, ...]
+    dead_base: tuple[int, ...]
+    dead_head: tuple[int, ...]
+    chance: float
+
+    @property
+    def correlation(self) -> float:
+        """Mean over the partners; 0 where there are none."""
+        return float(np.mean([pair.correlation for pair in self.pairs])) if self.pairs else 0.0
+
+
+def match_layer(base: Responses, head: Responses, *, names: tuple[str, str]) -> LayerMatch:
+    """Match the filters of two layers that saw the same photos."""
+    partners = [pair for pair in assign(base.values, head.values) if pair.correlation >= MIN_PARTNER_CORRELATION]
+    taken_base, taken_head = {pair.base for pair in partners}, {pair.head for pair in partners}
+    mixed = assign(np.roll(base.values, max(1, len(base.values) // 2), axis=0), head.values)
+    return LayerMatch(
+        base=names[0],
+        head=names[1],
+        num_base=base.values.shape[-1],
+        num_head=head.values.shape[-1],
+        pairs=tuple(sorted(partners, key=lambda pair: (-pair.correlation, pair.base))),
+        died=_alone(~base.dead, taken_base),
+        born=_alone(~head.dead, taken_head),
+        dead_base=_alone(base.dead, set()),
+        dead_head=_alone(head.dead, set()),
+        chance=float(np.mean([pair.correlation for pair in mixed])) if mixed else 0.0,
+    )
+
+
+def assign(base: np.ndarray, head: np.ndarray) -> list[FilterPair]:
+    """The one-to-one assignment of columns with the highest sum of correlations (Kuhn 1955, the Hungarian method).
+
+    Args:
+        base: responses (photos, places, filters); filters that never change are left out.
+        head: the same of the other network; the number of filters may differ.
+    """
+    first, second = standardize(base), standardize(head)
+    rows, columns = (np.flatnonzero(np.any(table != 0, axis=0)) for table in (first, second))
+    correlations = np.round(first[:, rows].T @ second[:, columns], 9)  # sums differ in the last digits by machine
+    chosen = linear_sum_assignment(correlations, maximize=True)
+    return [
+        FilterPair(int(rows[i]), int(columns[j]), float(np.clip(correlations[i, j], -1, 1)))
+        for i, j in zip(*chosen, strict=True)
+    ]
+
+
+def pair_layers(base: Sequence[str], head: Sequence[str]) -> list[tuple[str, str]]:
+    """Which layer of one network is held against which of another, in the order of the networks.
+
+    The same names are the same architecture. Else each layer of the network with fewer layers goes with the one of the
+    other at the same relative depth, and the others have no counterpart.
+    """
+    if not base or not head or list(base) == list(head):
+        return list(zip(base, head, strict=False))
+    short, long = sorted((base, head), key=len)
+    last = max(1, len(short) - 1)
+    picks = [long[(2 * place * (len(long) - 1) + last) // (2 * last)] for place in range(len(short))]
+    pairs = list(zip(short, picks, strict=True))
+    return pairs if short is base else [(second, first) for first, second in pairs]
+
+
+def match_networks(base: Mapping[str, Responses], head: Mapping[str, Responses]) -> list[LayerMatch]:
+    """Match all layers that have a counterpart."""
+    pairs = pair_layers(list(base), list(head))
+    return [match_layer(base[first], head[second], names=(first, second)) for first, second in pairs]
+
+
+def _alone(wanted: np.ndarray, taken: set[int]) -> tuple[int, ...]:
+    return tuple(int(number) for number in np.flatnonzero(wanted) if int(number) not in taken)

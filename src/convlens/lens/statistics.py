@@ -7,41 +7,36 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from convlens.files import evenly_spaced
 from convlens.lens.attribution import (
-    SHARES,
+    OCCLUSION_SHARES,
     Box,
     CamTarget,
     Occlusion,
     RegionEffect,
     RegionSummary,
     ablate_filters,
-    cam_blocks,
-    choose_cam,
-    find_cam_targets,
     grad_cam,
-    occlude,
+    measure_occlusion,
     plan_ablation,
     plan_null,
     region_effects,
     region_ratios,
     summarize_regions,
 )
-from convlens.lens.estimates import Estimates, estimate
-from convlens.lens.filters import FilterProfile, Patches, measure_filters, profile_filters, strongest_patches
-from convlens.lens.forward import Scorer
-from convlens.lens.lens import Activations
-from convlens.lens.trust import (
-    Curves,
-    Equivariance,
-    Randomization,
-    ShiftedAnswers,
-    deletion_insertion,
-    equivariance,
-    randomize,
-    shift_answers,
+from convlens.lens.filters import (
+    Estimates,
+    FilterProfile,
+    Patches,
+    estimate,
+    measure_filters,
+    profile_filters,
+    strongest_patches,
 )
+from convlens.lens.forward import Scorer
+from convlens.lens.trust import Trust, measure_trust
 
-# --- Everything that is known of a network's filters from a sample of photos, measured in one go ---
+# --- Statistics of all filters from a sample of photos, measured in one go ---
 
 NUM_PROFILED = 48
 NUM_ABLATED = 16
@@ -62,6 +57,8 @@ class PhotoSample:
         classes: names.
         training: photos that slice; patches come from them.
         regions: named boxes of each held-out photo, in pixels of the picture; empty where none are known.
+        training_names: of the training photos.
+        training_labels: their classes.
     """
 
     held_out: Any
@@ -69,32 +66,23 @@ class PhotoSample:
     classes: Sequence[str]
     training: Any = ()
     regions: Sequence[Mapping[str, Box]] = ()
+    training_names: Sequence[str] = ()
+    training_labels: Sequence[str] = ()
 
 
 @dataclass(frozen=True)
 class Ablation:
-    """Effect of switching filters off, over photos; see `ablation`.
+    """Effects of switching filters off, over photos.
 
     Attributes:
         filters: which were measured.
-        probability: on the calibrated probability of the target.
+        probability: effect on the calibrated probability of the target.
         log_odds: on its log-odds.
     """
 
     filters: np.ndarray
     probability: Estimates
     log_odds: Estimates
-
-
-@dataclass(frozen=True)
-class Trust:
-    """Whether explanations can be believed; parts that need a convolution are None without one."""
-
-    num_photos: int
-    shift: ShiftedAnswers
-    equivariance: Sequence[Equivariance]
-    curves: Curves | None
-    randomization: Randomization | None
 
 
 @dataclass(frozen=True)
@@ -122,9 +110,14 @@ def measure_filter_statistics(scorer: Scorer, sample: PhotoSample) -> FilterStat
         return FilterStatistics(filters)
     ablations, num_ablated = _ablate(scorer, spread(sample.held_out, NUM_ABLATED), filters)
     places = [i for i, boxes in enumerate(sample.regions) if boxes]
-    chosen = [places[i] for i in spread_places(len(places), NUM_WITH_REGIONS)]
+    chosen = [places[i] for i in evenly_spaced(len(places), NUM_WITH_REGIONS)]
     photos = [sample.held_out[i : i + 1][0] for i in chosen]
     boxes = [sample.regions[i] for i in chosen]
+    num_null = plan_null(scorer, sum(map(len, boxes)), budget=NULL_BUDGET, most=MAX_NULL)
+    effects = [
+        region_effects(scorer, photo, own, int(label), num_null=num_null, seed=[number])
+        for number, (photo, own, label) in enumerate(zip(photos, boxes, sample.labels[chosen], strict=True))
+    ]
     return FilterStatistics(
         filters=filters,
         num_sample=len(sample.labels),
@@ -134,51 +127,16 @@ def measure_filter_statistics(scorer: Scorer, sample: PhotoSample) -> FilterStat
         num_patch_photos=len(sample.training),
         ablations=ablations,
         num_ablated=num_ablated,
-        regions=_regions(scorer, photos, boxes, sample.labels[chosen]),
+        regions=summarize_regions(effects),
         ratios=region_ratios(scorer, photos, boxes),
         num_region_photos=len(chosen),
         trust=measure_trust(scorer, spread(sample.held_out, NUM_TRUSTED)),
     )
 
 
-def measure_trust(scorer: Scorer, photos: np.ndarray) -> Trust:
-    """Put the explanation of the answers of photos to the test."""
-    answers = scorer.answers(scorer.logits(photos))
-    target = choose_cam(find_cam_targets(scorer))
-    curves, randomization = None, None
-    if target is not None:
-        maps = grad_cam(scorer, photos, answers, [target])[target.name]
-        curves = deletion_insertion(scorer, photos, maps, answers)
-        randomization = randomize(scorer, photos, answers, target=target)
-    return Trust(len(photos), shift_answers(scorer, photos), equivariance(scorer, photos), curves, randomization)
-
-
 def spread(photos: Any, count: int) -> np.ndarray:
     """At most `count` photos, evenly taken."""
-    return np.concatenate([photos[i : i + 1] for i in spread_places(len(photos), count)])
-
-
-def spread_places(length: int, count: int) -> list[int]:
-    """At most `count` whole numbers below `length`, evenly taken."""
-    return np.unique(np.linspace(0, length - 1, min(count, length)).round().astype(int)).tolist() if length else []
-
-
-def _ablate(scorer: Scorer, photos: np.ndarray, filters: pd.DataFrame) -> tuple[dict[str, Ablation], int]:
-    ranked = {block.name: strongest_first(filters, block.name) for block in cam_blocks(scorer.lens.blocks)}
-    if not ranked:
-        return {}, 0
-    count, chosen = plan_ablation(scorer, ranked, budget=ABLATION_BUDGET, most=len(photos))
-    photos = photos[spread_places(len(photos), count)]
-    known = scorer.logits(photos)
-    targets = np.array([scorer.target_of(int(answer)) for answer in scorer.answers(known)])
-    odds, chances = scorer.scores(known, targets)
-    found = {}
-    for name, logits in ablate_filters(scorer, photos, chosen).items():
-        after = scorer.scores(logits.reshape(-1, logits.shape[-1]), np.repeat(targets, logits.shape[1]))
-        lost = [before[:, np.newaxis] - values.reshape(logits.shape[:2])
-                for before, values in zip((odds, chances), after, strict=True)]  # fmt: skip
-        found[name] = Ablation(chosen[name], estimate(lost[1]), estimate(lost[0]))
-    return found, len(photos)
+    return np.concatenate([photos[i : i + 1] for i in evenly_spaced(len(photos), count)])
 
 
 def strongest_first(filters: pd.DataFrame, block: str) -> np.ndarray:
@@ -187,18 +145,28 @@ def strongest_first(filters: pd.DataFrame, block: str) -> np.ndarray:
     return rows["filter"].to_numpy(dtype=np.int64)
 
 
-def _regions(
-    scorer: Scorer, photos: Sequence[np.ndarray], boxes: Sequence[Mapping[str, Box]], labels: np.ndarray
-) -> list[RegionSummary]:
-    num_null = plan_null(scorer, sum(map(len, boxes)), budget=NULL_BUDGET, most=MAX_NULL)
-    found = [
-        region_effects(scorer, photo, own, int(label), num_null=num_null, seed=[number])
-        for number, (photo, own, label) in enumerate(zip(photos, boxes, labels, strict=True))
-    ]
-    return summarize_regions(found)
+def _ablate(scorer: Scorer, photos: np.ndarray, filters: pd.DataFrame) -> tuple[dict[str, Ablation], int]:
+    """Effects of switching filters off, by name of the block, and the number of photos behind them."""
+    ranked = {block.name: strongest_first(filters, block.name) for block in scorer.lens.convolutions}
+    if not ranked:
+        return {}, 0
+    count, chosen = plan_ablation(scorer, ranked, budget=ABLATION_BUDGET, most=len(photos))
+    photos = photos[evenly_spaced(len(photos), count)]
+    before = scorer.logits(photos)
+    targets = np.array([scorer.target_of(int(answer)) for answer in scorer.answers(before)])
+    odds, chances = scorer.scores(before, targets)
+    found = {}
+    for name, logits in ablate_filters(scorer, photos, chosen).items():
+        after = scorer.scores(logits.reshape(-1, logits.shape[-1]), np.repeat(targets, logits.shape[1]))
+        lost_odds, lost_chances = (
+            known[:, np.newaxis] - values.reshape(logits.shape[:2])
+            for known, values in zip((odds, chances), after, strict=True)
+        )
+        found[name] = Ablation(chosen[name], estimate(lost_chances), estimate(lost_odds))
+    return found, len(photos)
 
 
-# --- One photo seen through a network: its maps, where the answer comes from, and what each filter does for it ---
+# --- The analysis of one photo: where the answer comes from, and what each filter does for it ---
 
 PHOTO_NULL_BUDGET = 2.5e10  # multiplications for the random boxes of one photo: about half a second on two cores
 MAX_PHOTO_NULL = 19  # one more would lie beyond all of them, on either side, once in ten times
@@ -216,10 +184,9 @@ class FilterEffects:
 
 @dataclass(frozen=True)
 class PhotoAnalysis:
-    """What the network made of one photo, without its mirror image.
+    """Why the network answers as it does about one photo, without its mirror image.
 
     Attributes:
-        activations: answer, picture and all maps.
         target: the class that everything below speaks for.
         log_odds: of the target.
         probability: of the target, calibrated.
@@ -229,7 +196,6 @@ class PhotoAnalysis:
         regions: effects of covering named regions.
     """
 
-    activations: Activations
     target: int
     log_odds: float
     probability: float
@@ -247,7 +213,7 @@ def analyze_photo(
     filters: Mapping[str, np.ndarray],
     regions: Mapping[str, Box],
 ) -> PhotoAnalysis:
-    """Look at one photo from every side.
+    """Explain the answer about one photo by Grad-CAM, occlusion, ablation of filters, and named regions.
 
     Args:
         scorer: the network.
@@ -255,37 +221,24 @@ def analyze_photo(
         cams: maps to explain by.
         filters: filters to switch off, by name of the block, the most wanted first.
         regions: named boxes in pixels of the picture.
-
-    Raises:
-        ConvLensError: the opened model does not answer as the model does.
     """
-    activations = scorer.lens.run(photo)
-    logits = scorer.logits(photo[np.newaxis])
+    batch = photo[np.newaxis]
+    logits = scorer.logits(batch)
     target = scorer.target_of(int(scorer.answers(logits)[0]))
-    odds, chances = scorer.scores(logits, target)
+    before_odds, before_chances = scorer.scores(logits, target)
+    effects = {}
+    if filters:
+        _, chosen = plan_ablation(scorer, filters, budget=PHOTO_ABLATION_BUDGET, most=1)
+        for name, found in ablate_filters(scorer, batch, chosen).items():
+            odds, chances = scorer.scores(found[0], target)
+            effects[name] = FilterEffects(chosen[name], before_chances[0] - chances, before_odds[0] - odds)
     num_null = plan_null(scorer, len(regions), budget=PHOTO_NULL_BUDGET, most=MAX_PHOTO_NULL)
-    maps = grad_cam(scorer, photo[np.newaxis], np.array([target]), cams)
     return PhotoAnalysis(
-        activations=activations,
         target=target,
-        log_odds=float(odds[0]),
-        probability=float(chances[0]),
-        cams={name: values[0] for name, values in maps.items()},
-        occlusions=[occlude(scorer, photo, target, share=share) for share in SHARES],
-        effects=_switch_off(scorer, photo, filters, target),
+        log_odds=float(before_odds[0]),
+        probability=float(before_chances[0]),
+        cams={name: values[0] for name, values in grad_cam(scorer, batch, np.array([target]), cams).items()},
+        occlusions=[measure_occlusion(scorer, photo, target, share=share) for share in OCCLUSION_SHARES],
+        effects=effects,
         regions=region_effects(scorer, photo, regions, target, num_null=num_null, seed=[0]),
     )
-
-
-def _switch_off(
-    scorer: Scorer, photo: np.ndarray, filters: Mapping[str, np.ndarray], target: int
-) -> dict[str, FilterEffects]:
-    if not filters:
-        return {}
-    _, chosen = plan_ablation(scorer, filters, budget=PHOTO_ABLATION_BUDGET, most=1)
-    before = scorer.scores(scorer.logits(photo[np.newaxis]), target)
-    found = {}
-    for name, logits in ablate_filters(scorer, photo[np.newaxis], chosen).items():
-        odds, chances = scorer.scores(logits[0], target)
-        found[name] = FilterEffects(chosen[name], before[1][0] - chances, before[0][0] - odds)
-    return found

@@ -1,6 +1,6 @@
-"""Trust: checks of the explanations themselves."""
+"""Check the explanations themselves: deletion and insertion, randomization of weights, shifts."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -9,20 +9,19 @@ import keras
 import numpy as np
 from scipy.stats import rankdata
 
-from convlens.lens.attribution import CamTarget, cam_blocks, grad_cam, mean_color
-from convlens.lens.estimates import Estimates, estimate
-from convlens.lens.filters import LUMINANCE, edge_strength
+from convlens.files import evenly_spaced
+from convlens.lens.attribution import CamTarget, choose_cam, find_cam_targets, grad_cam, mean_color
+from convlens.lens.filters import LUMINANCE, Estimates, edge_strength, estimate
 from convlens.lens.forward import Scorer, batch_size, run_batches
-from convlens.lens.lens import Block
 
-# --- Can the picture of an explanation be believed? Deletion and insertion against controls ---
+# --- Deletion and insertion, against controls ---
 #
 # Petsiuk, Das and Saenko, "RISE: Randomized input sampling for explanation of black-box models", BMVC 2018
 # (arXiv:1806.07421): take away the pixels an explanation calls important, and the answer must fall fast; bring them
 # back first, and it must rise fast. A number alone says little, so the same is done with chance and with edges.
 
-SHARES = tuple(round(0.1 * i, 1) for i in range(11))
-ORDERS = ("saliency", "random", "edges")
+DELETION_SHARES = tuple(round(0.1 * i, 1) for i in range(11))
+PIXEL_ORDERS = ("saliency", "random", "edges")
 BLUR_CELLS = 6
 
 
@@ -69,19 +68,18 @@ def deletion_insertion(scorer: Scorer, photos: np.ndarray, maps: np.ndarray, tar
     """
     found: dict[str, list[np.ndarray]] = {"deletion": [], "insertion": []}
     for number, (photo, values, target) in enumerate(zip(photos, maps, targets, strict=True)):
-        orders = [_ranks(_grow(order, photo.shape[:2])) for order in _orders(photo, values, number)]
-        ends = {"deletion": (photo, _filled(photo)), "insertion": (_blurred(photo), photo)}
-        for kind, (before, after) in ends.items():
+        chance = np.random.default_rng([number]).random(values.shape)
+        edges = _shrink(edge_strength(photo.astype(np.float64) @ LUMINANCE), values.shape)
+        orders = [_ranks(_grow(order, photo.shape[:2])) for order in (values, chance, edges)]
+        filled = np.broadcast_to(mean_color(photo), photo.shape)
+        for kind, (before, after) in {"deletion": (photo, filled), "insertion": (_blurred(photo), photo)}.items():
             found[kind].append(_follow(scorer, before, after, orders, int(target)))
-    stacked = {kind: np.array(rows).reshape(-1, len(ORDERS), len(SHARES)) for kind, rows in found.items()}
-    deletion, insertion = ({order: rows[:, i] for i, order in enumerate(ORDERS)} for rows in stacked.values())
+    deletion, insertion = (
+        dict(zip(PIXEL_ORDERS, np.array(rows).reshape(-1, len(PIXEL_ORDERS), len(DELETION_SHARES)).swapaxes(0, 1),
+                 strict=True))
+        for rows in found.values()
+    )  # fmt: skip
     return Curves(deletion, insertion)
-
-
-def _orders(photo: np.ndarray, values: np.ndarray, number: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    chance = np.random.default_rng([number]).random(values.shape)
-    edges = _shrink(edge_strength(photo.astype(np.float64) @ LUMINANCE), values.shape)
-    return values, chance, edges
 
 
 def _follow(
@@ -92,7 +90,7 @@ def _follow(
     All orders begin and end with the same picture, which is shown once.
     """
     steps = [np.where((ranks < share * ranks.size)[..., np.newaxis], after, before)
-             for ranks in orders for share in SHARES[1:-1]]  # fmt: skip
+             for ranks in orders for share in DELETION_SHARES[1:-1]]  # fmt: skip
     first, *inner, last = scorer.scores(scorer.logits(np.stack([before, *steps, after])), target)[1]
     ends = np.ones((len(orders), 1))
     return np.hstack([first * ends, np.reshape(inner, (len(orders), -1)), last * ends])
@@ -107,23 +105,15 @@ def _ranks(values: np.ndarray) -> np.ndarray:
 
 def _grow(values: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
     """Bilinear enlargement of a coarse map (rows, columns)."""
-    rows, columns = (_places(n, m) for n, m in zip(shape, values.shape, strict=True))
+    rows, columns = ((np.arange(n) + 0.5) * m / n - 0.5 for n, m in zip(shape, values.shape, strict=True))
     down = np.stack([np.interp(rows, np.arange(len(values)), column) for column in values.T], axis=1)
     return np.stack([np.interp(columns, np.arange(values.shape[1]), row) for row in down])
-
-
-def _places(length: int, count: int) -> np.ndarray:
-    return (np.arange(length) + 0.5) * count / length - 0.5
 
 
 def _shrink(values: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
     """Means over a coarse grid."""
     rows = np.array_split(values, shape[0])
     return np.array([[part.mean() for part in np.array_split(row, shape[1], axis=1)] for row in rows])
-
-
-def _filled(photo: np.ndarray) -> np.ndarray:
-    return np.broadcast_to(mean_color(photo), photo.shape)
 
 
 def _blurred(photo: np.ndarray) -> np.ndarray:
@@ -133,13 +123,13 @@ def _blurred(photo: np.ndarray) -> np.ndarray:
     return np.round(np.stack(channels, axis=-1)).astype(photo.dtype)
 
 
-# --- The randomization check: an explanation that stays when the network forgets all it learned explains nothing ---
+# --- Sanity check by randomization: an explanation that stays when the weights are shuffled explains nothing ---
 #
 # Adebayo et al., "Sanity checks for saliency maps", NeurIPS 2018 (arXiv:1810.03292): weights are randomized layer by
 # layer from the answer down, and the explanation is compared with the original one by rank.
 
-THRESHOLD = 0.5
-MAX_STEPS = 12
+MAX_CORRELATION = 0.5
+MAX_SHUFFLES_MEASURED = 12
 
 
 @dataclass(frozen=True)
@@ -159,7 +149,7 @@ class Randomization:
     @property
     def threshold(self) -> float:
         """What the correlation must stay below."""
-        return THRESHOLD
+        return MAX_CORRELATION
 
     @property
     def steps(self) -> list[tuple[float, float, float]]:
@@ -170,7 +160,7 @@ class Randomization:
     @property
     def passes(self) -> bool:
         """Whether what is left of the explanation is below the threshold, surely."""
-        return max(abs(end) for end in self.final) < THRESHOLD
+        return max(abs(end) for end in self.final) < MAX_CORRELATION
 
 
 def randomize(scorer: Scorer, photos: np.ndarray, classes: np.ndarray, *, target: CamTarget) -> Randomization:
@@ -179,22 +169,24 @@ def randomize(scorer: Scorer, photos: np.ndarray, classes: np.ndarray, *, target
     Shuffling keeps every layer's own distribution of weights. The network has its weights back afterwards, also after
     an error. Networks of many layers are measured at twelve of the steps.
     """
-    original = _explain(scorer, photos, classes, target)
-    layers = _layers(scorer)
-    shown = sorted(set(np.linspace(0, len(layers) - 1, min(MAX_STEPS, len(layers))).round().astype(int).tolist()))
+
+    def explain() -> np.ndarray:
+        return grad_cam(scorer, photos, classes, [target])[target.name]
+
+    original = explain()
+    layers = _shuffled_layers(scorer)
+    shown = evenly_spaced(len(layers), MAX_SHUFFLES_MEASURED).tolist()
     rows: list[np.ndarray] = []
-    with _kept(layers):
-        for number, (_, layer) in enumerate(layers):
-            _shuffle(layer, np.random.default_rng([number]))
+    with _restoring(weight for _, weights in layers for weight in weights):
+        for number, (_, weights) in enumerate(layers):
+            rng = np.random.default_rng([number])
+            for weight in weights:
+                weight.assign(rng.permutation(np.asarray(weight).ravel()).reshape(weight.shape))
             if number in shown:
-                rows.append(spearman(original, _explain(scorer, photos, classes, target)))
+                rows.append(spearman(original, explain()))
     correlations = np.stack(rows)
     final = estimate(correlations[-1][:, np.newaxis])[0]
     return Randomization(tuple(layers[number][0] for number in shown), correlations, final)
-
-
-def _explain(scorer: Scorer, photos: np.ndarray, classes: np.ndarray, target: CamTarget) -> np.ndarray:
-    return grad_cam(scorer, photos, classes, [target])[target.name]
 
 
 def spearman(first: np.ndarray, second: np.ndarray) -> np.ndarray:
@@ -205,40 +197,35 @@ def spearman(first: np.ndarray, second: np.ndarray) -> np.ndarray:
     return np.where(norms > 0, (x * y).sum(axis=1) / np.maximum(norms, 1e-12), 0.0)
 
 
-def _layers(scorer: Scorer) -> list[tuple[str, object]]:
-    """Layers with a kernel, each once, from the answer down."""
-    calls = [(call.name, call.layer) for call in scorer.lens.graph.calls if _kernels(call.layer)]
+def _shuffled_layers(scorer: Scorer) -> list[tuple[str, list[keras.Variable]]]:
+    """Names and kernels of layers, each once, from the answer down."""
+    layers = [(call.name, call.layer) for call in scorer.lens.graph.calls]
+    kernels = [(name, layer, [weight for weight in getattr(layer, "weights", []) if len(weight.shape) > 1])
+               for name, layer in layers]  # fmt: skip
+    found = [(name, layer, weights) for name, layer, weights in kernels if weights]
     if scorer.head.layer is not None:
-        calls[-1] = (calls[-1][0], scorer.head.layer)
-    return list({id(layer): (name, layer) for name, layer in reversed(calls)}.values())
-
-
-def _kernels(layer: object) -> list[object]:
-    return [weight for weight in getattr(layer, "weights", []) if len(weight.shape) > 1]
-
-
-def _shuffle(layer: object, rng: np.random.Generator) -> None:
-    for weight in _kernels(layer):
-        weight.assign(rng.permutation(np.asarray(weight).ravel()).reshape(weight.shape))  # type: ignore[attr-defined]
+        head = scorer.head.layer
+        found[-1] = (found[-1][0], head, [weight for weight in head.weights if len(weight.shape) > 1])
+    return list({id(layer): (name, weights) for name, layer, weights in reversed(found)}.values())
 
 
 @contextmanager
-def _kept(layers: list[tuple[str, object]]) -> Iterator[None]:
-    """Give the layers their weights back at the end."""
-    weights = [(weight, np.array(weight)) for _, layer in layers for weight in _kernels(layer)]
+def _restoring(weights: Iterable[keras.Variable]) -> Iterator[None]:
+    """Give the weights their values back at the end."""
+    values = [(weight, np.array(weight)) for weight in weights]
     try:
         yield
     finally:
-        for weight, values in weights:
-            weight.assign(values)  # type: ignore[attr-defined]
+        for weight, before in values:
+            weight.assign(before)
 
 
-# --- What a small shift of the photo does to the answer and to the maps ---
+# --- Shifts: what moving the photo does to the answer and to the maps ---
 #
 # A convolution moves with its photo; strides, pooling and borders break that (Zhang, "Making convolutional networks
 # shift-invariant again", ICML 2019, arXiv:1904.11486).
 
-SHIFTS = (1, 2, 4, 8, 16)
+SHIFT_PIXELS = (1, 2, 4, 8, 16)
 
 
 @dataclass(frozen=True)
@@ -269,7 +256,7 @@ def shift_answers(scorer: Scorer, photos: np.ndarray) -> ShiftedAnswers:
     logits = scorer.logits(photos)
     answers = scorer.answers(logits)
     before = scorer.scores(logits, answers)[1]
-    shifts = tuple(pixels for pixels in SHIFTS if pixels * 4 < photos.shape[2])
+    shifts = tuple(pixels for pixels in SHIFT_PIXELS if pixels * 4 < photos.shape[2])
     moved = [scorer.logits(shift_right(photos, pixels)) for pixels in shifts]
     same = tuple(float((scorer.answers(found) == answers).mean()) for found in moved)
     change = tuple(float(np.abs(scorer.scores(found, answers)[1] - before).mean()) for found in moved)
@@ -281,25 +268,47 @@ def equivariance(scorer: Scorer, photos: np.ndarray) -> list[Equivariance]:
 
     Networks that resize their photos have no exact shift, and give none; nor do maps of one column.
     """
-    blocks = [block for block in cam_blocks(scorer.lens.blocks) if _can_shift(scorer, block, photos)]
-    return [_compare(scorer, block, photos) for block in blocks]
+    found = []
+    for block in scorer.lens.convolutions:
+        field = block.response.receptive_field
+        whole = photos.shape[1:3] == scorer.lens.picture_shape
+        if not whole or field is None or block.response.shape[1] == 1 or field.columns.stride >= photos.shape[2]:
+            continue
+        pixels = field.columns.stride
+        model = keras.Model(scorer.lens.graph.input, block.response.tensor)
+        first, second = (
+            run_batches(model, images, size=batch_size(scorer.lens), dtype=scorer.dtype)[0]
+            for images in (photos, shift_right(photos, pixels))
+        )
+        still, moved = first[:, :, :-1].reshape(len(photos), -1), second[:, :, 1:].reshape(len(photos), -1)
+        norms = np.linalg.norm(still, axis=1)
+        with np.errstate(invalid="ignore", divide="ignore"):
+            errors = np.where(norms > 0, np.linalg.norm(moved - still, axis=1) / norms, np.nan)
+        found.append(Equivariance(block.name, pixels, estimate(errors[:, np.newaxis])[0]))
+    return found
 
 
-def _can_shift(scorer: Scorer, block: Block, photos: np.ndarray) -> bool:
-    field = block.response.receptive_field
-    whole = photos.shape[1:3] == scorer.lens.picture_shape
-    return whole and field is not None and block.response.shape[1] > 1 and field.columns.stride < photos.shape[2]
+# --- All checks ---
 
 
-def _compare(scorer: Scorer, block: Block, photos: np.ndarray) -> Equivariance:
-    field = block.response.receptive_field
-    pixels = field.columns.stride if field else 1
-    model = keras.Model(scorer.lens.graph.input, block.response.tensor)
-    pair = [photos, shift_right(photos, pixels)]
-    size = batch_size(scorer.lens)
-    first, second = (run_batches(model, images, size=size, dtype=scorer.dtype)[0] for images in pair)
-    still, moved = first[:, :, :-1].reshape(len(photos), -1), second[:, :, 1:].reshape(len(photos), -1)
-    norms = np.linalg.norm(still, axis=1)
-    with np.errstate(invalid="ignore", divide="ignore"):
-        errors = np.where(norms > 0, np.linalg.norm(moved - still, axis=1) / norms, np.nan)
-    return Equivariance(block.name, pixels, estimate(errors[:, np.newaxis])[0])
+@dataclass(frozen=True)
+class Trust:
+    """Whether explanations can be believed; parts that need a convolution are None without one."""
+
+    num_photos: int
+    shift: ShiftedAnswers
+    equivariance: Sequence[Equivariance]
+    curves: Curves | None
+    randomization: Randomization | None
+
+
+def measure_trust(scorer: Scorer, photos: np.ndarray) -> Trust:
+    """Put the explanation of the answers of photos to the test."""
+    answers = scorer.answers(scorer.logits(photos))
+    target = choose_cam(find_cam_targets(scorer))
+    curves, randomization = None, None
+    if target is not None:
+        maps = grad_cam(scorer, photos, answers, [target])[target.name]
+        curves = deletion_insertion(scorer, photos, maps, answers)
+        randomization = randomize(scorer, photos, answers, target=target)
+    return Trust(len(photos), shift_answers(scorer, photos), equivariance(scorer, photos), curves, randomization)

@@ -12,8 +12,8 @@ from convlens.files import new_folder, read_csv, read_json, write_bytes, write_c
 from convlens.lens.lens import open_lens
 from convlens.models.files import load_card, load_trained_model
 from convlens.models.inference import OperatingPoint, predict_probabilities
-from convlens.pages.feature_maps.maps import MapResults, add_regions, gather_material, make_maps
-from convlens.pages.feature_maps.over_time import Past
+from convlens.pages.feature_maps.maps import FeatureMaps, PageSettings, add_regions, gather_sample, make_feature_maps
+from convlens.pages.feature_maps.over_time import SavedWeights
 from convlens.pages.model_card import gather_card, render_model_card, render_summary
 from convlens.pages.photos import (
     Choice,
@@ -172,18 +172,15 @@ def report(
         [*owned, *choose_test_photos(inputs.predictions, data, report)],
         regions | find_user_regions(own, data.loader),
     )
-    maps = make_maps(
-        lens,
-        choices,
-        gather_material(data, regions, picture_shape=lens.picture_shape),
+    settings = PageSettings(
         classes=data.classes,
         max_filters=report.max_filters,
-        mirror=point.mirror,
-        center_crop=point.center_crop,
-        temperature=point.temperature,
+        point=point,
         unreadable=unreadable,
-        past=Past(load_snapshots(snapshots), int(card.get("best_epoch", 0))),
+        weights=SavedWeights(load_snapshots(snapshots), int(card.get("best_epoch", 0))),
     )
+    sample = gather_sample(data, regions, picture_shape=lens.picture_shape)
+    maps = make_feature_maps(lens, choices, sample, settings)
 
     overview = render_report(replace(inputs, shown_photos=_number_photos(choices[: maps.num_photos])))
 
@@ -229,7 +226,7 @@ def _number_photos(choices: Sequence[Choice]) -> dict[str, int]:
     return {choice.name: number for number, choice in enumerate(choices) if choice.group != "user"}
 
 
-def _write_maps(folder: Path, maps: MapResults) -> None:
+def _write_maps(folder: Path, maps: FeatureMaps) -> None:
     with new_folder(folder) as temporary:
         for name, table in maps.tables.items():
             write_csv(temporary / name, table)
@@ -238,7 +235,7 @@ def _write_maps(folder: Path, maps: MapResults) -> None:
             write_bytes(temporary / name, content)
 
 
-def _tell(maps: MapResults) -> None:
+def _tell(maps: FeatureMaps) -> None:
     found = maps.metrics
     say(
         f"report: {maps.num_photos} photos; {found['num_filters']:,} filters, {found['num_dead_filters']} dead, "

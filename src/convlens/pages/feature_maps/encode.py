@@ -1,21 +1,26 @@
-"""What the feature-map page carries, encoded: sprites, blocks, maps and kernels."""
+"""Encode what the feature-map page holds of a network: colors, sprites, blocks and maps."""
 
 import base64
-import io
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
-from typing import Any, Final, Protocol
+from typing import Any, Final
 
 import numpy as np
 import pandas as pd
 from PIL import Image, ImageDraw, ImageFont
 
-# --- Color tables of the feature maps: readable for the color-blind, and honest about zero; never jet ---
+from convlens.files import encode_png, round_number
+from convlens.lens.graph import ReceptiveField, Window
+from convlens.lens.lens import Block, BlockStep
+from convlens.lens.statistics import strongest_first
+
+# --- Colors: readable for the color-blind, honest about zero, the same on pages and in PNGs ---
 #
-# Signed values run from purple over white at zero to orange (Brewer's PuOr, reversed), values that cannot fall below
-# zero run along viridis. Pages and PNGs use the same tables.
+# Signed values run from purple over white at zero to orange (Brewer's PuOr, reversed); values that cannot fall below
+# zero run along viridis.
 
 SIGNED = "PuOr_r"
 POSITIVE = "viridis"
@@ -29,21 +34,37 @@ def color_table(name: str) -> np.ndarray:
     return table[:, :3].copy()
 
 
-def color_hex(name: str) -> str:
-    """A color map as 256 RGB triples in hexadecimal, one after the other."""
-    return color_table(name).tobytes().hex()
-
-
 def color_index(values: np.ndarray, limit: float, *, signed: bool) -> np.ndarray:
     """Place of values in a color table, uint8: 0..limit, or -limit..limit when signed; beyond that the end color.
 
     Colors follow the square root of the values, so that faint ones show; a legend must bend with them.
     """
-    plain = values / (limit if limit > 0 else 1.0)
-    root = np.sign(plain) * np.sqrt(np.abs(plain))
-    share = (root + 1) / 2 if signed else root
-    places: np.ndarray = np.clip(np.round(share * 255), 0, 255).astype(np.uint8)
+    shares = values / (limit if limit > 0 else 1.0)
+    root = np.sign(shares) * np.sqrt(np.abs(shares))
+    places: np.ndarray = np.clip(np.round(((root + 1) / 2 if signed else root) * 255), 0, 255).astype(np.uint8)
     return places
+
+
+# --- Numbers and bytes as text ---
+
+
+def as_base64(content: bytes | np.ndarray) -> str:
+    """Bytes, or an array, for JSON; whole numbers of 8 and 16 bits as they are, others as little-endian float32."""
+    if isinstance(content, np.ndarray):
+        whole = content.dtype in (np.int8, np.uint8, np.dtype("<i2"))
+        content = content.tobytes() if whole else content.astype("<f4").tobytes()
+    return base64.b64encode(content).decode("ascii")
+
+
+def compact_json(value: Any) -> str:
+    """JSON without spaces that may stand inside a script element."""
+    text = json.dumps(value, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+    return text.replace("<", "\\u003c").replace("\u2028", "\\u2028").replace("\u2029", "\\u2029")
+
+
+def to_json_number(value: Any) -> float | None:
+    """Round to six significant digits, more than a screen can show; None for what is not finite."""
+    return round_number(float(value), 6) if np.isfinite(value) else None
 
 
 # --- Feature maps as 8-bit gray sprites with their raw range, so that a page can show them and read them back ---
@@ -53,7 +74,7 @@ def color_index(values: np.ndarray, limit: float, *, signed: bool) -> np.ndarray
 # sprite holds what is left: value = offset + step * (gray + (low - 128) / 256).
 
 TILES_PER_ROW = 16
-LEVELS = 255
+WHITE = 255
 MIDDLE = 128
 FINER = 256
 
@@ -85,43 +106,22 @@ def make_sprite(maps: np.ndarray, *, fine: bool = False) -> Sprite:
         fine: keep what the grays leave, so that values are good to 1/512 of a step.
     """
     values = np.where(np.isfinite(maps), maps, 0).astype(np.float64)
-    offset, step = _grid(values.min(axis=(0, 1)), values.max(axis=(0, 1)))
-    places = (values - offset) / np.where(step > 0, step, 1)
-    grays = np.clip(np.round(places), 0, LEVELS)
-    lows = np.clip(np.round((places - grays) * FINER) + MIDDLE, 0, LEVELS) if fine else np.full_like(grays, MIDDLE)
+    lowest, highest = values.min(axis=(0, 1)), values.max(axis=(0, 1))
+    holds_zero = (lowest <= 0) & (highest >= 0)
+    levels = np.where(holds_zero & (lowest < 0), WHITE - 1, WHITE)
+    step = ((highest - lowest) / levels).astype(np.float32)
+    divisor = np.where(step > 0, step, 1)
+    offset = np.where(holds_zero, -np.ceil(-lowest / divisor) * step, lowest).astype(np.float32)
+    places = (values - offset) / divisor
+    grays = np.clip(np.round(places), 0, WHITE)
+    lows = np.clip(np.round((places - grays) * FINER) + MIDDLE, 0, WHITE) if fine else np.full_like(grays, MIDDLE)
     decoded = offset + step.astype(np.float64) * (grays + (lows - MIDDLE) / FINER)
-    low = encode_png(_lay_out(lows.astype(np.uint8))) if fine else None
-    return Sprite(encode_png(_lay_out(grays.astype(np.uint8))), offset, step, low, decoded)
+    low = encode_png(_arrange_tiles(lows.astype(np.uint8))) if fine else None
+    return Sprite(encode_png(_arrange_tiles(grays.astype(np.uint8))), offset, step, low, decoded)
 
 
-def encode_png(pixels: np.ndarray) -> bytes:
-    """A lossless PNG of a gray (rows, columns) or RGB (rows, columns, 3) picture."""
-    buffer = io.BytesIO()
-    Image.fromarray(pixels).save(buffer, "PNG", compress_level=6)
-    return buffer.getvalue()
-
-
-def as_base64(content: bytes | np.ndarray) -> str:
-    """Bytes, or an array, for JSON; whole numbers of 8 and 16 bits as they are, others as little-endian float32."""
-    if isinstance(content, bytes):
-        data = content
-    else:
-        whole = content.dtype in (np.int8, np.uint8, np.dtype("<i2"))
-        data = content.tobytes() if whole else content.astype("<f4").tobytes()
-    return base64.b64encode(data).decode("ascii")
-
-
-def _grid(low: np.ndarray, high: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Offset and step per tile, float32, with zero on the grid where the range holds it."""
-    holds_zero = (low <= 0) & (high >= 0)
-    step = np.where(holds_zero & (low < 0), (high - low) / (LEVELS - 1), (high - low) / LEVELS).astype(np.float32)
-    below = np.ceil(-low / np.where(step > 0, step, 1))
-    offset = np.where(holds_zero, -below * step, low).astype(np.float32)
-    return offset, step
-
-
-def _lay_out(tiles: np.ndarray) -> np.ndarray:
-    """Sixteen tiles a row; the last row is filled up with zeros."""
+def _arrange_tiles(tiles: np.ndarray) -> np.ndarray:
+    """Put tiles (rows, columns, tiles) sixteen a row; the last row is filled up with zeros."""
     height, width, count = tiles.shape
     num_rows = -(-count // TILES_PER_ROW)
     num_columns = min(count, TILES_PER_ROW)
@@ -133,12 +133,12 @@ def _lay_out(tiles: np.ndarray) -> np.ndarray:
 
 # --- The lecture's picture of a layer: sixteen tiles a row, with a title and the one color scale all tiles share ---
 
-TILE: Final = 64  # smallest side of a tile in pixels
-GAP: Final = 2
-MARGIN: Final = 24
-PAPER: Final = (255, 255, 255)
-INK: Final = (26, 26, 30)
-FAINT: Final = (110, 110, 118)
+TILE_SIDE: Final = 64  # smallest side of a tile in pixels
+TILE_GAP: Final = 2
+PAGE_MARGIN: Final = 24
+PAGE_COLOR: Final = (255, 255, 255)
+TEXT_COLOR: Final = (26, 26, 30)
+QUIET_COLOR: Final = (110, 110, 118)
 
 
 def draw_tiles(maps: np.ndarray, *, title: str, subtitle: str, rectified: bool) -> Image.Image:
@@ -149,164 +149,65 @@ def draw_tiles(maps: np.ndarray, *, title: str, subtitle: str, rectified: bool) 
     """
     limit = float(np.abs(maps).max()) if maps.size else 0.0
     table = color_table(POSITIVE if rectified else SIGNED)
-    tiles = table[color_index(maps, limit, signed=not rectified)]
-    scale = max(1, TILE // max(maps.shape[:2]))
-    tiles = tiles.repeat(scale, axis=0).repeat(scale, axis=1)
-    return _compose(tiles, table, limit=limit, words=(title, subtitle), signed=not rectified)
+    scale = max(1, TILE_SIDE // max(maps.shape[:2]))
+    tiles = color_index(maps, limit, signed=not rectified).repeat(scale, axis=0).repeat(scale, axis=1)
+    height, width, count = tiles.shape
+    num_rows, top = -(-count // TILES_PER_ROW), PAGE_MARGIN + 52
+    shape = (top + num_rows * (height + TILE_GAP) + PAGE_MARGIN,
+             2 * PAGE_MARGIN + TILES_PER_ROW * (width + TILE_GAP) - TILE_GAP, 3)  # fmt: skip
+    pixels = np.full(shape, PAGE_COLOR, np.uint8)
+    for index in range(count):
+        row = top + index // TILES_PER_ROW * (height + TILE_GAP)
+        column = PAGE_MARGIN + index % TILES_PER_ROW * (width + TILE_GAP)
+        pixels[row : row + height, column : column + width] = table[tiles[:, :, index]]
+    page = Image.fromarray(pixels)
+    pen = ImageDraw.Draw(page)
+    pen.text((PAGE_MARGIN, PAGE_MARGIN - 6), title, fill=TEXT_COLOR, font=load_font(20))
+    pen.text((PAGE_MARGIN, PAGE_MARGIN + 22), subtitle, fill=QUIET_COLOR, font=load_font(13))
+    _draw_legend(page, table, limit=limit, signed=not rectified)
+    return page
 
 
-def write_font(size: int) -> ImageFont.FreeTypeFont:
+@cache
+def load_font(size: int) -> ImageFont.FreeTypeFont:
     """DejaVu, which comes with matplotlib and knows most alphabets."""
     from matplotlib import get_data_path
 
     return ImageFont.truetype(Path(get_data_path(), "fonts", "ttf", "DejaVuSans.ttf"), size)
 
 
-def _compose(
-    tiles: np.ndarray, table: np.ndarray, *, limit: float, words: tuple[str, str], signed: bool
-) -> Image.Image:
-    height, width, count = tiles.shape[:3]
-    num_rows = -(-count // TILES_PER_ROW)
-    top = MARGIN + 52
-    size = (2 * MARGIN + TILES_PER_ROW * (width + GAP) - GAP, top + num_rows * (height + GAP) + MARGIN)
-    page = Image.new("RGB", size, PAPER)
-    for index in range(count):
-        place = (MARGIN + index % TILES_PER_ROW * (width + GAP), top + index // TILES_PER_ROW * (height + GAP))
-        page.paste(Image.fromarray(np.ascontiguousarray(tiles[:, :, index])), place)
-    _write(page, *words)
-    _draw_legend(page, table, limit=limit, signed=signed)
-    return page
-
-
-def _write(page: Image.Image, title: str, subtitle: str) -> None:
-    pen = ImageDraw.Draw(page)
-    pen.text((MARGIN, MARGIN - 6), title, fill=INK, font=write_font(20))
-    pen.text((MARGIN, MARGIN + 22), subtitle, fill=FAINT, font=write_font(13))
-
-
 def _draw_legend(page: Image.Image, table: np.ndarray, *, limit: float, signed: bool) -> None:
     """The color scale at the top right, even in the values, with its numbers below."""
-    left, top = page.width - MARGIN - 256, MARGIN
+    left, top = page.width - PAGE_MARGIN - 256, PAGE_MARGIN
     ramp = table[color_index(np.linspace(-1 if signed else 0, 1, 256), 1.0, signed=signed)]
     page.paste(Image.fromarray(np.broadcast_to(ramp, (12, 256, 3)).copy()), (left, top))
-    pen, font = ImageDraw.Draw(page), write_font(12)
+    pen, font = ImageDraw.Draw(page), load_font(12)
     values = (-limit, 0.0, limit) if signed else (0.0, limit / 2, limit)
     for x, value, anchor in zip((0, 128, 256), values, ("lt", "mt", "rt"), strict=True):
         text = f"{value:.3g}".replace("-", "\N{MINUS SIGN}")
-        pen.text((left + x, top + 16), text, fill=FAINT, font=font, anchor=anchor)
+        pen.text((left + x, top + 16), text, fill=QUIET_COLOR, font=font, anchor=anchor)
 
 
-# --- What the feature-map page needs to know of a network: shapes of the values that the lens gives ---
-
-
-class Span(Protocol):
-    """A receptive field along one axis."""
-
-    @property
-    def size(self) -> int: ...
-    @property
-    def stride(self) -> int: ...
-    @property
-    def start(self) -> int: ...
-
-
-class Field(Protocol):
-    """A receptive field."""
-
-    @property
-    def rows(self) -> Span: ...
-    @property
-    def columns(self) -> Span: ...
-    @property
-    def gated(self) -> bool: ...
-
-
-class Window(Protocol):
-    """A pooling window along one axis."""
-
-    @property
-    def size(self) -> int: ...
-    @property
-    def stride(self) -> int: ...
-    @property
-    def before(self) -> int: ...
-
-
-class Step(Protocol):
-    """One set of feature maps inside a block."""
-
-    @property
-    def name(self) -> str: ...
-    @property
-    def kind(self) -> str: ...
-    @property
-    def label(self) -> str: ...
-    @property
-    def shape(self) -> tuple[int, int, int]: ...
-    @property
-    def rectified(self) -> bool: ...
-    @property
-    def receptive_field(self) -> Field | None: ...
-    @property
-    def scale(self) -> np.ndarray | None: ...
-    @property
-    def offset(self) -> np.ndarray | None: ...
-    @property
-    def windows(self) -> tuple[Window, Window] | None: ...
-
-
-class Block(Protocol):
-    """A convolution and what follows it."""
-
-    @property
-    def name(self) -> str: ...
-    @property
-    def steps(self) -> Sequence[Step]: ...
-    @property
-    def num_filters(self) -> int: ...
-    @property
-    def is_convolution(self) -> bool: ...
-    @property
-    def response(self) -> Step: ...
-
-
-# --- What the feature-map page holds: blocks, filters and photos as compact JSON ---
+# --- What the page holds of blocks, filters and photos ---
 #
 # The page stores the maps of activations and sums, and of convolutions that it cannot work out. Other convolutions
 # (from their input and kernels), normalizations (an affine function per filter) and poolings (from the maps before
 # them) it works out by itself, as the network does.
 
 RARE = 0.01  # a filter that fires on a smaller share of photos is called rare
-MAX_VALUES = 1_500_000  # map values per photo; how many bytes they take is only known once they are stored
-MAX_SHOWN = 3_000  # filters of the whole page: each has a card of half a kilobyte, and a tile to draw
-
-
-@dataclass(frozen=True, kw_only=True)
-class ShownPhoto:
-    """One photo of the page.
-
-    Attributes:
-        name: what to call it.
-        group: `user`, `error` or `correct`.
-        truth: its class; None if unknown.
-        answer: the class the network says.
-        probabilities: one per class.
-        stored: the photo as the loader gives it, uint8 (rows, columns, 3).
-        picture: the photo as the network works on it, uint8 (rows, columns, 3).
-    """
-
-    name: str
-    group: str
-    truth: str | None
-    answer: str
-    probabilities: Sequence[float]
-    stored: np.ndarray
-    picture: np.ndarray
+MAX_MAP_VALUES = 1_500_000  # map values per photo; how many bytes they take is only known once they are stored
+MAX_FILTERS_SHOWN = 3_000  # filters of the whole page: each has a card of half a kilobyte, and a tile to draw
 
 
 @dataclass(frozen=True)
 class StoredMaps:
-    """The maps of a photo as text; `decoded` is what a reader gets back, float64 by name of the stored step."""
+    """The maps of a photo as text.
+
+    Attributes:
+        texts: PNG, offset and step in base64, by name of the stored step.
+        limits: lowest and highest value of every step.
+        decoded: what a reader gets back, float64 by name of the stored step.
+    """
 
     texts: Mapping[str, Mapping[str, str]]
     limits: Mapping[str, tuple[float, float]]
@@ -331,7 +232,7 @@ class EncodedPhoto:
 def choose_filters(
     blocks: Sequence[Block], filters: pd.DataFrame, max_filters: int, *, max_values: int | None = None
 ) -> dict[str, np.ndarray]:
-    """The filters to show of every block: all, or the strongest by their mean over the sample; sorted indices.
+    """Choose the filters to show of every block: all, or the strongest by their mean over the sample; sorted indices.
 
     Besides `max_filters` there are bounds on filters of the page, and on values per photo. Layers with many filters,
     and with large maps, meet them first; a layer that needs less than its even share leaves the rest to the others.
@@ -340,12 +241,20 @@ def choose_filters(
         blocks: convolutions and what follows them.
         filters: one row per filter: layer, filter, mean.
         max_filters: at most, per layer.
-        max_values: map values per photo, at most; None for `MAX_VALUES`.
+        max_values: map values per photo, at most; None for `MAX_MAP_VALUES`.
     """
+    sizes = [
+        sum(step.shape[0] * step.shape[1] for i, step in enumerate(block.steps) if is_stored(step, i))
+        for block in blocks
+    ]
     counts = [min(block.num_filters, max_filters) for block in blocks]
-    counts = _share_room(counts, [1] * len(counts), MAX_SHOWN)
-    counts = _share_room(counts, [_values_per_filter(block) for block in blocks], max_values or MAX_VALUES)
-    return {block.name: _strongest(block, filters, count) for block, count in zip(blocks, counts, strict=True)}
+    counts = _share_room(counts, [1] * len(counts), MAX_FILTERS_SHOWN)
+    counts = _share_room(counts, sizes, max_values or MAX_MAP_VALUES)
+    chosen = {}
+    for block, count in zip(blocks, counts, strict=True):
+        order = strongest_first(filters, block.name) if count < block.num_filters else np.arange(count)
+        chosen[block.name] = np.sort(order[:count]) if len(order) else np.arange(count)
+    return chosen
 
 
 def _share_room(counts: Sequence[int], costs: Sequence[int], room: int) -> list[int]:
@@ -358,30 +267,63 @@ def _share_room(counts: Sequence[int], costs: Sequence[int], room: int) -> list[
     return found
 
 
-def encode_blocks(
-    blocks: Sequence[Block],
-    filters: pd.DataFrame,
-    chosen: Mapping[str, np.ndarray],
-    extras: Mapping[str, Mapping[str, Any]] | None = None,
-    *,
-    worked: frozenset[str] = frozenset(),
-) -> list[dict[str, Any]]:
-    """The blocks with their steps.
+def is_stored(step: BlockStep, index: int, worked: frozenset[str] = frozenset()) -> bool:
+    """Whether the page holds a step's values; the others it works out from the step before, or from the input."""
+    return step.name not in worked and (index == 0 or (step.scale is None and step.windows is None))
+
+
+def encode_block(
+    block: Block, filters: pd.DataFrame, shown: np.ndarray, *, worked: frozenset[str] = frozenset()
+) -> dict[str, Any]:
+    """Encode a block and its steps.
 
     Args:
-        blocks: convolutions and what follows them.
+        block: a convolution and what follows it.
         filters: one row per filter, by the lens.
-        chosen: filters shown, by name of the block.
-        extras: what else is known, by name of the block, as FORMAT.md names it.
+        shown: numbers of the filters shown.
         worked: convolutions that the page works out.
     """
-    found = []
-    for block in blocks:
-        shown, known = chosen[block.name], (extras or {}).get(block.name, {})
-        steps = [_encode_step(step, shown, is_stored(step, i, worked)) for i, step in enumerate(block.steps)]
-        rows = filters[filters["layer"] == block.name]
-        found.append(_encode_block(block, rows, shown) | {"steps": steps} | dict(known))
-    return found
+    rows = filters[filters["layer"] == block.name]
+    return {
+        "name": block.name,
+        "isConvolution": block.is_convolution,
+        "numFilters": block.num_filters,
+        "numDead": int(rows["dead"].sum()) if len(rows) else 0,
+        "numRare": int(((rows["firing_rate"] < RARE) & ~rows["dead"]).sum()) if len(rows) else 0,
+        "response": block.response.name,
+        "shown": shown.tolist(),
+        "facts": None,
+        "arithmetic": None,
+        "why": "",
+        "steps": [_encode_step(step, shown, is_stored(step, i, worked)) for i, step in enumerate(block.steps)],
+    }
+
+
+def _encode_step(step: BlockStep, shown: np.ndarray, stored: bool) -> dict[str, Any]:
+    field = step.receptive_field
+    return {
+        "name": step.name,
+        "kind": step.kind,
+        "label": step.label,
+        "shape": list(step.shape[:2]),
+        "rectified": step.rectified,
+        "stored": stored,
+        "field": None if field is None else encode_field(field) | ({"gated": True} if field.gated else {}),
+        "scale": None if stored or step.scale is None else as_base64(step.scale[shown]),
+        "offset": None if stored or step.offset is None else as_base64(step.offset[shown]),
+        "windows": None if stored or step.windows is None else encode_windows(step.windows),
+    }
+
+
+def encode_field(field: ReceptiveField) -> dict[str, Any]:
+    """Encode a receptive field: size, stride and start along rows and columns."""
+    return {name: {"size": span.size, "stride": span.stride, "start": span.start}
+            for name, span in (("rows", field.rows), ("columns", field.columns))}  # fmt: skip
+
+
+def encode_windows(windows: Sequence[Window]) -> list[dict[str, int]]:
+    """Encode the windows of a pooling along rows and columns."""
+    return [{"size": window.size, "stride": window.stride, "before": window.before} for window in windows]
 
 
 def store_maps(
@@ -391,7 +333,7 @@ def store_maps(
     fine: frozenset[str] = frozenset(),
     worked: frozenset[str] = frozenset(),
 ) -> StoredMaps:
-    """Maps of one photo as sprites.
+    """Store the maps of one photo as sprites.
 
     Args:
         maps: float32 (rows, columns, filters) by step name.
@@ -407,7 +349,7 @@ def store_maps(
         for index, step in enumerate(block.steps):
             values = maps[step.name][:, :, chosen[block.name]]
             finite = np.where(np.isfinite(values), values, 0)
-            limits[step.name] = (_rounded(finite.min()), _rounded(finite.max()))
+            limits[step.name] = (round_number(float(finite.min()), 6), round_number(float(finite.max()), 6))
             if is_stored(step, index, worked):
                 sprite = make_sprite(values, fine=step.name in fine)
                 low = {"low": as_base64(sprite.low)} if sprite.low else {}
@@ -415,92 +357,3 @@ def store_maps(
                                     "step": as_base64(sprite.step), **low}  # fmt: skip
                 decoded[step.name] = sprite.decoded
     return StoredMaps(texts, limits, decoded)
-
-
-def encode_photo(
-    photo: ShownPhoto,
-    stored: StoredMaps,
-    *,
-    facts: Mapping[str, Any] | None = None,
-    payload: Mapping[str, Any] | None = None,
-) -> EncodedPhoto:
-    """Turn a photo and its maps into text; the arrays are not kept. `facts` and `payload` add what else is known."""
-    known = {"name": photo.name, "group": photo.group, "truth": photo.truth, "answer": photo.answer,
-             "probabilities": [round(float(p), 6) for p in photo.probabilities],
-             "storedSize": list(photo.stored.shape[:2]), "pictureSize": list(photo.picture.shape[:2])}  # fmt: skip
-    picture = None if np.array_equal(photo.stored, photo.picture) else as_base64(encode_png(photo.picture))
-    held = {"picture": picture, "limits": stored.limits, "maps": stored.texts}
-    text = compact_json(held | dict(payload or {}))
-    return EncodedPhoto(known | dict(facts or {}), as_base64(encode_png(photo.stored)), text, stored.limits)
-
-
-def is_stored(step: Step, index: int, worked: frozenset[str] = frozenset()) -> bool:
-    """Whether the page holds a step's values; the others it works out from the step before, or from the input."""
-    return step.name not in worked and (index == 0 or (step.scale is None and step.windows is None))
-
-
-def compact_json(value: Any) -> str:
-    """JSON without spaces that may stand inside a script element."""
-    text = json.dumps(value, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
-    return text.replace("<", "\\u003c").replace("\u2028", "\\u2028").replace("\u2029", "\\u2029")
-
-
-def _values_per_filter(block: Block) -> int:
-    return sum(step.shape[0] * step.shape[1] for i, step in enumerate(block.steps) if is_stored(step, i))
-
-
-def _strongest(block: Block, filters: pd.DataFrame, count: int) -> np.ndarray:
-    rows = filters[filters["layer"] == block.name]
-    if count >= block.num_filters or rows.empty:
-        return np.arange(min(count, block.num_filters))
-    order = rows.sort_values(["mean", "filter"], ascending=[False, True])["filter"].to_numpy()
-    return np.sort(order[:count])
-
-
-def _encode_block(block: Block, rows: pd.DataFrame, shown: np.ndarray) -> dict[str, Any]:
-    return {
-        "name": block.name,
-        "isConvolution": block.is_convolution,
-        "numFilters": block.num_filters,
-        "numDead": int(rows["dead"].sum()) if len(rows) else 0,
-        "numRare": int(((rows["firing_rate"] < RARE) & ~rows["dead"]).sum()) if len(rows) else 0,
-        "response": block.response.name,
-        "shown": shown.tolist(),
-        "facts": None,
-        "arithmetic": None,
-        "why": "",
-    }
-
-
-def _encode_step(step: Step, shown: np.ndarray, stored: bool) -> dict[str, Any]:
-    field = step.receptive_field
-    return {
-        "name": step.name,
-        "kind": step.kind,
-        "label": step.label,
-        "shape": list(step.shape[:2]),
-        "rectified": step.rectified,
-        "stored": stored,
-        "field": None if field is None else _field(field),
-        "scale": None if stored or step.scale is None else as_base64(step.scale[shown]),
-        "offset": None if stored or step.offset is None else as_base64(step.offset[shown]),
-        "windows": None if stored or step.windows is None else [_window(window) for window in step.windows],
-    }
-
-
-def _field(field: Field) -> dict[str, Any]:
-    spans = {"rows": _span(field.rows), "columns": _span(field.columns)}
-    return spans | {"gated": True} if field.gated else spans
-
-
-def _span(span: Span) -> dict[str, int]:
-    return {"size": span.size, "stride": span.stride, "start": span.start}
-
-
-def _window(window: Window) -> dict[str, int]:
-    return {"size": window.size, "stride": window.stride, "before": window.before}
-
-
-def _rounded(value: Any) -> float:
-    """Six significant digits: more than a screen can show."""
-    return float(f"{float(value):.6g}")

@@ -1,61 +1,60 @@
-"""The feature-map page."""
+"""The feature-map page: one HTML file that opens from disk, with every filter's maps for the chosen photos."""
 
-import base64
-import io
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import pandas as pd
 from PIL import Image
 
+from convlens.files import encode_jpeg
+from convlens.lens.graph import LayerView, ParameterComparison
+from convlens.lens.lens import Block, Skipped
 from convlens.pages.engine import fill_template
-from convlens.pages.feature_maps.encode import POSITIVE, RARE, SIGNED, Block, EncodedPhoto, color_hex, compact_json
+from convlens.pages.feature_maps.encode import (
+    POSITIVE,
+    RARE,
+    SIGNED,
+    EncodedPhoto,
+    as_base64,
+    color_table,
+    compact_json,
+)
+from convlens.pages.photos import Unreadable
 
-# --- The page's JavaScript modules as one script, so that the page is one file that opens from disk ---
+# --- The page's JavaScript modules as one script, and its styles as one sheet ---
 
 ASSETS = Path(__file__).parent / "assets"
-ENTRY = "page.js"
-STYLES = ("page.css", "filters.css", "views.css", "over_time.css", "print.css")
+STYLES = ("page.css", "filters.css", "views.css", "over_time.css", "print.css")  # what is for paper comes last
 IMPORT = re.compile(r"^import\s.*?from\s+\"\./([\w-]+\.js)\";\n", re.MULTILINE | re.DOTALL)
 EXPORT = re.compile(r"^export (?=(?:async )?function|const|class)", re.MULTILINE)
 
 
-def bundle_script(folder: Path = ASSETS, entry: str = ENTRY) -> str:
-    """All modules that the entry needs, each once, after those it needs itself; imports and exports taken out.
+def bundle_script(folder: Path = ASSETS, entry: str = "page.js") -> str:
+    """Join all modules that the entry needs, each once, after those it needs itself; imports and exports taken out.
 
     The modules share one scope then: no two of them may use one name at top level (a test holds this).
     """
-    order: list[str] = []
-    _visit(folder, entry, order)
-    return "\n".join(_strip((folder / name).read_text(encoding="utf-8")) for name in order)
+    found: dict[str, str] = {}
 
+    def visit(name: str) -> None:
+        source = (folder / name).read_text(encoding="utf-8")
+        for needed in IMPORT.findall(source):
+            if needed not in found:
+                visit(needed)
+        found.setdefault(name, EXPORT.sub("", IMPORT.sub("", source)).strip() + "\n")
 
-def bundle_style(folder: Path = ASSETS) -> str:
-    """The page's style sheets as one; what is for paper comes last."""
-    return "".join((folder / name).read_text(encoding="utf-8") for name in STYLES)
-
-
-def _visit(folder: Path, name: str, order: list[str]) -> None:
-    if name in order:
-        return
-    for needed in IMPORT.findall((folder / name).read_text(encoding="utf-8")):
-        _visit(folder, needed, order)
-    if name not in order:
-        order.append(name)
-
-
-def _strip(source: str) -> str:
-    return EXPORT.sub("", IMPORT.sub("", source)).strip() + "\n"
+    visit(entry)
+    return "\n".join(found.values())
 
 
 # --- The training photos that patches are cut from, each once and small ---
 
-LONGEST_SIDE = 144
-QUALITY = 82
+GALLERY_SIDE = 144
+GALLERY_QUALITY = 82
 
 
 def number_gallery(facts: Mapping[str, Any]) -> list[int]:
@@ -84,80 +83,18 @@ def encode_gallery(
         names: of the photos.
         labels: their classes.
     """
-    scale = min(1.0, LONGEST_SIDE / max(picture_shape))
+    scale = min(1.0, GALLERY_SIDE / max(picture_shape))
     size = (round(picture_shape[1] * scale), round(picture_shape[0] * scale))
-    pictures = [_jpeg(Image.fromarray(photo), size) for photo in photos]
+    images = (Image.fromarray(photo) for photo in photos)
+    small = (image if image.size == size else image.resize(size, Image.Resampling.LANCZOS) for image in images)
+    pictures = [as_base64(encode_jpeg(image, GALLERY_QUALITY, optimize=True)) for image in small]
     return {"scale": scale, "pictures": pictures, "names": list(names), "labels": list(labels)}
 
 
-def _jpeg(image: Image.Image, size: tuple[int, int]) -> str:
-    small = image if image.size == size else image.resize(size, Image.Resampling.LANCZOS)
-    buffer = io.BytesIO()
-    small.save(buffer, "JPEG", quality=QUALITY, optimize=True)
-    return base64.b64encode(buffer.getvalue()).decode("ascii")
-
-
-# --- The feature-map page: one self-contained HTML file with every filter's maps for the chosen photos ---
+# --- The page ---
 
 FORMAT = 3
-DEFAULTS: Mapping[str, Any] = {
-    "temperature": 1.0, "centerCrop": None, "camSteps": [], "camStep": None, "program": None, "programWhy": "",
-    "regions": [], "numRegionPhotos": 0, "trust": None,
-}  # fmt: skip
-GROUPS = (("user", "Your photos"), ("error", "Errors"), ("correct", "Classified correctly"))
-
-
-class LayerRow(Protocol):
-    """A row of the table of layers."""
-
-    @property
-    def name(self) -> str: ...
-    @property
-    def kind(self) -> str: ...
-    @property
-    def kernel_size(self) -> tuple[int, int] | None: ...
-    @property
-    def strides(self) -> tuple[int, int] | None: ...
-    @property
-    def padding(self) -> str: ...
-    @property
-    def input_shape(self) -> tuple[int, ...]: ...
-    @property
-    def output_shape(self) -> tuple[int, ...]: ...
-    @property
-    def num_parameters(self) -> int: ...
-    @property
-    def formula(self) -> str: ...
-    @property
-    def agrees(self) -> bool | None: ...
-    @property
-    def receptive_field(self) -> Any: ...
-
-
-class ComparisonRow(Protocol):
-    """Parameters of a convolution against dense."""
-
-    @property
-    def name(self) -> str: ...
-    @property
-    def input_shape(self) -> tuple[int, ...]: ...
-    @property
-    def output_shape(self) -> tuple[int, ...]: ...
-    @property
-    def num_convolution(self) -> int: ...
-    @property
-    def num_dense(self) -> int: ...
-    @property
-    def ratio(self) -> float: ...
-
-
-class Note(Protocol):
-    """Something that is not shown, and why."""
-
-    @property
-    def name(self) -> str: ...
-    @property
-    def reason(self) -> str: ...
+PHOTO_GROUPS = (("user", "Your photos"), ("error", "Errors"), ("correct", "Classified correctly"))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -170,10 +107,10 @@ class FeatureMapInputs:
         classes: names of the classes.
         picture_shape: rows and columns of the picture that receptive fields count in.
         blocks: convolutions and what follows them.
-        encoded_blocks: the same, by `encode_blocks`.
+        encoded_blocks: the same, by `encode_block`.
         filters: one row per filter, by the lens.
         num_sample: held-out photos behind the facts about filters.
-        photos: by `encode_photo`, in the order of the page.
+        photos: ready for the page, in its order.
         layers: the table of layers.
         comparisons: the table of parameters.
         skipped: layers that are not drawn.
@@ -194,10 +131,10 @@ class FeatureMapInputs:
     filters: pd.DataFrame
     num_sample: int
     photos: Sequence[EncodedPhoto]
-    layers: Sequence[LayerRow]
-    comparisons: Sequence[ComparisonRow]
-    skipped: Sequence[Note] = ()
-    unreadable: Sequence[Note] = ()
+    layers: Sequence[LayerView]
+    comparisons: Sequence[ParameterComparison]
+    skipped: Sequence[Skipped] = ()
+    unreadable: Sequence[Unreadable] = ()
     left_out: Sequence[str] = ()
     mirror: bool = False
     more: Mapping[str, Any] = field(default_factory=dict)
@@ -206,23 +143,32 @@ class FeatureMapInputs:
 
 
 def render_feature_maps(inputs: FeatureMapInputs) -> str:
-    """The whole page as HTML text; the same inputs give the same bytes."""
+    """Render the whole page as HTML text; the same inputs give the same bytes."""
+    short_names = shorten_names([block["name"] for block in inputs.encoded_blocks])
+    numbered = list(enumerate(inputs.photos))
+    groups = [
+        {"title": title, "photos": [(i, photo) for i, photo in numbered if photo.facts["group"] == name]}
+        for name, title in PHOTO_GROUPS
+    ]
+    rows = {row.name: row for row in inputs.layers}
     values = {
         "inputs": inputs,
-        "groups": _group_photos(inputs.photos),
-        "specs": _specs(inputs),
-        "short_names": shorten_names([block["name"] for block in inputs.encoded_blocks]),
+        "groups": [group for group in groups if group["photos"]],
+        "specs": {
+            block.name: _describe_block(rows[block.name], block) for block in inputs.blocks if block.name in rows
+        },
+        "short_names": short_names,
         "totals": count_filters(inputs.filters, inputs.encoded_blocks),
-        "data": compact_json(_page_data(inputs)),
+        "data": compact_json(_page_data(inputs, short_names)),
         "resources": inputs.resources,
         "script": bundle_script(),
-        "style": bundle_style(),
+        "style": "".join((ASSETS / name).read_text(encoding="utf-8") for name in STYLES),
     }
     return fill_template("feature_maps/feature_maps.html", values)
 
 
 def count_filters(filters: pd.DataFrame, encoded_blocks: Sequence[dict[str, Any]]) -> dict[str, int]:
-    """Filters in all, shown, dead, and rare (they fire on fewer than 1 % of photos)."""
+    """Count filters in all, shown, dead, and rare (they fire on fewer than 1 % of photos)."""
     convolutions = [block for block in encoded_blocks if block["isConvolution"]]
     return {
         "filters": sum(block["numFilters"] for block in convolutions),
@@ -241,56 +187,35 @@ def shorten_names(names: Sequence[str]) -> dict[str, str]:
     return {name: "/".join(parts[shared:]) for name, parts in zip(names, split, strict=True)}
 
 
-def _group_photos(photos: Sequence[EncodedPhoto]) -> list[dict[str, Any]]:
-    """Photos under their headings; each keeps its number on the page."""
-    numbered = list(enumerate(photos))
-    groups = [
-        {"title": title, "photos": [(i, photo) for i, photo in numbered if photo.facts["group"] == name]}
-        for name, title in GROUPS
-    ]
-    return [group for group in groups if group["photos"]]
-
-
-def _specs(inputs: FeatureMapInputs) -> dict[str, str]:
-    """The operation of every block in a line: `3×3 kernel, stride 2, same padding · sees 7×7 pixels`."""
-    rows = {row.name: row for row in inputs.layers}
-    return {block.name: _spec(rows[block.name], block) for block in inputs.blocks if block.name in rows}
-
-
-def _spec(row: LayerRow, block: Block) -> str:
-    field = block.response.receptive_field
+def _describe_block(row: LayerView, block: Block) -> str:
+    """The operation of a block in a line: `3×3 kernel, stride 2, same padding · sees 7×7 pixels`."""
+    receptive = block.response.receptive_field
     kernel = "×".join(str(size) for size in row.kernel_size or ())
     stride = " by ".join(str(step) for step in dict.fromkeys(row.strides or ()))
-    sees = "the whole photo" if field is None else f"{field.columns.size}×{field.rows.size} pixels"
-    sees += ", and the whole photo through gates" if field is not None and field.gated else ""
+    sees = "the whole photo" if receptive is None else f"{receptive.columns.size}×{receptive.rows.size} pixels"
+    sees += ", and the whole photo through gates" if receptive is not None and receptive.gated else ""
     return f"{row.kind} {kernel}, stride {stride}, {row.padding} padding · a cell sees {sees}"
 
 
-def _page_data(inputs: FeatureMapInputs) -> dict[str, Any]:
+def _page_data(inputs: FeatureMapInputs, short_names: Mapping[str, str]) -> dict[str, Any]:
+    """The page's data as FORMAT.md describes it."""
     labels = {step.label for block in inputs.blocks for step in block.steps if step.kind == "activation"}
-    short = shorten_names([block["name"] for block in inputs.encoded_blocks])
-    return (
-        dict(DEFAULTS)
-        | {
-            "format": FORMAT,
-            "classes": list(inputs.classes),
-            "pictureSize": list(inputs.picture_shape),
-            "numSample": inputs.num_sample,
-            "activation": labels.pop() if len(labels) == 1 else "activation",
-            "blocks": [block | {"short": short[block["name"]]} for block in inputs.encoded_blocks],
-            "photos": [photo.facts for photo in inputs.photos],
-            "limits": _common_limits(inputs.photos),
-            "colors": {"signed": color_hex(SIGNED), "positive": color_hex(POSITIVE)},
-            "mirror": inputs.mirror,
-        }
-        | dict(inputs.more)
-    )
-
-
-def _common_limits(photos: Sequence[EncodedPhoto]) -> dict[str, tuple[float, float]]:
-    """Lowest and highest value of every step over all photos."""
-    names = photos[0].limits if photos else {}
-    return {
+    photos = inputs.photos
+    limits = {
         name: (min(photo.limits[name][0] for photo in photos), max(photo.limits[name][1] for photo in photos))
-        for name in names
+        for name in (photos[0].limits if photos else ())
     }
+    return {
+        **inputs.more,
+        "format": FORMAT,
+        "classes": list(inputs.classes),
+        "pictureSize": list(inputs.picture_shape),
+        "numSample": inputs.num_sample,
+        "activation": labels.pop() if len(labels) == 1 else "activation",
+        "blocks": [block | {"short": short_names[block["name"]]} for block in inputs.encoded_blocks],
+        "photos": [photo.facts for photo in photos],
+        "limits": limits,
+        "colors": {name: color_table(table).tobytes().hex() for name, table in (("signed", SIGNED),
+                                                                               ("positive", POSITIVE))},
+        "mirror": inputs.mirror,
+    }  # fmt: skip
