@@ -17,10 +17,10 @@ import pytest
 from photo_files import ROOT, make_doubts, make_group, noise_photo, write_photo
 
 from convlens.data import workers as cluster
-from convlens.data.facts import Candidate, scan_photo
-from convlens.data.validation import scan_with_pictures
-from convlens.data.loader import LoaderSettings, PhotoError
 from convlens.data.decoding import decode_photos
+from convlens.data.facts import Candidate, scan_photo
+from convlens.data.loader import LoaderSettings, PhotoError
+from convlens.data.validation import scan_with_pictures
 from convlens.data.workers import SMALL_JOB, describe_code, map_in_processes, map_on_cluster, run_batch
 from convlens.errors import ConvLensError
 

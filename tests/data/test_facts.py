@@ -10,8 +10,7 @@ from photo_files import encode, make_doubts, noise_photo, quadrants, write_photo
 from PIL import Image
 
 from convlens.data import facts as facts_module
-from convlens.data.facts import compute_hashes
-from convlens.data.facts import Candidate, PhotoFacts, ScannedPhoto, find_doubt, scan_photo
+from convlens.data.facts import Candidate, PhotoFacts, ScannedPhoto, compute_hashes, find_doubt, scan_photo
 
 
 def scan(path: Path, max_megapixels: float = 10) -> PhotoFacts:

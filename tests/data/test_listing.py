@@ -53,6 +53,8 @@ def test_folders_inside_class_folders_belong_to_the_class(tmp_path: Path) -> Non
 def test_hidden_files_and_junk_are_passed_over(tmp_path: Path) -> None:
     touch(tmp_path, "a/1.jpg", "b/1.jpg", "a/Thumbs.db", "a/.DS_Store", "a/desktop.ini", "a/._1.jpg", "b/Icon\r")
     touch(tmp_path, "__MACOSX/a/1.jpg", ".git/config", "a/.cache/1.jpg", "README.md", "a.jpg")
+    touch(tmp_path, "a/@eaDir/1.jpg/SYNOFILE_THUMB_M.jpg", "@eaDir/a@SynoResource", "a/1.jpg@SynoResource")
+    touch(tmp_path, "#recycle/a/2.jpg", "lost+found/2.jpg", "b/.@__thumb/1.jpg", "$RECYCLE.BIN/2.jpg")
     assert sorted(listed(tmp_path)) == ["a/1.jpg", "b/1.jpg"]
 
 
@@ -70,6 +72,23 @@ def test_a_name_that_is_not_utf8_is_told(tmp_path: Path) -> None:
     touch(tmp_path, "a/1.jpg", "b/1.jpg")
     os.rename(tmp_path / "a/1.jpg", os.fsencode(tmp_path / "a") + b"/caf\xe9.jpg")
     with pytest.raises(ConvLensError, match=r"Expected file names in UTF-8\. Received: b'caf\\xe9\.jpg'"):
+        list_folder(tmp_path)
+
+
+@pytest.mark.parametrize(
+    "names", [("Cats", "cats"), ("cats", "cats "), ("big cats", "big  cats"), ("K\u00e4tzchen", "Ka\u0308tzchen")]
+)
+def test_classes_of_nearly_the_same_name_are_refused(names: tuple[str, str], tmp_path: Path) -> None:
+    touch(tmp_path, *(f"{name}/1.jpg" for name in (*names, "dogs")))
+    with pytest.raises(ConvLensError, match="names differ in more than case, blanks or Unicode form") as told:
+        list_folder(tmp_path)
+    assert all(ascii(name) in str(told.value) for name in names)
+
+
+@pytest.mark.parametrize("split", ["train", "test"])
+def test_classes_of_nearly_the_same_name_are_refused_across_splits(split: str, tmp_path: Path) -> None:
+    touch(tmp_path, f"{split}/cats/1.jpg", f"{split}/dogs/1.jpg", "val/Cats/1.jpg", "val/dogs/1.jpg")
+    with pytest.raises(ConvLensError, match="Received: 'Cats' and 'cats'"):
         list_folder(tmp_path)
 
 

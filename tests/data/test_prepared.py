@@ -3,7 +3,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from convlens.data.prepared import ShardedImages, Prepared
+from convlens.data.prepared import Prepared, ShardedImages
 from convlens.errors import ConvLensError
 
 WHOLE = np.random.default_rng(0).integers(0, 256, (10, 4, 4, 3), dtype=np.uint8)

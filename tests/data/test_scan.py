@@ -6,8 +6,8 @@ from photo_files import encode, make_group, noise_photo, write_photo
 from PIL import Image
 
 from convlens.data import facts, validation
-from convlens.data.validation import MANIFEST_COLUMNS, scan_photos, scan_with_pictures
 from convlens.data.sources import describe_photos, list_folder
+from convlens.data.validation import MANIFEST_COLUMNS, scan_photos, scan_with_pictures
 
 
 @pytest.fixture

@@ -14,9 +14,9 @@ from interrupts import ctrl_c_is_heard
 from photo_files import ROOT, make_doubts, noise_photo, write_photo
 
 from convlens.data import workers
+from convlens.data.decoding import decode_photos
 from convlens.data.facts import Candidate, scan_photo
 from convlens.data.loader import LoaderSettings, PhotoError, load_photo
-from convlens.data.decoding import decode_photos
 from convlens.data.workers import count_workers, map_in_processes
 from convlens.errors import ConvLensError
 

@@ -1,5 +1,6 @@
 import hashlib
 import http.server
+import os
 import threading
 import zipfile
 from functools import partial
@@ -77,6 +78,25 @@ def test_regions_of_a_folder_stand_beside_its_photos(capsys: pytest.CaptureFixtu
         "warning: regions.csv has boxes of 1 photos that are not there, for example gone.png."
         in capsys.readouterr().err
     )
+
+
+@pytest.mark.parametrize(
+    "name", ["price $5", 'say "cheese"', "o'clock (new) #1", "back`tick", "$(touch pwned)", "100%"]
+)
+def test_a_folder_may_have_any_name(name: str) -> None:
+    write_classes(Path(name), {"cats": 1, "dogs": 1})
+    assert list(run(name)["path"]) == [f"{name}/cats/000.png", f"{name}/dogs/000.png"]
+    assert not Path("pwned").exists()
+
+
+def test_what_cannot_be_read_is_told_by_name(capsys: pytest.CaptureFixture[str]) -> None:
+    write_classes(Path("pets"), {"cats": 2, "dogs": 2})
+    Path("pets/cats/dead.jpg").symlink_to("nowhere.jpg")
+    os.mkfifo("pets/dogs/pipe.jpg")
+    assert len(run("pets")) == 6
+    told = capsys.readouterr().err
+    assert "warning: 2 of 6 photos cannot be read" in told
+    assert "for example pets/cats/dead.jpg, pets/dogs/pipe.jpg." in told
 
 
 def test_a_painted_card_paints_the_same_each_time() -> None:

@@ -231,6 +231,19 @@ def test_a_full_disk_is_told_and_leaves_the_earlier_result() -> None:
     assert tree("prepared") == before
 
 
+def test_classes_and_photos_may_be_called_like_numbers_or_nothing() -> None:
+    shutil.rmtree("pets")
+    write_classes(Path("pets"), {"0": 8, "1": 8, "007": 8, "NA": 8})
+    write_manifest()
+    run()
+    prepared = Prepared.load(Path("prepared"))
+    assert prepared.classes == ("0", "007", "1", "NA")
+    for split in SPLITS:
+        photos = prepared.photos(split)
+        assert [prepared.classes[label] for label in prepared.labels(split)] == photos["label"].tolist()
+        assert [Path(path).parent.name for path in photos["path"]] == photos["label"].tolist()
+
+
 def test_the_card_is_plain_json() -> None:
     write_manifest()
     run()

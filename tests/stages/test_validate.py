@@ -210,6 +210,17 @@ def test_copies_and_later_frames_are_left_out_and_listed() -> None:
     ]
 
 
+def test_classes_may_be_called_like_numbers_or_nothing() -> None:
+    write_classes(Path("pets"), {"0": 3, "007": 3, "NA": 3})
+    write_photo(Path("pets/007/broken.jpg"), b"no photo")
+    write_photo(Path("pets/NA/broken.jpg"), b"no photo")
+    run(max_unreadable_fraction=0.5, max_quarantined_fraction=0.5)
+    found = Validation.load(**FOLDERS)
+    assert sorted(set(found.manifest["label"])) == ["0", "007", "NA"]
+    assert found.quarantine["label"].tolist() == ["007", "NA"]
+    assert found.result["quarantine"]["unreadable"] == 2
+
+
 def test_names_cannot_command_the_terminal() -> None:
     worst = ("a\n\x1b[31mb.jpg", "große Katze 猫.jpg", "c", "d")
     verdict = Verdict("dark", "not dark", "warning", False, "1 of 2 photos do not", "none", "validate.dark", worst)

@@ -250,7 +250,7 @@ def _open_client(address: str) -> Iterator[Any]:
         except (OSError, ValueError, TimeoutError, ImportError) as error:
             raise ConvLensError(
                 f"Expected a Dask scheduler at {address} (CONVLENS_CLUSTER). Received: no answer: {_tell(error)}. "
-                "Start it with `dask scheduler`, correct the address, or unset CONVLENS_CLUSTER to work on this machine."
+                "Start it with `dask scheduler`, correct the address, or unset CONVLENS_CLUSTER to work here."
             ) from error
         with client:
             try:
