@@ -1,4 +1,4 @@
-"""A model with a profile, for tests of photos from outside: bright photos are dogs, and colors are strange to it."""
+"""A model with reference statistics, for external evaluations: bright photos are dogs, and colors are strange to it."""
 
 import json
 from pathlib import Path
@@ -7,7 +7,7 @@ import numpy as np
 from PIL import Image
 from small_training import KEY, PARAMS, write_card, write_network
 
-from convlens.metrics.drift import Profile, encode_profile, neighbor_distances, round_features
+from convlens.metrics.drift import ReferenceStatistics, neighbor_distances, round_features
 from convlens.params import load_params
 
 SETTINGS = load_params(PARAMS).evaluate.model_dump(mode="json") | {"num_resamples": 100}
@@ -29,13 +29,13 @@ def paint(path: Path, color: np.ndarray | tuple[float, ...]) -> Path:
     return path
 
 
-def make_profile(key: str = KEY) -> Profile:
+def make_reference(key: str = KEY) -> ReferenceStatistics:
     """What the model's photos are like: features are mean colors, as the network's layer before the last gives."""
     train, held_out = round_features(gray_colors(200, 1)), round_features(gray_colors(100, 2))
     brightness = gray_colors(200, 1).mean(axis=1).astype(np.float32)
     dogs = 1 / (1 + np.exp(-10 * (gray_colors(100, 3).mean(axis=1) - 0.5)))
     labels = (dogs > 0.5).astype(np.int64)
-    return Profile(
+    return ReferenceStatistics(
         key=key,
         classes=("cats", "dogs"),
         settings=SETTINGS,
@@ -56,12 +56,12 @@ def make_profile(key: str = KEY) -> Profile:
 
 
 def write_model(root: Path, key: str = KEY) -> Path:
-    """data/model and data/profile.npz, as the pipeline leaves them; the model's folder."""
+    """data/model and data/operating_point, as the pipeline leaves them; the model's folder."""
     write_network(root / "data/model/model.keras")
     write_card(root / "data/model/card.json", KEY)
     settings = json.loads((root / "data/model/card.json").read_text())
     (root / "data/model/card.json").write_text(json.dumps(settings))
-    (root / "data/profile.npz").write_bytes(encode_profile(make_profile(key)))
+    make_reference(key).save(root / "data/operating_point")
     return root / "data/model"
 
 

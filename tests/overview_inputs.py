@@ -10,7 +10,8 @@ import numpy as np
 import pandas as pd
 from PIL import Image
 
-from convlens.metrics.evaluation import Answers, Evaluation, measure_answers, round_array
+from convlens.files import round_array
+from convlens.metrics.evaluation import Evaluation, Predictions
 from convlens.pages.report import ReportInputs, photos_needed
 from convlens.params import load_params
 
@@ -80,8 +81,8 @@ def make_evaluation(test: pd.DataFrame, classes: Sequence[str], skill: float) ->
     scores = np.random.default_rng(1).normal(size=(len(labels), len(classes)))
     scores[np.arange(len(labels)), labels] += skill
     probabilities = np.exp(scores) / np.exp(scores).sum(axis=1, keepdims=True)
-    answers = Answers(list(test["path"]), list(classes), labels, round_array(probabilities))
-    return measure_answers(answers, PARAMS.evaluate.model_copy(update={"num_resamples": 100}))
+    given = Predictions(list(test["path"]), list(classes), labels, round_array(probabilities))
+    return Evaluation.measure(given, PARAMS.evaluate.model_copy(update={"num_resamples": 100}))
 
 
 def make_prepared_card(splits: pd.DataFrame, classes: Sequence[str], source: str) -> dict[str, Any]:

@@ -6,11 +6,13 @@ The network is one dense unit on the mean brightness, so every answer is known b
 import atexit
 import functools
 import hashlib
+import io
 import json
 import logging
 import os
 import shutil
 import tempfile
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,7 +22,7 @@ import pytest
 from mlflow import MlflowClient
 from PIL import Image
 
-from convlens.params import RegisterParams
+from convlens.params import EvaluateParams, RegisterParams
 
 if TYPE_CHECKING:
     from convlens.tracking.models import ModelFiles
@@ -107,7 +109,7 @@ def model_files(root: Path) -> "ModelFiles":
     return ModelFiles(
         network=root / "model.keras",
         card=root / "card.json",
-        operating_point=root / "operating_point.json",
+        operating_point=root,
         classes=CLASSES,
         image_size=SIDE,
         examples=np.full((1, SIDE, SIDE, 3), 200, np.uint8),
@@ -179,7 +181,6 @@ def stage_paths(root: Path) -> dict[str, Path]:
         "feature_maps_folder": reports / "feature_maps",
         "summary": reports / "summary.md",
         "model_card": reports / "model_card.md",
-        "profile": root / "data/profile.npz",
         "operating_point": root / "data/operating_point",
         "params": root / "params.yaml",
         "pipeline": root / "dvc.yaml",
@@ -219,17 +220,10 @@ def _write_prepared(folder: Path, splits: pd.DataFrame) -> None:
 def _write_reports(reports: Path, splits: pd.DataFrame, threshold: float) -> None:
     test = splits[splits["split"] == "test"]
     bright = np.array([np.asarray(Image.open(reports.parent / path)).mean() / 255 for path in test["path"]])
-    predicted = np.array(CLASSES)[(bright > threshold).astype(int)]
-    correct = predicted == test["label"].to_numpy()
+    correct = (bright > threshold) == (test["label"] == "dogs").to_numpy()
     dogs = 1 / (1 + np.exp(-10 * (bright - threshold)))
-    answers = test[["path", "label"]].assign(
-        predicted=predicted, correct=correct, probability_cats=1 - dogs, probability_dogs=dogs
-    )
-    numbers = {"num_photos": len(test), "accuracy": float(correct.mean()), "accuracy_low": 0.4, "roc_auc": None}
+    _write_evaluation(reports / "evaluation", test, np.stack([1 - dogs, dogs], axis=1), correct)
     texts = {
-        "evaluation/metrics.json": json.dumps(numbers),
-        "evaluation/predictions.csv": answers.to_csv(index=False),
-        "evaluation/slices.csv": _slices(correct),
         "training/history.csv": HISTORY,
         "training/timing.csv": f"key,epoch,seconds,photos_per_second\n{KEY},1,2.0,10\n{KEY},2,1.5,12\n",
         "validation/result.json": json.dumps(
@@ -249,15 +243,23 @@ def _write_reports(reports: Path, splits: pd.DataFrame, threshold: float) -> Non
     for name, text in texts.items():
         (reports / name).parent.mkdir(parents=True, exist_ok=True)
         (reports / name).write_text(text)
-    Image.new("RGB", (40, 30), "teal").save(reports / "evaluation/confusion_matrix.png")
 
 
-def _slices(correct: np.ndarray) -> str:
-    """The darker and the brighter half of the test photos, as slices."""
+def _write_evaluation(folder: Path, test: pd.DataFrame, probabilities: np.ndarray, correct: np.ndarray) -> None:
+    """An evaluation with few metrics, one picture, and the darker and the brighter half of the photos as slices."""
+    from convlens.metrics.evaluation import Evaluation, Predictions
+
+    labels = test["label"].map(CLASSES.index).to_numpy()
+    given = Predictions(list(test["path"]), CLASSES, labels, probabilities)
+    found = Evaluation.measure(given, EvaluateParams(num_resamples=100, confidence=0.95, seed=0), validation=given)
+    numbers = {"num_photos": len(test), "accuracy": float(correct.mean()), "accuracy_low": 0.4, "roc_auc": None}
     half = len(correct) // 2
     rows = [
         {"feature": "brightness", "slice": name, "num_photos": len(part), "num_correct": int(part.sum())}
         | {"accuracy": part.mean(), "low": part.mean() / 2, "high": 1.0, "worse": False}
         for name, part in (("dark", correct[:half]), ("bright", correct[half:]))
     ]
-    return pd.DataFrame(rows).to_csv(index=False)
+    picture = io.BytesIO()
+    Image.new("RGB", (40, 30), "teal").save(picture, "PNG")
+    found = replace(found, metrics=numbers, slices=pd.DataFrame(rows))
+    found.save(folder, {"confusion_matrix.png": picture.getvalue()})

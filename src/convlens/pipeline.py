@@ -19,7 +19,6 @@ STAGES = (
     "preprocess",
     "train",
     "evaluate",
-    "profile",
     "robustness",
     "label_errors",
     "report",

@@ -24,7 +24,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def root(tmp_path: Path, made: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A folder with data/model and data/profile.npz, and nothing else: no params.yaml, no store."""
+    """A folder with data/model and data/operating_point, and nothing else: no params.yaml, no store."""
     shutil.copytree(made.parent, tmp_path / "data")
     monkeypatch.chdir(tmp_path)
     return tmp_path
@@ -196,18 +196,18 @@ def test_force_replaces_an_earlier_evaluation(root: Path, ask: Callable[..., Res
     assert ask("photos", "--out", "out", "--force").exit_code == 0
 
 
-@pytest.mark.parametrize("other", [True, False], ids=["profile of another training", "no profile"])
-def test_a_model_without_its_profile_is_evaluated_all_the_same(
+@pytest.mark.parametrize("other", [True, False], ids=["those of another training", "none"])
+def test_a_model_without_its_reference_statistics_is_evaluated_all_the_same(
     root: Path, ask: Callable[..., Result], other: bool
 ) -> None:
     shutil.copyfile(Path(__file__).parents[2] / "params.yaml", root / "params.yaml")
-    (root / "data/profile.npz").unlink()
+    (root / "data/operating_point/reference.npz").unlink()
     if other:
         write_model(root, key="cd" * 32)
     write_folder(root / "photos", per_class=3)
     done = ask("photos", "--out", "out")
     assert (done.exit_code, done.exception) == (0, None)
-    assert ("is of another training" if other else "has no profile") in plain(done.stdout)
+    assert ("are of another training" if other else "has no reference statistics") in plain(done.stdout)
     assert "against_test_split" not in read_json(root / "out/metrics.json")
     assert {path.name for path in (root / "out").iterdir()} == FILES - {"drift.csv"}
 

@@ -47,7 +47,6 @@ MOMENTS = (
     Moment("train", "open", r"reports/training/\.timing\.csv", CTRL_C),  # the first epoch is over
     Moment("train", "open", r"reports/training/\.history\.csv", KILL),  # the network is written, its history is not
     Moment("evaluate", "open", r"reports/evaluation/\.[^/]*\.part$", CTRL_C),
-    Moment("profile", "import", "^tensorflow$", CTRL_C),
     Moment("robustness", "open", r"data/prepared/", CTRL_C),
     Moment("label_errors", "open", r"data/prepared/", CTRL_C),
     Moment("report", "open", r"reports/\.feature_maps\..*\.part/", CTRL_C),

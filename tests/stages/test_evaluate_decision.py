@@ -5,7 +5,7 @@ import pytest
 from convlens.errors import ConvLensError
 from convlens.files import round_array
 from convlens.metrics.calibration import fit_temperature
-from convlens.metrics.evaluation import Answers, list_features, measure_answers
+from convlens.metrics.evaluation import Evaluation, Predictions, list_features
 from convlens.metrics.operating_point import choose_operating_point
 from convlens.models.inference import OperatingPoint, apply_temperature
 from convlens.params import EvaluateParams, InferenceParams, PrecisionTarget
@@ -41,8 +41,8 @@ def test_a_rule_moves_the_line_and_with_it_every_number(rule: str | PrecisionTar
     found, probabilities = choose(threshold=rule)
     assert (found.threshold_rule, found.threshold_reached) == (shown, True)
     assert found.threshold != 0.5
-    answers = Answers([str(i) for i in range(200)], ("a", "b"), LABELS, probabilities)
-    measured = measure_answers(answers, SETTINGS, decision=found)
+    given = Predictions([str(i) for i in range(200)], ("a", "b"), LABELS, probabilities)
+    measured = Evaluation.measure(given, SETTINGS, found)
     expected = (found.threshold < probabilities[:, 1]).astype(int)
     assert measured.metrics["accuracy"] == pytest.approx((expected == LABELS).mean())
     assert measured.predictions["predicted"].tolist() == [("a", "b")[index] for index in expected]
@@ -61,14 +61,14 @@ def test_more_classes_have_no_line_between_them(rule: object) -> None:
 
 
 def test_what_is_undefined_says_why() -> None:
-    one = Answers(["p"], ("a", "b"), np.array([0]), np.array([[0.9, 0.1]]))
-    metrics = measure_answers(one, SETTINGS, decision=OperatingPoint(min_confidence=1.0)).metrics
+    one = Predictions(["p"], ("a", "b"), np.array([0]), np.array([[0.9, 0.1]]))
+    metrics = Evaluation.measure(one, SETTINGS, OperatingPoint(min_confidence=1.0)).metrics
     assert metrics["roc_auc"] is None
     reasons = {name: value for name, value in metrics.items() if name.endswith("_undefined")}
     assert reasons["roc_auc_undefined"] == "all photos are of one class"
     assert reasons["recall_b_undefined"] == "no photo is of the class"
-    assert reasons["precision_b_undefined"] == "the class was never the answer"
-    assert reasons["error_when_sure_undefined"] == "no answer is sure enough to be given"
+    assert reasons["precision_b_undefined"] == "the class was never predicted"
+    assert reasons["error_when_sure_undefined"] == "the network abstains on every photo"
     assert {name.removesuffix("_undefined") for name in reasons} >= {
         name for name, value in metrics.items() if value is None and not name.endswith(("_low", "_high"))
     }

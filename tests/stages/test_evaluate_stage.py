@@ -10,34 +10,23 @@ from PIL import Image
 
 import convlens.stages.evaluate as stage
 from convlens.errors import ConvLensError
+from convlens.metrics.drift import ReferenceStatistics, round_features
+from convlens.metrics.evaluation import Evaluation
 from convlens.params import EvaluateParams, InferenceParams
-from convlens.pipeline import path_names
 from convlens.stages.evaluate import evaluate
 
 SETTINGS = EvaluateParams(num_resamples=200, confidence=0.95, seed=0)
 INFERENCE = InferenceParams(mirror=True, center_crop=0.9, threshold=0.5, max_error=0.01)
-FILES = {
-    "metrics": "metrics.json",
+TABLES = {
     "predictions": "predictions.csv",
     "validation_predictions": "validation_predictions.csv",
     "class_scores": "classes.csv",
-    "confusion": "confusion.csv",
     "confusion_table": "confusion_matrix.csv",
-    "confusion_figure": "confusion_matrix.png",
-    "roc": "roc.csv",
-    "roc_figure": "roc_curve.png",
-    "precision_recall": "precision_recall.csv",
-    "precision_recall_figure": "precision_recall.png",
-    "reliability": "reliability.csv",
-    "reliability_figure": "reliability.png",
-    "thresholds": "thresholds.csv",
-    "thresholds_figure": "thresholds.png",
-    "risk_coverage": "risk_coverage.csv",
-    "risk_coverage_figure": "risk_coverage.png",
-    "slices": "slices.csv",
-    "slices_figure": "slices.png",
-    "operating_point": "operating_point",
-}
+    **{name: f"plots/{name}.csv" for name in ("confusion", "roc", "precision_recall", "reliability", "thresholds",
+                                              "risk_coverage", "slices")},
+}  # fmt: skip
+FIGURES = ("confusion_matrix", "roc_curve", "precision_recall", "reliability", "thresholds", "risk_coverage", "slices")
+FILES = {"metrics.json", *TABLES.values(), *(f"plots/{name}.png" for name in FIGURES)}
 CLASSES = ("maine coon", 'dogs, "big"')
 
 
@@ -45,6 +34,7 @@ CLASSES = ("maine coon", 'dogs, "big"')
 def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Path]:
     """Run the stage on painted gray photos with a network that answers by brightness."""
     monkeypatch.setattr(stage, "load_trained_model", lambda folder: None)
+    monkeypatch.setattr(stage, "open_features", lambda network: lambda images: images.mean(axis=(1, 2)))
     (tmp_path / "model").mkdir()
     (tmp_path / "model/card.json").write_text('{"key": "k"}')
     monkeypatch.setattr(stage, "predict_logits", answer_by_brightness)
@@ -60,7 +50,7 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Path]:
             "manifest": tmp_path,
             "photos": tmp_path / "photos.parquet",
         }
-        paths = {name: out / file for name, file in FILES.items()}
+        paths = {"evaluation": out, "operating_point": out.with_name(f"{name}_point")}
         evaluate(**inputs, inference=INFERENCE.model_copy(update=changes), evaluate=SETTINGS, **paths)
         return out
 
@@ -77,6 +67,8 @@ def answer_by_brightness(model: Any, images: Any, **views: Any) -> np.ndarray:
 def write_prepared(folder: Path, classes: tuple[str, ...], num_photos: int) -> None:
     """Photos whose brightness mostly tells the class, stored in another order than the list's."""
     tables = [write_split(folder / split, classes, num_photos) for split in ("validation", "test")]
+    (folder / "train").mkdir(exist_ok=True)
+    np.save(folder / "train/images-00000.npy", np.full((1, 4, 4, 3), 90, np.uint8))
     rows = [("photos/train.jpg", classes[0], "train", 0), *tables[0][::-1], *tables[1][::-1]]
     table = pd.DataFrame(rows, columns=["path", "label", "split", "row"]).assign(width=4, height=4, sha256="")
     table.to_csv(folder / "splits.csv", index=False)
@@ -101,26 +93,37 @@ def write_facts(folder: Path, paths: list[str]) -> None:
     """What earlier stages know of the photos: two cameras, sizes of all kinds, one format."""
     count = len(paths)
     facts = {"width": 100 + np.arange(count), "height": 120, "aspect": (100 + np.arange(count)) / 120}
-    light = {"brightness": np.linspace(0, 1, count), "sharpness": np.linspace(9, 900, count), "format": "JPEG"}
+    light = {
+        "brightness": np.linspace(0, 1, count),
+        "contrast": 0.1,
+        "sharpness": np.linspace(9, 900, count),
+        "format": "JPEG",
+    }
     pd.DataFrame({"path": paths, **facts, **light}).to_parquet(folder / "manifest.parquet")
     cameras = [("old", "new")[index % 2] for index in range(count)]
     pd.DataFrame({"path": paths, "extra_camera": cameras}).to_parquet(folder / "photos.parquet")
 
 
 def read(out: Path, name: str) -> pd.DataFrame:
-    return pd.read_csv(out / FILES[name])
+    return pd.read_csv(out / TABLES[name])
+
+
+def point_of(out: Path) -> Path:
+    """The folder of the operating point that belongs to an evaluation."""
+    return out.with_name(f"{out.name}_point")
 
 
 def test_exactly_the_promised_files_are_written(run: Callable[..., Path]) -> None:
     out = run()
-    assert {path.name for path in out.iterdir()} == set(FILES.values())
-    assert set(path_names(evaluate)) == {"prepared", "photos", "manifest", "model_folder", *FILES}
+    assert {path.relative_to(out).as_posix() for path in out.rglob("*.*")} == FILES
+    assert {path.name for path in point_of(out).iterdir()} == {"operating_point.json", "reference.npz"}
 
 
 def test_the_same_inputs_give_the_same_bytes(run: Callable[..., Path]) -> None:
     first, second = run(name="first"), run(name="second")
-    for path in (path.relative_to(first) for path in first.rglob("*.*")):
-        assert (first / path).read_bytes() == (second / path).read_bytes()
+    for folder, other in ((first, second), (point_of(first), point_of(second))):
+        for path in (path.relative_to(folder) for path in folder.rglob("*.*")):
+            assert (folder / path).read_bytes() == (other / path).read_bytes()
 
 
 def test_predictions_follow_the_order_of_the_arrays(run: Callable[..., Path]) -> None:
@@ -166,7 +169,7 @@ def test_the_metrics_have_stable_names(run: Callable[..., Path]) -> None:
 
 def test_the_decision_is_made_on_the_validation_photos(run: Callable[..., Path]) -> None:
     out = run(threshold="max_f1", max_error=0.2)
-    decision = json.loads((out / "operating_point/operating_point.json").read_text())
+    decision = json.loads((point_of(out) / "operating_point.json").read_text())
     metrics = json.loads((out / "metrics.json").read_text())
     assert (decision["key"], decision["num_validation"]) == ("k", 40)
     assert decision["threshold"] == metrics["threshold"] != 0.5
@@ -176,7 +179,7 @@ def test_the_decision_is_made_on_the_validation_photos(run: Callable[..., Path])
     assert lines["f1"].max() == pytest.approx(best)
     said = read(out, "predictions")
     assert ((said[f"probability_{CLASSES[1]}"] > decision["threshold"]) == (said["predicted"] == CLASSES[1])).all()
-    assert read(out, "risk_coverage")["num_answered"].iloc[-1] == 40
+    assert read(out, "risk_coverage")["num_predicted"].iloc[-1] == 40
     assert {"brightness", "camera"} <= set(read(out, "slices")["feature"])
 
 
@@ -196,9 +199,9 @@ def test_the_tables_agree_with_each_other(run: Callable[..., Path]) -> None:
     assert roc.iloc[-1].tolist()[:3] == [CLASSES[1], 1, 1]
 
 
-@pytest.mark.parametrize("name", ["confusion_figure", "roc_figure"])
+@pytest.mark.parametrize("name", ["confusion_matrix", "roc_curve"])
 def test_pictures_hold_nothing_that_changes(run: Callable[..., Path], name: str) -> None:
-    with Image.open(run() / FILES[name]) as image:
+    with Image.open(run() / f"plots/{name}.png") as image:
         assert image.format == "PNG"
         assert set(image.info) == {"dpi"}
 
@@ -209,7 +212,7 @@ def test_a_single_photo_gives_empty_cells_and_null_instead_of_nan(run: Callable[
     assert metrics["num_photos"] == 1
     assert metrics["roc_auc"] is None
     assert metrics["recall_dogs_big"] is None
-    for path in out.glob("*.csv"):
+    for path in out.rglob("*.csv"):
         assert "nan" not in path.read_text().lower()
 
 
@@ -234,3 +237,47 @@ def test_nothing_is_written_if_a_figure_fails(
     with pytest.raises(ConvLensError, match="no figure today"):
         run()
     assert not (tmp_path / "evaluation").exists()
+
+
+def test_the_reference_statistics_hold_numbers_and_no_photo(run: Callable[..., Path]) -> None:
+    out = run()
+    found = ReferenceStatistics.load(point_of(out))
+    assert (found.key, found.classes, found.settings) == ("k", CLASSES, SETTINGS.model_dump(mode="json"))
+    assert found.metrics == json.loads((out / "metrics.json").read_text())
+    assert {name: len(values) for name, values in found.statistics.items()} == dict.fromkeys(
+        ("brightness", "contrast", "sharpness", "aspect", "megapixels"), 1
+    )
+    assert np.array_equal(found.train_features, round_features(np.ones((1, 3))))  # grays, whose direction is one
+    assert found.held_out_features.shape == (80, 3)
+    assert found.held_out_distances.tolist() == [0.0] * 80
+    table = read(out, "predictions")
+    assert [CLASSES[label] for label in found.test_labels] == table["label"].tolist()
+    assert np.array_equal(found.test_probabilities, table[[f"probability_{name}" for name in CLASSES]])
+    assert b"photos/train" not in (point_of(out) / "reference.npz").read_bytes()
+
+
+@pytest.mark.parametrize("classes", [("0", "1"), ("007", "1e5"), ("NA", "true")])
+def test_classes_photos_and_slices_stay_text(run: Callable[..., Path], classes: tuple[str, str]) -> None:
+    found = Evaluation.load(run(classes))
+    for name in ("predictions", "validation_predictions"):
+        table = getattr(found, name)
+        assert set(table["label"]) == set(table["predicted"]) == set(classes)
+        assert ((table["label"] == table["predicted"]) == table["correct"]).all()
+    assert tuple(found.class_scores["class"]) == tuple(found.confusion_matrix["actual"]) == classes
+    assert set(found.roc["class"]) == {classes[1]}
+    assert found.slices["slice"].map(type).eq(str).all()
+
+
+def test_an_evaluation_survives_its_folder(run: Callable[..., Path], tmp_path: Path) -> None:
+    out = run()
+    figures = {path.name: path.read_bytes() for path in out.glob("plots/*.png")}
+    Evaluation.load(out).save(tmp_path / "again", figures)
+    for file in FILES:
+        assert (tmp_path / "again" / file).read_bytes() == (out / file).read_bytes()
+
+
+def test_a_lost_file_of_an_evaluation_is_told(run: Callable[..., Path]) -> None:
+    out = run()
+    (out / "plots/roc.csv").unlink()
+    with pytest.raises(ConvLensError, match=r"Expected the table .*roc\.csv .*nothing there\. Run `dvc repro`"):
+        Evaluation.load(out)

@@ -12,6 +12,7 @@ import convlens.stages.label_errors as stage
 import convlens.training.cross_validation as folds_module
 from convlens.data.prepared import Prepared
 from convlens.errors import ConvLensError
+from convlens.metrics.evaluation import Evaluation, Predictions
 from convlens.metrics.intervals import wilson_interval
 from convlens.models.inference import OperatingPoint
 from convlens.params import LabelErrorsParams, Params, load_params, parse_group
@@ -55,9 +56,9 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (tmp_path / "model/card.json").write_text(json.dumps(CARD))
     OperatingPoint(CARD["key"]).save(tmp_path / "operating_point")
     (tmp_path / "prepared/duplicates.json").write_text(json.dumps({"groups": [["train/0.png", "train/2.png"]]}))
-    given = look(images["test"])
-    table = pd.DataFrame({"path": [f"test/{row}.png" for row in range(NUM_PHOTOS)]})
-    table.assign(probability_cats=given[:, 0], probability_dogs=given[:, 1]).to_csv(tmp_path / "p.csv", index=False)
+    given = Predictions([f"test/{row}.png" for row in range(NUM_PHOTOS)], CLASSES, labels["test"], look(images["test"]))
+    settings = PARAMS.evaluate.model_copy(update={"num_resamples": 100})
+    Evaluation.measure(given, settings, validation=given).save(tmp_path / "evaluation")
     monkeypatch.setattr(stage, "load_trained_model", lambda folder: None)
     monkeypatch.setattr(stage, "predict_probabilities", lambda model, images, point: look(images))
     monkeypatch.chdir(tmp_path)
@@ -67,7 +68,7 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def run(home: Path, name: str = "out", params: Params = PARAMS, *, num_folds: int = 0) -> Path:
     out = home / name
     label_errors(prepared=home / "prepared", model_folder=home / "model", operating_point=home / "operating_point",
-             predictions=home / "p.csv", photos=out / "photos.csv", folds=out / "folds.csv",
+             evaluation=home / "evaluation", photos=out / "photos.csv", folds=out / "folds.csv",
              metrics=out / "metrics.json", checkpoints=Path("checkpoints"), model=params.model,
              augment=params.augment, train=params.train,
              evaluate=params.evaluate,
@@ -100,11 +101,12 @@ def test_the_same_inputs_give_the_same_bytes(home: Path) -> None:
 
 
 def test_answers_of_another_split_are_told(home: Path) -> None:
-    pd.read_csv(home / "p.csv").iloc[1:].to_csv(home / "p.csv", index=False)
-    with pytest.raises(ConvLensError, match="Expected answers to all test photos"):
+    table = home / "evaluation/predictions.csv"
+    pd.read_csv(table).iloc[1:].to_csv(table, index=False)
+    with pytest.raises(ConvLensError, match="Expected predictions for all test photos"):
         run(home)
-    (home / "p.csv").unlink()
-    with pytest.raises(ConvLensError, match="Expected answers to the test photos"):
+    table.unlink()
+    with pytest.raises(ConvLensError, match=r"Expected the table .*predictions\.csv"):
         run(home)
 
 

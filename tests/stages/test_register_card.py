@@ -1,15 +1,14 @@
-"""The model card as a version's description, and the profile that goes with the model."""
+"""The model card as a version's description, and the reference statistics that go with the model."""
 
 from pathlib import Path
 
 import pytest
 from mlflow import MlflowClient
-from outside_model import make_profile, paint
+from outside_model import make_reference, paint
 from small_training import demand, use_own_store, write_training
 
-from convlens.metrics.drift import encode_profile
 from convlens.stages.register import register
-from convlens.tracking.access import open_with_profile, pull_model
+from convlens.tracking.access import open_with_reference, pull_model
 from convlens.tracking.promotion import MORE, shorten_card
 
 PARAMS = demand()
@@ -19,11 +18,11 @@ PARAMS = demand()
 def paths(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, Path]:
     use_own_store(tmp_path, monkeypatch)
     paths = write_training(tmp_path)
-    paths["profile"].write_bytes(encode_profile(make_profile()))
+    make_reference().save(paths["operating_point"])
     return paths
 
 
-def test_card_and_profile_come_home_with_the_model(paths: dict[str, Path], tmp_path: Path) -> None:
+def test_card_and_reference_statistics_come_home_with_the_model(paths: dict[str, Path], tmp_path: Path) -> None:
     register(**paths, register=PARAMS)
     client = MlflowClient(f"sqlite:///{tmp_path}/mlflow.db")
     described = client.get_model_version("convlens", "1").description
@@ -36,12 +35,17 @@ def test_card_and_profile_come_home_with_the_model(paths: dict[str, Path], tmp_p
     pull_model("convlens", "champion", tmp_path / "pulled")
     pixels = paint(tmp_path / "photo.png", (0.8, 0.8, 0.8))
     for address in ("models:/convlens@champion", str(tmp_path / "pulled")):
-        opened = open_with_profile(address)
+        opened = open_with_reference(address)
         assert opened.note == ""
-        assert opened.profile is not None
-        assert opened.profile.key == opened.classifier.card["key"]
+        assert opened.reference is not None
+        assert opened.reference.key == opened.classifier.card["key"]
         assert opened.folder is not None
-        assert {path.name for path in opened.folder.iterdir()} >= {"model.keras", "card.json", "profile.npz"}
+        assert {path.name for path in opened.folder.iterdir()} >= {
+            "model.keras",
+            "card.json",
+            "operating_point.json",
+            "reference.npz",
+        }
         assert opened.classifier.predict([pixels])["label"].tolist() == ["dogs"]
 
 

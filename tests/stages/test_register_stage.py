@@ -25,7 +25,7 @@ ARTIFACTS = {
     "evaluation/confusion_matrix.png",
     "evaluation/metrics.json",
     "evaluation/predictions.csv",
-    "evaluation/slices.csv",
+    "evaluation/plots/slices.csv",
     "feature_maps.html",
     "feature_maps/filters.csv",
     "robustness/curves.csv",
@@ -396,7 +396,10 @@ def test_deleted_experiment_is_told(root: Path) -> None:
         ("data/model/card.json", "Expected the result .*card.json. Received: nothing there. Run `dvc repro`"),
         ("data/model/model.keras", "Expected a trained network at .*model.keras. Received: nothing there"),
         ("reports/evaluation/metrics.json", "Expected the result .*metrics.json"),
-        ("reports/evaluation/predictions.csv", "Expected the answers to the test photos"),
+        (
+            "reports/evaluation/predictions.csv",
+            "Expected the table .*predictions.csv .* nothing there",
+        ),
         ("reports/training/history.csv", "Expected the training's history"),
         ("reports/validation/result.json", "Expected the result .*result.json"),
         ("requirements.txt", "Expected the lock file"),
@@ -421,7 +424,7 @@ def test_result_that_is_no_json_is_told(root: Path) -> None:
 def test_answers_to_other_photos_are_told(root: Path) -> None:
     paths = write_training(root)
     (root / "reports/evaluation/predictions.csv").write_text("path,label,predicted,correct\na.png,cats,cats,True\n")
-    with pytest.raises(ConvLensError, match=r"Expected an answer for each of 4 test photos. Received: 1"):
+    with pytest.raises(ConvLensError, match=r"Expected a prediction for each of 4 test photos. Received: 1"):
         register(**paths, register=demand())
 
 

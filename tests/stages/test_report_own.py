@@ -1,16 +1,14 @@
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
-from outside_model import make_profile, write_model
+from outside_model import make_reference, write_model
 
-from convlens.errors import ConvLensError
 from convlens.models.files import load_trained_model
 from convlens.pages.photos import Choice, Unreadable
 from convlens.pages.user_photos import SHIFTS_REPORT_OWN as SHIFTS
-from convlens.pages.user_photos import OwnPhotos, answer_own, find_unsure_limit, read_profile, shift_copies
+from convlens.pages.user_photos import OwnPhotos, answer_own, find_unsure_limit, shift_copies
 
 SIDE = 16
 RELIABILITY = pd.DataFrame({
@@ -36,7 +34,7 @@ def brightness(photos: np.ndarray) -> np.ndarray:
 
 def ask(network: Any, *choices: Choice, unreadable: tuple[Unreadable, ...] = (), answer: Any = brightness) -> OwnPhotos:
     return answer_own(
-        choices, unreadable, model=network, answer=answer, profile=make_profile(), reliability=RELIABILITY
+        choices, unreadable, model=network, answer=answer, reference=make_reference(), reliability=RELIABILITY
     )
 
 
@@ -110,8 +108,3 @@ def test_copies_are_the_photo_moved() -> None:
 )
 def test_the_limit_of_sureness(metrics: dict[str, Any], num_classes: int, limit: float) -> None:
     assert find_unsure_limit(metrics, num_classes) == pytest.approx(limit)
-
-
-def test_a_missing_profile_is_told(tmp_path: Path) -> None:
-    with pytest.raises(ConvLensError, match=r"nothing there\. Run `dvc repro`"):
-        read_profile(tmp_path / "profile.npz")

@@ -17,7 +17,6 @@ from convlens.params import Params, load_params
 from convlens.pipeline import path_names
 from convlens.stages.evaluate import evaluate
 from convlens.stages.preprocess import preprocess
-from convlens.stages.profile import profile
 from convlens.stages.report import report
 from convlens.training.checkpoints import NAME, encode_weights
 
@@ -61,9 +60,6 @@ def home(tmp_path_factory: pytest.TempPathFactory, params: Params) -> Path:
     places = {name: home / given.get(name, name) for name in path_names(evaluate)}
     evaluate(**places, inference=params.inference, evaluate=params.evaluate)
     _write_robustness(home)
-    profile(manifest=home, prepared=home / "prepared", model_folder=home / "model",
-            metrics=home / "metrics", predictions=home / "predictions", profile=home / "profile.npz",
-            evaluate=params.evaluate)  # fmt: skip
     _write_own(home / "own")
     return home
 
@@ -102,7 +98,7 @@ def _write_robustness(home: Path) -> None:
     found = make_results()
     (home / "robustness.json").write_text(json.dumps(found.metrics))
     for name, table in (("curves", found.curves), ("places", found.places),
-                        ("doubts", make_doubts(pd.read_csv(home / "predictions"), 2))):  # fmt: skip
+                        ("doubts", make_doubts(pd.read_csv(home / "evaluation/predictions.csv"), 2))):  # fmt: skip
         table.to_csv(home / f"{name}.csv", index=False)
 
 
@@ -119,12 +115,9 @@ def _write_own(folder: Path) -> None:
 def _run(home: Path, target: Path, params: Params, **changes: Path) -> None:
     inputs = {"manifest": ".", "validation": ".", "prepared": "prepared", "model_folder": "model",
               "snapshots": "snapshots",
-              "history": "history.csv", "metrics": "metrics",
-              "predictions": "predictions", "class_scores": "class_scores", "roc": "roc",
-              "reliability": "reliability", "robustness_metrics": "robustness.json", "curves": "curves.csv",
+              "history": "history.csv", "evaluation": "evaluation",
+              "robustness_metrics": "robustness.json", "curves": "curves.csv",
               "places": "places.csv", "doubts": "doubts.csv", "own": "own",
-              "profile": "profile.npz", "precision_recall": "precision_recall",
-              "thresholds": "thresholds", "risk_coverage": "risk_coverage", "slices": "slices",
               "operating_point": "operating_point"}  # fmt: skip
     outputs = {"page": "report.html", "feature_maps": "feature_maps.html", "feature_maps_folder": "feature_maps",
                "summary": "summary.md", "model_card": "model_card.md", "own_answers": "own.csv"}  # fmt: skip
@@ -172,7 +165,7 @@ def test_own_photos_come_first_then_mistakes_then_right_answers(written: Path, h
     data = json.loads(text.split('id="page-data">')[1].split("</script>")[0])
     photos = [(photo["name"], photo["group"], photo["truth"]) for photo in data["photos"]]
     assert photos[:2] == [("dogs/green.webp", "user", "dogs"), ("red.png", "user", None)]
-    predictions = pd.read_csv(home / "predictions")
+    predictions = pd.read_csv(home / "evaluation/predictions.csv")
     confidence = predictions[["probability_cats", "probability_dogs"]].max(axis=1)
     wrong = predictions[~predictions["correct"]].assign(c=confidence)
     worst = wrong.sort_values(["c", "path"], ascending=[False, True])

@@ -76,8 +76,8 @@ def _numbers(outcome: Outcome, metrics: dict[str, Any]) -> str:
             for name in outcome.classes
         ]
         return _align([("answer", "photos", "share"), *answers])
-    profile = outcome.model.profile
-    test = {} if profile is None else profile.metrics
+    reference = outcome.model.reference
+    test = {} if reference is None else reference.metrics
     rows = list_rows(metrics, test)
     head = ("", "these photos", "test split", "difference")
     table = _align([row if test else row[:2] for row in (head, *rows)])
@@ -190,20 +190,20 @@ def describe_inputs(
     outcome: Outcome, answered: Answered, metrics: Mapping[str, Any], pictures: Mapping[str, bytes]
 ) -> OutsideInputs:
     """What the page shows, as plain values."""
-    profile, evaluation = outcome.model.profile, outcome.evaluation
-    reference = {} if profile is None else profile.statistics
+    reference, evaluation = outcome.model.reference, outcome.evaluation
+    known = {} if reference is None else reference.statistics
     return OutsideInputs(
         model=_printable(outcome.model.address),
         card=outcome.model.classifier.card,
         classes=outcome.classes,
         metrics=metrics,
-        test_metrics={} if profile is None else profile.metrics,
+        test_metrics={} if reference is None else reference.metrics,
         predictions=outcome.photos,
         class_scores=None if evaluation is None else evaluation.class_scores,
         roc=None if evaluation is None else evaluation.roc,
         reliability=None if evaluation is None else evaluation.reliability,
         drift=list_drift(outcome),
-        statistics={name: (reference[name], answered.statistics[name]) for name in reference},
+        statistics={name: (known[name], answered.statistics[name]) for name in known},
         confidence=outcome.settings.confidence,
         note=outcome.model.note,
         pictures=pictures,
@@ -269,9 +269,9 @@ def evaluate(folder: Path, model: str, out: Path | None, force: bool, pairs: Seq
         check_target(out, force=force)
     with hold_stderr(replay=False):
         from convlens.metrics.external import answer_photos, judge_answers
-        from convlens.tracking.access import open_with_profile
+        from convlens.tracking.access import open_with_reference
 
-        opened = open_with_profile(model)
+        opened = open_with_reference(model)
     photos = find_photos(folder, opened.classifier.classes, renamed=renamed, unlabeled=unlabeled)
     answered = answer_photos(photos, opened)
     outcome = judge_answers(answered, opened)

@@ -117,9 +117,9 @@ def _open(
 
 def _open_registered(model: str) -> "tuple[Model, Mapping[str, Any], OperatingPoint]":
     from convlens.models.files import load_trained_model
-    from convlens.tracking.access import open_with_profile
+    from convlens.tracking.access import open_with_reference
 
-    opened = open_with_profile(model)
+    opened = open_with_reference(model)
     if opened.folder is None:
         raise ConvLensError(
             f"Expected a model with its network's file. Received: '{model}', packed without. Register it anew."

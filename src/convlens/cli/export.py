@@ -88,10 +88,10 @@ def export_model(address: str, form: str, out: Path, *, photos: Sequence[Path] =
     from convlens.models.export import FORMATS as KNOWN
     from convlens.models.export import ExportGraph, describe_export
     from convlens.models.files import load_trained_model
-    from convlens.tracking.access import open_with_profile
+    from convlens.tracking.access import open_with_reference
 
     check_target(out, force=False)
-    opened = open_with_profile(address)
+    opened = open_with_reference(address)
     if opened.folder is None:
         raise ConvLensError(f"Expected a model with its network's file. Received: '{address}'. Register it anew.")
     card = opened.classifier.card

@@ -373,7 +373,7 @@ def read_snapshot(root: Path, name: str) -> Snapshot:
     return Snapshot(
         name=name,
         params=params,
-        metrics=json.loads(revision.read(places.find("evaluate", "metrics"))),
+        metrics=json.loads(revision.read(_find_evaluated(places, "metrics"))),
         history=pd.read_csv(io.BytesIO(revision.read(places.find("train", "history")))),
         commit=revision.commit,
         outdated=list_outdated(params, lock),
@@ -395,7 +395,7 @@ def _find_places(places: Places) -> dict[str, str]:
     known = {
         "prepared": places.find("train", "prepared"),
         "model": places.find("train", "model_folder"),
-        "predictions": places.find("evaluate", "predictions"),
+        "predictions": _find_evaluated(places, "predictions"),
     }
     others = {
         "manifest": places.find_if_there("validate", "manifest"),
@@ -406,6 +406,13 @@ def _find_places(places: Places) -> dict[str, str]:
         "maps": places.find_if_there("report", "feature_maps_folder"),
     }
     return known | {kind: path for kind, path in others.items() if path is not None}
+
+
+def _find_evaluated(places: Places, name: str) -> str:
+    """A file of the evaluation: in the folder that the stage is given, or one by one, as earlier pipelines had it."""
+    folder = places.find_if_there("evaluate", "evaluation")
+    file = {"metrics": "metrics.json", "predictions": "predictions.csv"}[name]
+    return places.find("evaluate", name) if folder is None else f"{folder}/{file}"
 
 
 def _find_files(disk: Disk, known: Mapping[str, str]) -> Files:

@@ -1,18 +1,19 @@
 """Drift: how far photos are from those of the training."""
 
-import io
 import json
 import warnings
 import zipfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 from scipy.stats import ks_2samp
 
 from convlens.errors import ConvLensError
-from convlens.files import encode_arrays
+from convlens.files import decode_arrays, evenly_spaced, write_arrays
 
 # --- Whether photos are like those a network was made with: two-sample tests, and the distance of single photos ---
 #
@@ -159,17 +160,21 @@ def _energy(weights: np.ndarray, distances: np.ndarray) -> np.ndarray:
     return energies
 
 
-# --- profile ---
-# What the photos of a training are like, in one small file that goes with the model: to compare other photos with.
+# --- reference statistics: what new photos are compared with; they travel with the model ---
 
+REFERENCE = "reference.npz"
+FORMER_NAME = "profile.npz"  # in models of earlier versions
 ARRAYS = ("train_features", "held_out_features", "held_out_distances", "test_labels", "test_probabilities")
 STATISTIC = "statistic_"
 FACTS = "facts"
 UNLIKE_QUANTILE = 0.99
+MAX_FEATURES = 512  # photos of either kind whose features are kept
+MAX_STATISTICS = 4096  # training photos whose brightness and the like are kept
+MAX_PROBABILITIES = 2**18  # of test photos that are kept: 2 MB
 
 
 @dataclass(frozen=True, kw_only=True)
-class Profile:
+class ReferenceStatistics:
     """The photos of a training, without a single one of them.
 
     Attributes:
@@ -178,8 +183,8 @@ class Profile:
         settings: the group `evaluate` that the metrics were made with.
         metrics: of the test split.
         statistics: brightness and the like of training photos, float32, by name.
-        train_features: what the network makes of training photos, float16 (R, D), of unit length.
-        held_out_features: the same for photos it has not learned from, float16 (H, D). They are what new photos are
+        train_features: embeddings of training photos, float16 (R, D), of unit length.
+        held_out_features: the same of photos it has not learned from, float16 (H, D). They are what new photos are
             compared with as a group: the network knows training photos by heart, any other photo differs from them.
         held_out_distances: of held-out photos to the training photos, float64 (H,), rising.
         test_labels: of test photos, int64 (T,).
@@ -198,7 +203,7 @@ class Profile:
     test_probabilities: np.ndarray
 
     def measure_distances(self, features: np.ndarray) -> np.ndarray:
-        """How far photos are from the training photos, by what the network makes of them (N, D); float64 (N,)."""
+        """Measure how far photos are from the training photos, by their embeddings (N, D); float64 (N,)."""
         return neighbor_distances(round_features(features), self.train_features)
 
     @property
@@ -206,39 +211,47 @@ class Profile:
         """The distance beyond which a photo is unlike the training photos: 1 in 100 held-out photos are."""
         return float(np.quantile(self.held_out_distances, UNLIKE_QUANTILE, method="inverted_cdf"))
 
+    def save(self, folder: Path) -> Path:
+        """Write reference.npz, the same bytes for the same statistics; returns its path."""
+        names = ("key", "classes", "settings", "metrics")
+        facts = json.dumps({name: getattr(self, name) for name in names}, ensure_ascii=False, allow_nan=False)
+        arrays = {name: getattr(self, name) for name in ARRAYS}
+        statistics = {f"{STATISTIC}{name}": values for name, values in self.statistics.items()}
+        write_arrays(folder / REFERENCE, {FACTS: np.frombuffer(facts.encode(), np.uint8), **arrays, **statistics})
+        return folder / REFERENCE
+
+    @classmethod
+    def load(cls, folder: Path) -> "ReferenceStatistics":
+        """Read reference.npz, or what earlier versions called profile.npz; nothing in it may run code.
+
+        Raises:
+            ConvLensError: there is none, or it holds something else.
+        """
+        path, former = folder / REFERENCE, folder / FORMER_NAME
+        path = former if former.is_file() and not path.is_file() else path
+        try:
+            arrays = decode_arrays(path.read_bytes())
+            facts: dict[str, Any] = json.loads(arrays.pop(FACTS).tobytes())
+            statistics = {name.removeprefix(STATISTIC): arrays[name] for name in arrays if name.startswith(STATISTIC)}
+            facts["classes"] = tuple(facts["classes"])
+            return cls(**facts, statistics=statistics, **{name: arrays[name] for name in ARRAYS})  # type: ignore[arg-type]
+        except (OSError, EOFError, ValueError, KeyError, TypeError, zipfile.BadZipFile) as error:
+            shown = "nothing there" if isinstance(error, FileNotFoundError) else " ".join(str(error).split())
+            raise ConvLensError(
+                f"Expected reference statistics of training photos in {path}. Received: {shown}. Run `dvc repro`."
+            ) from error
+
 
 def round_features(features: np.ndarray) -> np.ndarray:
-    """Features (N, D) as profiles keep them: of unit length, float16."""
+    """Round embeddings (N, D) as reference statistics keep them: of unit length, float16."""
     return to_unit_length(features).astype(np.float16)
 
 
-def encode_profile(profile: Profile) -> bytes:
-    """The profile as a `.npz` file; the same profile gives the same bytes."""
-    names = ("key", "classes", "settings", "metrics")
-    facts = json.dumps({name: getattr(profile, name) for name in names}, ensure_ascii=False, allow_nan=False)
-    arrays = {name: getattr(profile, name) for name in ARRAYS}
-    statistics = {f"{STATISTIC}{name}": values for name, values in profile.statistics.items()}
-    content: dict[str, Any] = {FACTS: np.frombuffer(facts.encode(), np.uint8), **arrays, **statistics}
-    return encode_arrays(content)
-
-
-def decode_profile(content: bytes, where: str) -> Profile:
-    """Read what `encode_profile` gave; nothing in it may run code.
-
-    Args:
-        content: bytes of the file.
-        where: the file, for the error.
-
-    Raises:
-        ConvLensError: it is no profile.
-    """
-    try:
-        with np.load(io.BytesIO(content), allow_pickle=False) as file:
-            arrays = {name: file[name] for name in file.files}
-        facts = json.loads(arrays.pop(FACTS).tobytes())
-        statistics = {name.removeprefix(STATISTIC): arrays[name] for name in arrays if name.startswith(STATISTIC)}
-        facts["classes"] = tuple(facts["classes"])
-        return Profile(**facts, statistics=statistics, **{name: arrays[name] for name in ARRAYS})
-    except (OSError, EOFError, ValueError, KeyError, TypeError, zipfile.BadZipFile) as error:
-        shown = " ".join(str(error).split())
-        raise ConvLensError(f"Expected a profile of training photos in {where}. Received: {shown}") from error
+def gather_statistics(photos: pd.DataFrame, manifest: pd.DataFrame) -> dict[str, np.ndarray]:
+    """Gather statistics of photos, float32 by name, from what `validate` measured; evenly chosen if there are many."""
+    measured = manifest.drop_duplicates("path").set_index("path").loc[list(photos["path"])]
+    chosen = measured.iloc[evenly_spaced(len(measured), MAX_STATISTICS)]
+    megapixels = chosen["width"].to_numpy(float) * chosen["height"].to_numpy(float) / 1e6
+    columns = ("brightness", "contrast", "sharpness", "aspect")
+    values = {name: chosen[name].to_numpy(np.float32) for name in columns}
+    return {**values, "megapixels": megapixels.astype(np.float32)}

@@ -1,17 +1,26 @@
-"""Evaluation: metrics, curves and tables of predictions."""
+"""Evaluation: metrics, curves and tables of predictions, saved to and loaded from one folder."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from convlens.data.sources import PREFIX
-from convlens.files import round_array, round_number, round_table
-from convlens.metrics.calibration import CalibrationError, ReliabilityBin, measure_calibration, reliability_bins
+from convlens.files import (
+    csv_bytes,
+    evenly_spaced,
+    json_bytes,
+    read_csv,
+    read_json,
+    round_number,
+    round_table,
+    write_together,
+)
+from convlens.metrics.calibration import CalibrationError, measure_calibration, reliability_bins
 from convlens.metrics.classification import (
-    ClassScores,
     class_keys,
     confusion_matrix,
     curve_classes,
@@ -25,172 +34,229 @@ from convlens.metrics.slices import Feature, cut_evenly, measure_slices
 from convlens.models.inference import OperatingPoint, prediction_confidence
 from convlens.params import EvaluateParams
 
-# --- The curves of an evaluation as tables, with the digits that files keep ---
+# --- predictions ---
 
-MAX_POINTS = 500
-ROC = ("class", "false_positive_rate", "true_positive_rate", "threshold")
-PRECISION_RECALL = ("class", "recall", "precision", "threshold")
-THRESHOLDS = ("threshold", "precision", "recall", "f1")
-RISK = ("coverage", "error", "low", "high", "num_answered", "num_wrong", "min_confidence")
+PROBABILITY = "probability_"  # and the class: names of columns
 
 
 @dataclass(frozen=True)
-class Labelled:
-    """Labels int64 (N,), probabilities float64 (N, K) and the names of the K classes."""
+class Predictions:
+    """Labeled photos and the probabilities a network predicts for them.
 
+    Attributes:
+        paths: path of each photo, N.
+        classes: names of the classes, K.
+        labels: true classes, int64 (N,).
+        probabilities: float64 (N, K).
+    """
+
+    paths: Sequence[str]
+    classes: Sequence[str]
     labels: np.ndarray
     probabilities: np.ndarray
-    classes: tuple[str, ...]
+
+    def tabulate(self, point: OperatingPoint) -> pd.DataFrame:
+        """List one row per photo: path, label, predicted, correct, probability_<class> …, unsure."""
+        names = np.array(self.classes, dtype=object)
+        predicted = point.predict(self.probabilities)
+        columns = {
+            "path": list(self.paths),
+            "label": names[self.labels],
+            "predicted": names[predicted],
+            "correct": self.labels == predicted,
+        }
+        given = {f"{PROBABILITY}{name}": self.probabilities[:, index] for index, name in enumerate(self.classes)}
+        return pd.DataFrame({**columns, **given, "unsure": point.is_unsure(self.probabilities)})
 
 
-def list_roc(answers: Labelled) -> pd.DataFrame:
-    """Points of the ROC curve of each class that has one: class, the two rates, threshold."""
+# --- the evaluation ---
 
-    def points(positive: np.ndarray, scores: np.ndarray) -> tuple[np.ndarray, ...]:
-        curve = roc_curve(positive, scores)
-        return curve.false_positive_rate, curve.true_positive_rate, curve.thresholds
-
-    return _list_curves(answers, ROC, points)
-
-
-def list_precision_recall(answers: Labelled) -> pd.DataFrame:
-    """Points of the precision-recall curve of each class that has one: class, recall, precision, threshold."""
-
-    def points(positive: np.ndarray, scores: np.ndarray) -> tuple[np.ndarray, ...]:
-        curve = precision_recall_curve(positive, scores)
-        rows = thin(len(curve.recall))
-        return curve.recall[rows], curve.precision[rows], curve.thresholds[rows]
-
-    return _list_curves(answers, PRECISION_RECALL, points)
+METRICS = "metrics.json"
+BEFORE, AFTER = "before", "after"  # the temperature
+TABLES = {  # file, and the columns that are text whatever they hold
+    "predictions": ("predictions.csv", ("path", "label", "predicted")),
+    "validation_predictions": ("validation_predictions.csv", ("path", "label", "predicted")),
+    "class_scores": ("classes.csv", ("class",)),
+    "confusion_matrix": ("confusion_matrix.csv", ("actual",)),
+    "roc": ("plots/roc.csv", ("class",)),
+    "precision_recall": ("plots/precision_recall.csv", ("class",)),
+    "reliability": ("plots/reliability.csv", ("temperature",)),
+    "thresholds": ("plots/thresholds.csv", ()),
+    "risk_coverage": ("plots/risk_coverage.csv", ()),
+    "slices": ("plots/slices.csv", ("feature", "slice")),
+}
+CONFUSION = "plots/confusion.csv"  # for DVC's template, which counts by itself
 
 
-def list_thresholds(answers: Labelled) -> pd.DataFrame:
-    """What every threshold between two classes gives: threshold, precision, recall, f1; empty for more classes."""
-    positive = answers.labels == 1
-    if len(answers.classes) != 2 or not 0 < np.count_nonzero(positive) < len(positive):
-        return pd.DataFrame(columns=list(THRESHOLDS))
-    curve = threshold_curve(positive, answers.probabilities[:, 1])
-    rows = thin(len(curve.thresholds))
-    return round_table(pd.DataFrame({name: values[rows] for name, values in zip(
-        THRESHOLDS, (curve.thresholds, curve.precision, curve.recall, curve.f1), strict=True)}))  # fmt: skip
+@dataclass(frozen=True)
+class Evaluation:
+    """Everything known about predictions for labeled photos.
+
+    Attributes:
+        metrics: one level of names and numbers, for DVC and MLflow; undefined numbers are None, and a text by the
+            number's name and `_undefined` says why.
+        predictions: one row per photo: path, label, predicted, correct, probability_<class> …, unsure.
+        class_scores: one row per class: counts, precision, recall and F1 with their intervals.
+        confusion_matrix: one row per actual class, one column per predicted class; the first column is `actual`.
+        roc: points of the ROC curve of each class that has one: class, the two rates, threshold.
+        precision_recall: points of the precision-recall curve of each class: class, recall, precision, threshold.
+        reliability: bins of similar confidence: num_photos, confidence, accuracy, low, high, and temperature: `after`,
+            or `before` for the probabilities without temperature, if these were given.
+        risk_coverage: misclassified photos over photos predicted, from the most confident on, with intervals.
+        slices: one row per slice of the photos, with accuracy, interval, and whether it is worse than the rest.
+        validation_predictions: as `predictions`, of the photos that the operating point was chosen on.
+        thresholds: precision, recall and F1 over the threshold on the validation photos; two classes only.
+    """
+
+    metrics: dict[str, Any]
+    predictions: pd.DataFrame
+    class_scores: pd.DataFrame
+    confusion_matrix: pd.DataFrame
+    roc: pd.DataFrame
+    precision_recall: pd.DataFrame
+    reliability: pd.DataFrame
+    risk_coverage: pd.DataFrame
+    slices: pd.DataFrame
+    validation_predictions: pd.DataFrame = field(default_factory=pd.DataFrame)
+    thresholds: pd.DataFrame = field(default_factory=pd.DataFrame)
+
+    @classmethod
+    def measure(
+        cls,
+        given: Predictions,
+        settings: EvaluateParams,
+        point: OperatingPoint | None = None,
+        *,
+        uncalibrated: np.ndarray | None = None,
+        validation: Predictions | None = None,
+        features: Mapping[str, Feature] | None = None,
+    ) -> "Evaluation":
+        """Compute every number about predictions.
+
+        Args:
+            given: photos, labels and probabilities.
+            settings: says how intervals are made.
+            point: the operating point; without it the most probable class is predicted, never abstaining.
+            uncalibrated: the probabilities without temperature, float64 (N, K), to compare with.
+            validation: predictions for the photos that the operating point was chosen on.
+            features: what the photos can be sliced by.
+
+        Raises:
+            ConvLensError: no photos, or probabilities that are none.
+        """
+        point, labels, confidence = point or OperatingPoint(), given.labels, settings.confidence
+        resampling: dict[str, Any] = settings.model_dump(include={"num_resamples", "confidence", "seed"})
+        predicted = point.predict(given.probabilities) if len(labels) else labels
+        found: dict[str, Interval] = bootstrap_intervals(labels, given.probabilities, predicted=predicted, **resampling)
+        calibration = measure_calibration(labels, given.probabilities, **resampling)
+        found["expected_calibration_error"] = calibration.interval
+        if uncalibrated is not None:
+            before = bootstrap_intervals(labels, uncalibrated, **resampling)
+            found |= {f"{name}_before": before[name] for name in ("log_loss", "brier")}
+            error = measure_calibration(labels, uncalibrated, **resampling)
+            found["expected_calibration_error_before"] = error.interval
+        class_scores = _score_classes(given.classes, labels, predicted, resampling)
+        found |= _class_intervals(class_scores)
+        predictions = given.tabulate(point)
+        found |= _abstention_intervals(predictions, confidence)
+        slices = _list_slices(features or {}, predicted == labels, confidence)
+        counts = confusion_matrix(labels, predicted, len(given.classes))
+        table = pd.DataFrame(counts, columns=list(given.classes))
+        table.insert(0, "actual", list(given.classes), allow_duplicates=True)
+        return cls(
+            metrics=_list_metrics(found, calibration, point, predictions, slices),
+            predictions=predictions,
+            class_scores=class_scores,
+            confusion_matrix=table,
+            roc=_list_roc(given),
+            precision_recall=_list_precision_recall(given),
+            reliability=_list_reliability(labels, given.probabilities, uncalibrated, confidence),
+            risk_coverage=_list_risk_coverage(given, predicted, confidence),
+            slices=slices,
+            validation_predictions=pd.DataFrame() if validation is None else validation.tabulate(point),
+            thresholds=pd.DataFrame() if validation is None else _list_thresholds(validation),
+        )
+
+    def save(self, folder: Path, figures: Mapping[str, bytes] | None = None) -> None:
+        """Write everything into a folder, whole or not at all.
+
+        Args:
+            folder: gets metrics.json, tables, and `plots/` with the tables of curves.
+            figures: content of pictures by name, for `plots/`.
+        """
+        pairs = self.predictions[["label", "predicted"]].rename(columns={"label": "actual"})
+        tables = {file: getattr(self, name) for name, (file, _) in TABLES.items()} | {CONFUSION: pairs}
+        contents = {folder / file: csv_bytes(table) for file, table in tables.items()}
+        contents |= {folder / "plots" / name: content for name, content in (figures or {}).items()}
+        write_together({**contents, folder / METRICS: json_bytes(self.metrics)})
+
+    @classmethod
+    def load(cls, folder: Path) -> "Evaluation":
+        """Read what `save` wrote; names of classes, slices and photos stay text.
+
+        Raises:
+            ConvLensError: a file is missing or cannot be read.
+        """
+        tables = {name: read_csv(folder / file, text) for name, (file, text) in TABLES.items()}
+        return cls(metrics=read_json(folder / METRICS), **tables)
+
+    def reliability_bins(self, temperature: str = AFTER) -> pd.DataFrame:
+        """Select the bins of similar confidence with (`after`) or without (`before`) temperature."""
+        return self.reliability[self.reliability["temperature"] == temperature].reset_index(drop=True)
 
 
-def list_risk_coverage(answers: Labelled, predicted: np.ndarray, confidence: float) -> pd.DataFrame:
-    """Wrong answers over answers given, from the surest on, with Wilson's interval at each point."""
-    curve = risk_coverage(prediction_confidence(answers.probabilities, predicted), predicted == answers.labels)
-    low, high = wilson_ends(curve.num_wrong, curve.num_answered, confidence)
-    columns = (curve.coverage, curve.risk, low, high, curve.num_answered, curve.num_wrong, curve.confidence)
-    rows = thin(len(curve.confidence))
-    return round_table(pd.DataFrame({name: values[rows] for name, values in zip(RISK, columns, strict=True)}))
+def load_predictions(folder: Path) -> pd.DataFrame:
+    """Read the predictions of a saved evaluation alone, for stages that depend on nothing else of it.
+
+    Raises:
+        ConvLensError: they are missing or cannot be read.
+    """
+    file, text = TABLES["predictions"]
+    return read_csv(folder / file, text)
 
 
-def list_reliability(bins: tuple[ReliabilityBin, ...]) -> pd.DataFrame:
-    """One row per bin of similar probability: num_photos, confidence, accuracy, low, high."""
-    return round_table(pd.DataFrame([asdict(row) for row in bins]))
+# --- metrics on one level of names, as DVC, MLflow and CI read them ---
 
-
-def thin(count: int) -> np.ndarray:
-    """At most 500 of so many rows, evenly, the first and the last among them."""
-    return np.unique(np.linspace(0, count - 1, min(count, MAX_POINTS)).round().astype(np.int64))
-
-
-def _list_curves(
-    answers: Labelled, columns: tuple[str, ...], points: Callable[[np.ndarray, np.ndarray], tuple[np.ndarray, ...]]
-) -> pd.DataFrame:
-    tables = []
-    for index in curve_classes(answers.labels, len(answers.classes)):
-        values = points(answers.labels == index, answers.probabilities[:, index])
-        tables.append(pd.DataFrame(dict(zip(columns, (answers.classes[index], *values), strict=True))))
-    return round_table(pd.concat(tables, ignore_index=True)) if tables else pd.DataFrame(columns=list(columns))
-
-
-# --- The numbers of an evaluation on one level of names, as DVC, MLflow and CI read them ---
-
-BEFORE = ("log_loss", "brier")
 SCORES = ("precision", "recall", "f1")
 ONE_CLASS = "all photos are of one class"
 NO_SPREAD = "no interval: resamples do not differ"
 REASONS = {
     "roc_auc": ONE_CLASS,
     "average_precision": ONE_CLASS,
-    "precision": "the class was never the answer",
+    "precision": "the class was never predicted",
     "recall": "no photo is of the class",
-    "f1": "no photo is of the class, and it was never the answer",
-    "error_when_sure": "no answer is sure enough to be given",
+    "f1": "no photo is of the class, and it was never predicted",
+    "error_when_sure": "the network abstains on every photo",
 }
 
 
-@dataclass(frozen=True)
-class Measured:
-    """What has been measured.
-
-    Attributes:
-        intervals: headline metrics.
-        calibration: the calibration error.
-        plain: headline metrics without temperature; None if those answers were not given.
-        plain_calibration: the calibration error without temperature.
-        class_scores: one row per class.
-        slices: one row per slice.
-    """
-
-    intervals: Mapping[str, Interval]
-    calibration: CalibrationError
-    plain: Mapping[str, Interval] | None
-    plain_calibration: CalibrationError | None
-    class_scores: pd.DataFrame
-    slices: pd.DataFrame
-
-
-def list_metrics(
-    measured: Measured, predictions: pd.DataFrame, decision: OperatingPoint, confidence: float
+def _list_metrics(
+    found: Mapping[str, Interval],
+    calibration: CalibrationError,
+    point: OperatingPoint,
+    predictions: pd.DataFrame,
+    slices: pd.DataFrame,
 ) -> dict[str, Any]:
     """All numbers: name, `name_low`, `name_high`; what is undefined is None, and `name_undefined` says why."""
-    found = dict(_list_intervals(measured, predictions, confidence))
     numbers: dict[str, Any] = {"num_photos": len(predictions)}
     for name, interval in found.items():
         ends = {name: interval.value, f"{name}_low": interval.low, f"{name}_high": interval.high}
         numbers |= {key: None if value is None else round_number(value) for key, value in ends.items()}
-    numbers["expected_calibration_error_by_chance"] = round_number(measured.calibration.by_chance)
     numbers |= {
-        "threshold": decision.threshold,
-        "threshold_reached": decision.threshold_reached,
-        "min_confidence": decision.min_confidence,
-        "max_error": decision.max_error,
+        "expected_calibration_error_by_chance": round_number(calibration.by_chance),
+        "threshold": point.threshold,
+        "threshold_reached": point.threshold_reached,
+        "min_confidence": point.min_confidence,
+        "max_error": point.max_error,
         "num_unsure": int(predictions["unsure"].sum()),
-        "num_slices": len(measured.slices),
-        "num_worse_slices": int(measured.slices["worse"].sum()),
+        "num_slices": len(slices),
+        "num_worse_slices": int(slices["worse"].sum()),
+        "temperature": point.temperature,
     }
-    return numbers | dict(_explain(found))
+    return numbers | dict(_explain_undefined(found))
 
 
-def _list_intervals(measured: Measured, predictions: pd.DataFrame, confidence: float) -> Iterator[tuple[str, Interval]]:
-    yield from measured.intervals.items()
-    yield "expected_calibration_error", measured.calibration.interval
-    if measured.plain is not None and measured.plain_calibration is not None:
-        yield from ((f"{name}_before", measured.plain[name]) for name in BEFORE)
-        yield "expected_calibration_error_before", measured.plain_calibration.interval
-    rows = measured.class_scores.to_dict("records")
-    for key, row in zip(class_keys([str(row["class"]) for row in rows]), rows, strict=True):
-        yield from ((f"{name}_{key}", _read_interval(row, name)) for name in SCORES)
-    unsure = predictions["unsure"].to_numpy(bool)
-    wrong = ~predictions["correct"].to_numpy(bool)[~unsure]
-    yield "share_unsure", _share(int(unsure.sum()), len(unsure), confidence)
-    yield "error_when_sure", _share(int(wrong.sum()), len(wrong), confidence)
-
-
-def _read_interval(row: Mapping[Any, Any], name: str) -> Interval:
-    value, low, high = (None if pd.isna(row[key]) else float(row[key]) for key in (name, f"{name}_low", f"{name}_high"))
-    return Interval(value, low, high)
-
-
-def _share(part: int, whole: int, confidence: float) -> Interval:
-    if not whole:
-        return Interval(None, None, None)
-    return Interval(part / whole, *wilson_interval(part, whole, confidence=confidence))
-
-
-def _explain(found: Mapping[str, Interval]) -> Iterator[tuple[str, str]]:
-    """Why numbers are undefined; only those that are have an entry."""
+def _explain_undefined(found: Mapping[str, Interval]) -> Iterator[tuple[str, str]]:
     for name, interval in found.items():
         if interval.value is None:
             yield f"{name}_undefined", REASONS.get(name) or REASONS[name.split("_")[0]]
@@ -198,7 +264,126 @@ def _explain(found: Mapping[str, Interval]) -> Iterator[tuple[str, str]]:
             yield f"{name}_undefined", NO_SPREAD
 
 
-# --- What the photos of an evaluation are sorted by: facts from the data checks, and columns of `labels.csv` ---
+def _class_intervals(class_scores: pd.DataFrame) -> dict[str, Interval]:
+    """The rows of `class_scores` as metrics: `precision_<class>` and so on."""
+    found = {}
+    rows = class_scores.to_dict("records")
+    for key, row in zip(class_keys([str(row["class"]) for row in rows]), rows, strict=True):
+        for name in SCORES:
+            ends = (row[name], row[f"{name}_low"], row[f"{name}_high"])
+            found[f"{name}_{key}"] = Interval(*(None if pd.isna(end) else float(end) for end in ends))
+    return found
+
+
+def _abstention_intervals(predictions: pd.DataFrame, confidence: float) -> dict[str, Interval]:
+    """How often the network abstains, and how often it misclassifies the other photos."""
+    unsure = predictions["unsure"].to_numpy(bool)
+    wrong = ~predictions["correct"].to_numpy(bool)[~unsure]
+    found = {}
+    for name, part in (("share_unsure", unsure), ("error_when_sure", wrong)):
+        ends = wilson_interval(part.sum(), len(part), confidence=confidence) if len(part) else (None, None)
+        found[name] = Interval(float(part.mean()) if len(part) else None, *ends)
+    return found
+
+
+# --- tables of classes, curves and slices, with the digits that files keep ---
+
+MAX_POINTS = 500  # of a curve
+
+
+def _score_classes(
+    classes: Sequence[str], labels: np.ndarray, predicted: np.ndarray, resampling: Mapping[str, Any]
+) -> pd.DataFrame:
+    """One row per class: counts, precision, recall and F1 with their intervals."""
+    scores = score_classes(confusion_matrix(labels, predicted, len(classes)))
+    f1 = bootstrap_class_f1(labels, predicted, len(classes), **resampling)
+    rows = []
+    for name, score, interval in zip(classes, scores, f1, strict=True):
+        row = {"class": name, **asdict(score)}
+        for share, whole in (("precision", score.num_predicted), ("recall", score.num_photos)):
+            ends = (
+                wilson_interval(score.num_correct, whole, confidence=resampling["confidence"]) if whole else (None,) * 2
+            )
+            row[f"{share}_low"], row[f"{share}_high"] = ends
+        rows.append({**row, "f1_low": interval.low, "f1_high": interval.high})
+    floats = [f"{name}{end}" for name in SCORES for end in ("", "_low", "_high")]
+    return round_table(pd.DataFrame(rows).astype(dict.fromkeys(floats, float)))
+
+
+def _list_curves(
+    given: Predictions,
+    columns: tuple[str, ...],
+    points: Callable[[np.ndarray, np.ndarray], tuple[np.ndarray, ...]],
+) -> pd.DataFrame:
+    """The points of each class that has a curve, from a function of (positive, scores)."""
+    tables = []
+    for index in curve_classes(given.labels, len(given.classes)):
+        values = points(given.labels == index, given.probabilities[:, index])
+        tables.append(pd.DataFrame(dict(zip(columns, (given.classes[index], *values), strict=True))))
+    return round_table(pd.concat(tables, ignore_index=True)) if tables else pd.DataFrame(columns=list(columns))
+
+
+def _list_roc(given: Predictions) -> pd.DataFrame:
+    def points(positive: np.ndarray, scores: np.ndarray) -> tuple[np.ndarray, ...]:
+        curve = roc_curve(positive, scores)
+        return curve.false_positive_rate, curve.true_positive_rate, curve.thresholds
+
+    return _list_curves(given, ("class", "false_positive_rate", "true_positive_rate", "threshold"), points)
+
+
+def _list_precision_recall(given: Predictions) -> pd.DataFrame:
+    def points(positive: np.ndarray, scores: np.ndarray) -> tuple[np.ndarray, ...]:
+        curve = precision_recall_curve(positive, scores)
+        rows = evenly_spaced(len(curve.recall), MAX_POINTS)
+        return curve.recall[rows], curve.precision[rows], curve.thresholds[rows]
+
+    return _list_curves(given, ("class", "recall", "precision", "threshold"), points)
+
+
+def _list_reliability(
+    labels: np.ndarray, probabilities: np.ndarray, uncalibrated: np.ndarray | None, confidence: float
+) -> pd.DataFrame:
+    """One row per bin of similar confidence: num_photos, confidence, accuracy, low, high, temperature."""
+    rows = [
+        {**asdict(found), "temperature": name}
+        for name, each in ((BEFORE, uncalibrated), (AFTER, probabilities))
+        if each is not None
+        for found in reliability_bins(labels, each, confidence=confidence)
+    ]
+    return round_table(pd.DataFrame(rows))
+
+
+def _list_risk_coverage(given: Predictions, predicted: np.ndarray, confidence: float) -> pd.DataFrame:
+    """Misclassified photos over photos predicted, from the most confident on, with Wilson's interval at each point."""
+    curve = risk_coverage(prediction_confidence(given.probabilities, predicted), predicted == given.labels)
+    low, high = wilson_ends(curve.num_wrong, curve.num_predicted, confidence)
+    table = pd.DataFrame({
+        "coverage": curve.coverage, "error": curve.risk, "low": low, "high": high,
+        "num_predicted": curve.num_predicted, "num_wrong": curve.num_wrong, "min_confidence": curve.confidence,
+    })  # fmt: skip
+    return round_table(table.iloc[evenly_spaced(len(table), MAX_POINTS)])
+
+
+def _list_thresholds(given: Predictions) -> pd.DataFrame:
+    """What every threshold between two classes gives; empty for more classes."""
+    columns, positive = ["threshold", "precision", "recall", "f1"], given.labels == 1
+    if len(given.classes) != 2 or not 0 < np.count_nonzero(positive) < len(positive):
+        return pd.DataFrame(columns=columns)
+    curve = threshold_curve(positive, given.probabilities[:, 1])
+    values = (curve.thresholds, curve.precision, curve.recall, curve.f1)
+    table = pd.DataFrame(dict(zip(columns, values, strict=True)))
+    return round_table(table.iloc[evenly_spaced(len(table), MAX_POINTS)])
+
+
+def _list_slices(features: Mapping[str, Feature], correct: np.ndarray, confidence: float) -> pd.DataFrame:
+    columns = ["feature", "slice", "num_photos", "num_correct", "accuracy", "low", "high", "rest_accuracy", "p_value",
+               "worse"]  # fmt: skip
+    rows = [asdict(part) for part in measure_slices(features, correct, confidence=confidence)]
+    table = pd.DataFrame(rows).rename(columns={"name": "slice"}) if rows else pd.DataFrame(columns=columns)
+    return round_table(table.astype({"p_value": float}))
+
+
+# --- what photos are sliced by: facts from the data checks, and columns of `labels.csv` ---
 
 MAX_VALUES = 20
 FEW_NUMBERS = 8  # a column of numbers with fewer different values is one of names
@@ -271,165 +456,3 @@ def _sort_names(values: pd.Series) -> Feature:
     listed = (*kept, OTHERS) if len(names) > len(kept) else tuple(kept)
     found = [-1 if text == "" else codes.get(str(text), len(kept)) for text in texts]
     return Feature(np.array(found, dtype=np.int64), tuple(str(name) for name in listed))
-
-
-# --- Answers to labeled photos as numbers and tables: what stage `evaluate` writes, as plain values ---
-
-__all__ = ["Answers", "Evaluation", "count_table", "measure_answers", "round_array"]
-
-SLICES = (
-    "feature", "slice", "num_photos", "num_correct", "accuracy", "low", "high", "rest_accuracy", "p_value", "worse",
-)  # fmt: skip
-
-
-@dataclass(frozen=True)
-class Answers:
-    """Labelled photos and what a network says about them.
-
-    Attributes:
-        paths: path of each photo, N.
-        classes: names of the classes, K.
-        labels: true classes, int64 (N,).
-        probabilities: float64 (N, K).
-    """
-
-    paths: Sequence[str]
-    classes: Sequence[str]
-    labels: np.ndarray
-    probabilities: np.ndarray
-
-
-@dataclass(frozen=True)
-class Evaluation:
-    """Everything about some answers.
-
-    Attributes:
-        metrics: one level of names and numbers, for DVC and MLflow; undefined numbers are None, and a text by the
-            number's name and `_undefined` says why.
-        predictions: one row per photo: path, label, predicted, correct, probability_<class> …, unsure.
-        class_scores: one row per class: counts, precision, recall and F1 with their intervals.
-        counts: confusion matrix, int64 (K, K).
-        roc: points of the ROC curve of each class that has one: class, the two rates, threshold.
-        reliability: one row per bin of similar probability: num_photos, confidence, accuracy, low, high.
-        reliability_before: the same without temperature; empty if these answers were not given.
-        precision_recall: points of the precision-recall curve of each class: class, recall, precision, threshold.
-        risk_coverage: wrong answers over answers given, from the surest on, with intervals.
-        slices: one row per slice of the photos, with accuracy, interval, and whether it is worse than the rest.
-    """
-
-    metrics: dict[str, Any]
-    predictions: pd.DataFrame
-    class_scores: pd.DataFrame
-    counts: np.ndarray
-    roc: pd.DataFrame
-    reliability: pd.DataFrame
-    reliability_before: pd.DataFrame = field(default_factory=pd.DataFrame)
-    precision_recall: pd.DataFrame = field(default_factory=pd.DataFrame)
-    risk_coverage: pd.DataFrame = field(default_factory=pd.DataFrame)
-    slices: pd.DataFrame = field(default_factory=pd.DataFrame)
-
-
-def measure_answers(
-    answers: Answers,
-    settings: EvaluateParams,
-    *,
-    decision: OperatingPoint | None = None,
-    plain: np.ndarray | None = None,
-    features: Mapping[str, Feature] | None = None,
-) -> Evaluation:
-    """Compute every number about answers.
-
-    Args:
-        answers: photos, labels and probabilities.
-        settings: says how intervals are made.
-        decision: the operating point; without it the most probable class is the answer, always given.
-        plain: the probabilities without temperature, float64 (N, K), to be held against those of the answers.
-        features: what the photos can be sorted by.
-
-    Raises:
-        ConvLensError: no photos, or probabilities that are none.
-    """
-    decision, labels = decision or OperatingPoint(), answers.labels
-    given = Labelled(labels, answers.probabilities, tuple(answers.classes))
-    predicted = decision.predict(given.probabilities) if len(labels) else labels
-    resampling: dict[str, Any] = {
-        "num_resamples": settings.num_resamples,
-        "confidence": settings.confidence,
-        "seed": settings.seed,
-    }
-    intervals = bootstrap_intervals(labels, given.probabilities, predicted=predicted, **resampling)
-    counts = confusion_matrix(labels, predicted, len(given.classes))
-    scores = score_classes(counts)
-    f1 = bootstrap_class_f1(labels, predicted, len(given.classes), **resampling)
-    class_scores = _list_classes(given.classes, scores, f1, settings.confidence)
-    slices = _list_slices(features or {}, predicted == labels, settings.confidence)
-    measured = Measured(
-        intervals=intervals,
-        calibration=measure_calibration(labels, given.probabilities, **resampling),
-        plain=None if plain is None else bootstrap_intervals(labels, plain, **resampling),
-        plain_calibration=None if plain is None else measure_calibration(labels, plain, **resampling),
-        class_scores=class_scores,
-        slices=slices,
-    )
-    predictions = list_predictions(answers, decision)
-    return Evaluation(
-        metrics=list_metrics(measured, predictions, decision, settings.confidence),
-        predictions=predictions,
-        class_scores=class_scores,
-        counts=counts,
-        roc=list_roc(given),
-        reliability=_list_bins(labels, given.probabilities, settings.confidence),
-        reliability_before=pd.DataFrame() if plain is None else _list_bins(labels, plain, settings.confidence),
-        precision_recall=list_precision_recall(given),
-        risk_coverage=list_risk_coverage(given, predicted, settings.confidence),
-        slices=slices,
-    )
-
-
-def count_table(counts: np.ndarray, classes: Sequence[str]) -> pd.DataFrame:
-    """The confusion matrix as a table: actual, then one column per answer."""
-    table = pd.DataFrame(counts, columns=list(classes))
-    table.insert(0, "actual", list(classes), allow_duplicates=True)
-    return table
-
-
-def list_predictions(answers: Answers, decision: OperatingPoint) -> pd.DataFrame:
-    """One row per photo: path, label, predicted, correct, probability_<class> …, unsure."""
-    names = np.array(answers.classes, dtype=object)
-    predicted = decision.predict(answers.probabilities)
-    columns = {
-        "path": list(answers.paths),
-        "label": names[answers.labels],
-        "predicted": names[predicted],
-        "correct": answers.labels == predicted,
-    }
-    given = {f"probability_{name}": answers.probabilities[:, index] for index, name in enumerate(answers.classes)}
-    return pd.DataFrame({**columns, **given, "unsure": decision.is_unsure(answers.probabilities)})
-
-
-def _list_bins(labels: np.ndarray, probabilities: np.ndarray, confidence: float) -> pd.DataFrame:
-    return list_reliability(reliability_bins(labels, probabilities, confidence=confidence))
-
-
-def _list_classes(
-    classes: Sequence[str], scores: tuple[ClassScores, ...], f1: tuple[Interval, ...], confidence: float
-) -> pd.DataFrame:
-    rows = []
-    for name, score, interval in zip(classes, scores, f1, strict=True):
-        row = {"class": name, **asdict(score)}
-        row["precision_low"], row["precision_high"] = _share_range(score.num_correct, score.num_predicted, confidence)
-        row["recall_low"], row["recall_high"] = _share_range(score.num_correct, score.num_photos, confidence)
-        row["f1_low"], row["f1_high"] = interval.low, interval.high
-        rows.append(row)
-    floats = [f"{name}{end}" for name in ("precision", "recall", "f1") for end in ("", "_low", "_high")]
-    return round_table(pd.DataFrame(rows).astype(dict.fromkeys(floats, float)))
-
-
-def _share_range(part: int, whole: int, confidence: float) -> tuple[float, float]:
-    return wilson_interval(part, whole, confidence=confidence) if whole else (np.nan, np.nan)
-
-
-def _list_slices(features: Mapping[str, Feature], right: np.ndarray, confidence: float) -> pd.DataFrame:
-    rows = [asdict(part) for part in measure_slices(features, right, confidence=confidence)]
-    table = pd.DataFrame(rows).rename(columns={"name": "slice"}) if rows else pd.DataFrame(columns=list(SLICES))
-    return round_table(table.astype({"p_value": float}))

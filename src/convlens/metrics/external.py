@@ -16,9 +16,17 @@ from convlens.data.facts import Candidate, Doubts, PhotoFacts, ScannedPhoto, sca
 from convlens.data.loader import PhotoError
 from convlens.data.workers import map_in_processes, map_in_threads
 from convlens.errors import ConvLensError
+from convlens.files import round_array
 from convlens.metrics.comparison import Sample, SamplesCompared, compare_samples
-from convlens.metrics.drift import EnergyTest, Profile, StatisticDrift, compare_statistics, energy_test, round_features
-from convlens.metrics.evaluation import Answers, Evaluation, measure_answers, round_array
+from convlens.metrics.drift import (
+    EnergyTest,
+    ReferenceStatistics,
+    StatisticDrift,
+    compare_statistics,
+    energy_test,
+    round_features,
+)
+from convlens.metrics.evaluation import Evaluation, Predictions
 from convlens.metrics.intervals import wilson_interval
 from convlens.models.classifier import load_by_card
 from convlens.models.inference import OperatingPoint
@@ -172,7 +180,7 @@ class Answered:
     Attributes:
         photos: those that could, N.
         probabilities: float64 (N, K).
-        features: float32 (N, D); (N, 0) for a model without a profile.
+        features: float32 (N, D); (N, 0) for a model without reference statistics.
         statistics: brightness and the like by name, float64 (N,).
         failures: photos that could not be read, each with the reason.
     """
@@ -252,7 +260,7 @@ def load_pixels(path: Path, card: Any) -> np.ndarray:
 
 def _open_look(model: OpenedModel) -> Look:
     """From pixels to features; nothing for a model that they could not be compared with."""
-    if model.profile is None or model.folder is None:
+    if model.reference is None or model.folder is None:
         return lambda images: np.empty((len(images), 0), np.float32)
     from convlens.lens.forward import open_features
     from convlens.models.files import load_trained_model
@@ -265,7 +273,7 @@ def _open_look(model: OpenedModel) -> Look:
 # --- outcome ---
 # What came of asking a model about a folder: numbers, the difference to the test split, and drift; plain values.
 
-MAX_FEATURES = 512  # photos in the test of features; as many as a profile keeps
+MAX_FEATURES = 512  # photos in the test of features; as many as reference statistics keep
 
 
 @dataclass(frozen=True)
@@ -309,8 +317,8 @@ class Outcome:
         classes: of the model.
         settings: of the intervals.
         evaluation: every number about the answers; None without labels.
-        compared: the folder against the test split; None without labels or profile.
-        drift: None without profile.
+        compared: the folder against the test split; None without labels or reference statistics.
+        drift: None without reference statistics.
     """
 
     model: OpenedModel
@@ -332,48 +340,51 @@ def judge_answers(answered: Answered, model: OpenedModel) -> Outcome:
     """Turn answers into everything that is told about a folder.
 
     Raises:
-        ConvLensError: the model's profile is about other classes.
+        ConvLensError: the model's reference statistics are about other classes.
     """
-    profile, classes = model.profile, tuple(model.classifier.classes)
-    settings = _find_settings(profile)
+    reference, classes = model.reference, tuple(model.classifier.classes)
+    settings = _find_settings(reference)
     probabilities = round_array(answered.probabilities)
     distances = np.full(len(probabilities), np.nan)
-    if profile is not None:
-        if profile.classes != classes:
+    if reference is not None:
+        if reference.classes != classes:
             raise ConvLensError(
-                f"Expected a profile of the model's classes. Received: one of {', '.join(profile.classes)}."
+                "Expected reference statistics of the model's classes. "
+                f"Received: those of {', '.join(reference.classes)}."
             )
-        distances = round_array(profile.measure_distances(answered.features))
+        distances = round_array(reference.measure_distances(answered.features))
     labeled = bool(answered.photos[0].label)
     decision = model.operating_point
-    given = Answers([photo.name for photo in answered.photos], classes, _labels(answered, classes), probabilities)
+    given = Predictions([photo.name for photo in answered.photos], classes, _labels(answered, classes), probabilities)
     return Outcome(
         model=model,
-        photos=_list_photos(answered, given, decision, distances, profile),
+        photos=_list_photos(answered, given, decision, distances, reference),
         failures=answered.failures,
         classes=classes,
         settings=settings,
-        evaluation=measure_answers(given, settings, decision=decision) if labeled else None,
-        compared=_compare(given, decision, profile) if labeled and profile is not None else None,
-        drift=None if profile is None else find_drift(answered, probabilities, distances, profile),
+        evaluation=Evaluation.measure(given, settings, decision) if labeled else None,
+        compared=_compare(given, decision, reference) if labeled and reference is not None else None,
+        drift=None if reference is None else find_drift(answered, probabilities, distances, reference),
     )
 
 
-def find_drift(answered: Answered, probabilities: np.ndarray, distances: np.ndarray, profile: Profile) -> Drift:
+def find_drift(
+    answered: Answered, probabilities: np.ndarray, distances: np.ndarray, reference: ReferenceStatistics
+) -> Drift:
     """Compare photos as a group with those of the training.
 
     Statistics are compared with training photos. What the network makes of the photos, and how sure it is of its
     answers, is compared with held-out photos: training photos it knows by heart.
     """
-    confidence = float(profile.settings["confidence"])
-    reference = {**profile.statistics, "confidence": profile.test_probabilities.max(axis=1)}
+    confidence = float(reference.settings["confidence"])
+    known = {**reference.statistics, "confidence": reference.test_probabilities.max(axis=1)}
     observed = {**answered.statistics, "confidence": probabilities.max(axis=1)}
     rows = np.unique(np.linspace(0, len(distances) - 1, min(MAX_FEATURES, len(distances))).round().astype(int))
-    features = energy_test(profile.held_out_features, round_features(answered.features[rows]))
-    num_unlike = int((distances > profile.unlike_above).sum())
+    features = energy_test(reference.held_out_features, round_features(answered.features[rows]))
+    num_unlike = int((distances > reference.unlike_above).sum())
     ends = wilson_interval(num_unlike, len(distances), confidence=confidence)
     return Drift(
-        statistics=compare_statistics(reference, observed),
+        statistics=compare_statistics(known, observed),
         features=features,
         confidence=confidence,
         num_unlike=num_unlike,
@@ -381,14 +392,14 @@ def find_drift(answered: Answered, probabilities: np.ndarray, distances: np.ndar
     )
 
 
-def _find_settings(profile: Profile | None) -> EvaluateParams:
-    """As the test split was measured; without a profile as params.yaml of this folder says."""
-    if profile is None:
+def _find_settings(reference: ReferenceStatistics | None) -> EvaluateParams:
+    """As the test split was measured; without reference statistics as params.yaml of this folder says."""
+    if reference is None:
         return load_params().evaluate
-    known = {name: value for name, value in profile.settings.items() if name in EvaluateParams.model_fields}
-    if set(known) != set(EvaluateParams.model_fields):  # a profile of an earlier version
+    known = {name: value for name, value in reference.settings.items() if name in EvaluateParams.model_fields}
+    if set(known) != set(EvaluateParams.model_fields):  # reference statistics of an earlier version
         known = load_params().evaluate.model_dump(mode="json") | known
-    return parse_group(EvaluateParams, known, where="the model's profile")
+    return parse_group(EvaluateParams, known, where="the model's reference statistics")
 
 
 def _labels(answered: Answered, classes: tuple[str, ...]) -> np.ndarray:
@@ -397,11 +408,11 @@ def _labels(answered: Answered, classes: tuple[str, ...]) -> np.ndarray:
     return np.array([known.get(photo.label, 0) for photo in answered.photos], dtype=np.int64)
 
 
-def _compare(given: Answers, decision: OperatingPoint, profile: Profile) -> SamplesCompared:
-    settings = _find_settings(profile)
-    test = profile.test_probabilities
+def _compare(given: Predictions, decision: OperatingPoint, reference: ReferenceStatistics) -> SamplesCompared:
+    settings = _find_settings(reference)
+    test = reference.test_probabilities
     return compare_samples(
-        Sample(profile.test_labels, test, decision.predict(test)),
+        Sample(reference.test_labels, test, decision.predict(test)),
         Sample(given.labels, given.probabilities, decision.predict(given.probabilities)),
         num_resamples=settings.num_resamples,
         confidence=settings.confidence,
@@ -410,7 +421,11 @@ def _compare(given: Answers, decision: OperatingPoint, profile: Profile) -> Samp
 
 
 def _list_photos(
-    answered: Answered, given: Answers, decision: OperatingPoint, distances: np.ndarray, profile: Profile | None
+    answered: Answered,
+    given: Predictions,
+    decision: OperatingPoint,
+    distances: np.ndarray,
+    reference: ReferenceStatistics | None,
 ) -> pd.DataFrame:
     """One row per photo of the folder, by name; cells about photos that could not be read are empty."""
     predicted, unsure = decision.predict(given.probabilities), decision.is_unsure(given.probabilities)
@@ -420,7 +435,7 @@ def _list_photos(
         row: dict[str, Any] = {"path": photo.name, "label": photo.label, "predicted": answer}
         row["correct"] = answer == photo.label if photo.label else None
         chances = dict(zip((f"probability_{name}" for name in given.classes), given.probabilities[place], strict=True))
-        unlike = None if profile is None else bool(distances[place] > profile.unlike_above)
+        unlike = None if reference is None else bool(distances[place] > reference.unlike_above)
         last = {"unsure": bool(unsure[place]), "distance": distances[place], "unlike": unlike, "error": ""}
         rows.append({**row, **chances, **last})
     for photo, reason in answered.failures:

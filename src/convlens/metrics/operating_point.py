@@ -126,23 +126,23 @@ class RiskCoverage:
 
     Attributes:
         confidence: least probability among the answers given, falling (M,).
-        num_answered: answers given, rising (M,).
+        num_predicted: predictions it does not abstain on, rising (M,).
         num_wrong: wrong ones among them, (M,).
     """
 
     confidence: np.ndarray
-    num_answered: np.ndarray
+    num_predicted: np.ndarray
     num_wrong: np.ndarray
 
     @property
     def coverage(self) -> np.ndarray:
         """Share of the photos that are answered, (M,)."""
-        return np.asarray(self.num_answered / self.num_answered[-1])
+        return np.asarray(self.num_predicted / self.num_predicted[-1])
 
     @property
     def risk(self) -> np.ndarray:
         """Share of wrong ones among the answers given, (M,)."""
-        return np.asarray(self.num_wrong / self.num_answered)
+        return np.asarray(self.num_wrong / self.num_predicted)
 
 
 def risk_coverage(confidence: np.ndarray, right: np.ndarray) -> RiskCoverage:
@@ -167,7 +167,7 @@ def choose_least_confidence(confidence: np.ndarray, right: np.ndarray, max_error
     if len(right) == 0 or max_error == 1:
         return 0.0
     curve = risk_coverage(confidence, right)
-    expected = (curve.num_wrong + 1) / (curve.num_answered + 2)
+    expected = (curve.num_wrong + 1) / (curve.num_predicted + 2)
     fitting = np.flatnonzero(expected <= max_error + SAME)
     if not len(fitting):
         return 1.0

@@ -151,13 +151,13 @@ class OutsideInputs:
         card: of the model.
         classes: of the model.
         metrics: `metrics.json` of the folder.
-        test_metrics: of the model's test split; empty without profile.
+        test_metrics: of the model's test split; empty without reference statistics.
         predictions: one row per photo: path, label, predicted, correct, probability_<class> …, unsure, distance,
             unlike, error.
         class_scores: one row per class; None without labels, as the next two.
         roc: points of the ROC curve.
         reliability: photos in bins of similar probability.
-        drift: `drift.csv`; empty without profile.
+        drift: `drift.csv`; empty without reference statistics.
         statistics: values of training photos and of these photos, by name.
         confidence: of intervals and tests.
         note: why something is missing; empty if nothing is.

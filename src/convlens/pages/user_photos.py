@@ -3,7 +3,6 @@
 import io
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -11,9 +10,8 @@ import pandas as pd
 from PIL import Image
 
 from convlens.data.perturbations import shift
-from convlens.errors import ConvLensError
 from convlens.lens.forward import open_features
-from convlens.metrics.drift import Profile, decode_profile, share_at_most
+from convlens.metrics.drift import ReferenceStatistics, share_at_most
 from convlens.models.inference import OperatingPoint, prediction_confidence
 from convlens.pages.engine import picture_source
 from convlens.pages.photos import Choice, Unreadable
@@ -147,7 +145,7 @@ def answer_own(
     *,
     model: Any,
     answer: Answer,
-    profile: Profile,
+    reference: ReferenceStatistics,
     reliability: pd.DataFrame,
 ) -> OwnPhotos:
     """Answer every photo, and its shifted copies, and compare it with the photos of the training.
@@ -157,7 +155,7 @@ def answer_own(
         unreadable: photos that could not.
         model: the network, for its features.
         answer: gives probabilities (N, K) for uint8 photos (N, S, S, 3), calibrated.
-        profile: of the training photos.
+        reference: of the training photos.
         reliability: test photos in bins of similar probability.
 
     Returns:
@@ -166,24 +164,13 @@ def answer_own(
         num_shifts and num_same (shifted copies, and those answered alike), believe, why, and error for photos that
         could not be read.
     """
-    asked = _Asked(open_features(model), answer, profile, _calibrated(reliability))
+    asked = _Asked(open_features(model), answer, reference, _calibrated(reliability))
     rows = [_describe(choice, asked) for choice in choices]
     rows += [{"path": photo.name, "error": photo.reason} for photo in unreadable]
-    columns = [*_columns(profile.classes)]
+    columns = [*_columns(reference.classes)]
     table = pd.DataFrame(rows, columns=columns).sort_values("path", kind="stable").reset_index(drop=True)
     whole = dict.fromkeys(("num_shifts", "num_same"), "Int64")
     return OwnPhotos(table.astype(whole), {choice.name: _encode(choice.pixels) for choice in choices})
-
-
-def read_profile(path: Path) -> Profile:
-    """The profile that stage `profile` wrote.
-
-    Raises:
-        ConvLensError: there is none, or it is none.
-    """
-    if not path.is_file():
-        raise ConvLensError(f"Expected {path}. Received: nothing there. Run `dvc repro`.")
-    return decode_profile(path.read_bytes(), str(path))
 
 
 def find_unsure_limit(metrics: Mapping[str, Any], num_classes: int) -> float:
@@ -208,12 +195,12 @@ class _Asked:
 
     look: Answer
     answer: Answer
-    profile: Profile
+    reference: ReferenceStatistics
     reliability: pd.DataFrame
 
     @property
     def decision(self) -> OperatingPoint:
-        return OperatingPoint(threshold=float(self.profile.metrics.get("threshold", OperatingPoint.threshold)))
+        return OperatingPoint(threshold=float(self.reference.metrics.get("threshold", OperatingPoint.threshold)))
 
 
 def _calibrated(reliability: pd.DataFrame) -> pd.DataFrame:
@@ -223,22 +210,22 @@ def _calibrated(reliability: pd.DataFrame) -> pd.DataFrame:
 
 
 def _describe(choice: Choice, asked: _Asked) -> dict[str, Any]:
-    photo, profile = choice.pixels[np.newaxis], asked.profile
+    photo, reference = choice.pixels[np.newaxis], asked.reference
     given = asked.answer(np.concatenate([photo, shift_copies(choice.pixels)]))
     winners = asked.decision.predict(given)
-    distance = profile.measure_distances(asked.look(photo))
+    distance = reference.measure_distances(asked.look(photo))
     evidence = Evidence(
-        predicted=profile.classes[winners[0]],
+        predicted=reference.classes[winners[0]],
         probability=_round(prediction_confidence(given, winners)[0]),
-        unsure_below=_round(find_unsure_limit(profile.metrics, len(profile.classes))),
+        unsure_below=_round(find_unsure_limit(reference.metrics, len(reference.classes))),
         distance=_round(distance[0]),
-        unlike_above=_round(profile.unlike_above),
-        held_out_closer=_round(share_at_most(distance, profile.held_out_distances)[0]),
+        unlike_above=_round(reference.unlike_above),
+        held_out_closer=_round(share_at_most(distance, reference.held_out_distances)[0]),
         num_shifts=len(SHIFTS_REPORT_OWN),
         num_same=int((winners[1:] == winners[0]).sum()),
     )
     believe, why = explain_answer(evidence, asked.reliability)
-    chances = {f"probability_{name}": _round(value) for name, value in zip(profile.classes, given[0], strict=True)}
+    chances = {f"probability_{name}": _round(value) for name, value in zip(reference.classes, given[0], strict=True)}
     truth = choice.truth
     known = {"label": truth or "", "correct": None if truth is None else truth == evidence.predicted}
     return {"path": choice.name, **known, **chances, **vars(evidence), "believe": believe, "why": why, "error": ""}

@@ -293,21 +293,22 @@ def _range(shown: pd.DataFrame, accuracy: float) -> tuple[float, float]:
     return max(0.0, np.floor(10 * low) / 10 - 0.02), 1.0
 
 
-# --- The figures of an evaluation as PNG ---
+# --- the figures of an evaluation as PNG ---
 
 
-def draw_evaluation(
-    found: Evaluation, thresholds: pd.DataFrame, decision: OperatingPoint, classes: Sequence[str]
-) -> tuple[bytes, ...]:
-    """Confusion matrix, ROC, precision and recall, reliability, thresholds, risk and coverage, slices."""
+def draw_evaluation(found: Evaluation, point: OperatingPoint, classes: Sequence[str]) -> dict[str, bytes]:
+    """Draw confusion matrix, ROC, precision and recall, reliability, thresholds, risk and coverage, and slices."""
     numbers = found.metrics
-    figures = (
-        plot_confusion_matrix(found.counts, classes),
-        plot_roc_curve(found.roc, interval_of(numbers, "roc_auc")),
-        plot_precision_recall(found.precision_recall),
-        plot_reliability_change(found.reliability_before, found.reliability, len(classes)),
-        plot_thresholds(thresholds, decision.threshold, classes[-1]),
-        plot_risk_coverage(found.risk_coverage, share_unsure=numbers["share_unsure"], max_error=decision.max_error),
-        plot_slices(found.slices, numbers["accuracy"]),
-    )
-    return tuple(to_png(figure) for figure in figures)
+    before, after = found.reliability_bins("before"), found.reliability_bins("after")
+    figures = {
+        "confusion_matrix": plot_confusion_matrix(found.confusion_matrix.iloc[:, 1:].to_numpy(), classes),
+        "roc_curve": plot_roc_curve(found.roc, interval_of(numbers, "roc_auc")),
+        "precision_recall": plot_precision_recall(found.precision_recall),
+        "reliability": plot_reliability_change(before, after, len(classes)),
+        "thresholds": plot_thresholds(found.thresholds, point.threshold, classes[-1]),
+        "risk_coverage": plot_risk_coverage(
+            found.risk_coverage, share_unsure=numbers["share_unsure"], max_error=point.max_error
+        ),
+        "slices": plot_slices(found.slices, numbers["accuracy"]),
+    }
+    return {f"{name}.png": to_png(figure) for name, figure in figures.items()}

@@ -9,6 +9,7 @@ import pandas as pd
 from convlens.data.prepared import Prepared
 from convlens.errors import ConvLensError
 from convlens.files import write_csv, write_json
+from convlens.metrics.evaluation import PROBABILITY, load_predictions
 from convlens.metrics.intervals import wilson_interval
 from convlens.metrics.label_errors import LabelQuality, judge_labels
 from convlens.models.files import load_card, load_trained_model
@@ -27,7 +28,7 @@ def label_errors(
     prepared: Path,
     model_folder: Path,
     operating_point: Path,
-    predictions: Path,
+    evaluation: Path,
     photos: Path,
     folds: Path,
     metrics: Path,
@@ -44,7 +45,7 @@ def label_errors(
         prepared: folder of arrays per split.
         model_folder: folder of the trained network, which answers the validation photos.
         operating_point: folder of its operating point, from `evaluate`.
-        predictions: answers to the test photos, from `evaluate` (CSV).
+        evaluation: folder with the predictions of the test photos, from `evaluate`.
         photos: one row per photo judged: path, split, label, predicted, correct, confidence, label_quality,
             suspicious (CSV).
         folds: history of the trainings of the folds: fold and epoch, from 1, and what history.csv has; without
@@ -65,7 +66,7 @@ def label_errors(
     point = OperatingPoint.load(operating_point, key=card["key"])
     answers = {
         "validation": _answer_validation(data, model_folder, point),
-        "test": _read_test(predictions, data),
+        "test": _read_test(evaluation, data),
     }
     histories: list[pd.DataFrame] = []
     if label_errors.folds:
@@ -127,17 +128,15 @@ def _answer_validation(data: Prepared, folder: Path, point: OperatingPoint) -> n
     return predict_probabilities(load_trained_model(folder), data.images("validation"), point)
 
 
-def _read_test(predictions: Path, data: Prepared) -> np.ndarray:
-    columns = [f"probability_{name}" for name in data.classes]
-    try:
-        table = pd.read_csv(predictions, dtype={"path": str}, keep_default_na=False)
-        found: np.ndarray = table[columns].to_numpy(np.float64)
-    except (OSError, KeyError) as error:
+def _read_test(evaluation: Path, data: Prepared) -> np.ndarray:
+    """Probabilities of the test photos, float64 (N, K), in the order of the arrays."""
+    table = load_predictions(evaluation).set_index("path")
+    paths = list(data.photos("test")["path"])
+    if len(table) != len(paths) or set(table.index) != set(paths):
         raise ConvLensError(
-            f"Expected answers to the test photos in {predictions}. Received: {error}. Run `dvc repro`."
-        ) from error
-    if list(table["path"]) != list(data.photos("test")["path"]):
-        raise ConvLensError(f"Expected answers to all test photos in {predictions}. Received: others. Run `dvc repro`.")
+            f"Expected predictions for all test photos in {evaluation}. Received: others. Run `dvc repro`."
+        )
+    found: np.ndarray = table.loc[paths, [f"{PROBABILITY}{name}" for name in data.classes]].to_numpy(np.float64)
     return found
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 from convlens.data.prepared import Prepared
 from convlens.environment import hide_passwords
 from convlens.files import write_json
-from convlens.models.inference import OPERATING_POINT, OperatingPoint
+from convlens.models.inference import OperatingPoint
 from convlens.params import RegisterParams, load_params
 from convlens.progress import say
 from convlens.tracking.champion_comparison import gather_candidate, name_operating_point
@@ -32,7 +32,6 @@ def register(
     feature_maps_folder: Path,
     summary: Path,
     model_card: Path,
-    profile: Path,
     operating_point: Path,
     params: Path,
     pipeline: Path,
@@ -56,8 +55,7 @@ def register(
         feature_maps_folder: its pictures and tables.
         summary: short Markdown; becomes the run's description.
         model_card: the model card (Markdown); becomes the version's description, as much of it as fits.
-        profile: what the photos of the training are like; goes with the model.
-        operating_point: folder of the operating point, chosen on the validation photos; it goes with the model.
+        operating_point: folder of the operating point and the reference statistics; both go with the model.
         params: params.yaml; all of it is recorded.
         pipeline: dvc.yaml.
         lock: dvc.lock; may be missing outside of DVC.
@@ -95,12 +93,11 @@ def register(
     files = ModelFiles(
         network=model_folder / "model.keras",
         card=model_folder / "card.json",
-        operating_point=operating_point / OPERATING_POINT,
+        operating_point=operating_point,
         classes=tuple(card["classes"]),
         image_size=card["image_size"],
         examples=photos.images(TEST)[:1],
         requirements=pinned_requirements(requirements),
-        profile=profile,
         decision=name_operating_point(point),
     )
     done = register_training(register.experiment, record, files, candidate)

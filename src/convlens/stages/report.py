@@ -10,6 +10,8 @@ from convlens.data.prepared import Prepared
 from convlens.data.validation import Validation
 from convlens.files import new_folder, read_csv, read_json, write_bytes, write_csv, write_json, write_text
 from convlens.lens.lens import open_lens
+from convlens.metrics.drift import ReferenceStatistics
+from convlens.metrics.evaluation import Evaluation
 from convlens.models.files import load_card, load_trained_model
 from convlens.models.inference import OperatingPoint, predict_probabilities
 from convlens.pages.feature_maps.maps import FeatureMaps, PageSettings, add_regions, gather_sample, make_feature_maps
@@ -25,7 +27,7 @@ from convlens.pages.photos import (
     read_user_photos,
 )
 from convlens.pages.report import ReportInputs, photos_needed, render_report
-from convlens.pages.user_photos import OwnPhotos, answer_own, read_profile
+from convlens.pages.user_photos import OwnPhotos, answer_own
 from convlens.params import (
     AugmentParams,
     EvaluateParams,
@@ -51,17 +53,8 @@ def report(
     model_folder: Path,
     snapshots: Path,
     history: Path,
-    metrics: Path,
-    predictions: Path,
-    class_scores: Path,
-    roc: Path,
-    reliability: Path,
-    precision_recall: Path,
-    thresholds: Path,
-    risk_coverage: Path,
-    slices: Path,
+    evaluation: Path,
     operating_point: Path,
-    profile: Path,
     robustness_metrics: Path,
     curves: Path,
     places: Path,
@@ -91,17 +84,8 @@ def report(
         model_folder: folder of the trained network.
         snapshots: folder of its weights after earlier epochs; may be empty.
         history: numbers per epoch (CSV).
-        metrics: numbers on the test split (JSON).
-        predictions: one row per test photo (CSV).
-        class_scores: one row per class (CSV).
-        roc: points of the ROC curve (CSV).
-        reliability: photos in bins of similar probability, before and after temperature (CSV).
-        precision_recall: points of the precision-recall curve (CSV).
-        thresholds: precision, recall and F1 over the threshold (CSV).
-        risk_coverage: wrong answers over answers given (CSV).
-        slices: accuracy by kind of photo (CSV).
-        operating_point: folder of the operating point, from `evaluate`.
-        profile: what the photos of the training are like, from `profile`.
+        evaluation: folder of metrics, predictions and curves, from `evaluate`.
+        operating_point: folder of the operating point and the reference statistics, from `evaluate`.
         robustness_metrics: numbers on disturbed photos (JSON).
         curves: the same by disturbance and strength (CSV).
         places: the same by place of a shrunken photo (CSV).
@@ -133,28 +117,28 @@ def report(
     network, card = load_trained_model(model_folder), load_card(model_folder)
     point = OperatingPoint.load(operating_point, key=card["key"])
     owned, unreadable = _read_own(own, data)
-    bins = read_csv(reliability, TEXT)
-    reliable, plain = (bins[bins["temperature"] == when].reset_index(drop=True) for when in ("after", "before"))
+    evaluated = Evaluation.load(evaluation)
     answered = answer_own(
         owned,
         unreadable,
         model=network,
         answer=partial(predict_probabilities, network, point=point),
-        profile=read_profile(profile),
-        reliability=reliable,
+        reference=ReferenceStatistics.load(operating_point),
+        reliability=evaluated.reliability_bins(),
     )
     inputs = _gather(
         data,
         groups,
         tables={"manifest": checked.manifest, "quarantine": checked.quarantine, "gallery": checked.gallery,
-                "history": read_csv(history, TEXT), "predictions": read_csv(predictions, TEXT),
-                "class_scores": read_csv(class_scores, TEXT), "roc": read_csv(roc, TEXT), "reliability": reliable,
-                "reliability_before": plain,
-                "precision_recall": read_csv(precision_recall, TEXT), "thresholds": read_csv(thresholds, TEXT),
-                "risk_coverage": read_csv(risk_coverage, TEXT), "slices": read_csv(slices, TEXT),
+                "history": read_csv(history, TEXT), "predictions": evaluated.predictions,
+                "class_scores": evaluated.class_scores, "roc": evaluated.roc,
+                "reliability": evaluated.reliability_bins(),
+                "reliability_before": evaluated.reliability_bins("before"),
+                "precision_recall": evaluated.precision_recall, "thresholds": evaluated.thresholds,
+                "risk_coverage": evaluated.risk_coverage, "slices": evaluated.slices,
                 "curves": read_csv(curves, TEXT), "places": read_csv(places, TEXT), "doubts": read_csv(doubts, TEXT)},
         cards={"validation_result": checked.result, "duplicates": data.duplicates,
-               "metrics": read_json(metrics), "operating_point": point,
+               "metrics": evaluated.metrics, "operating_point": point,
                "robustness": read_json(robustness_metrics),
                "model_card": card},
         own=answered,

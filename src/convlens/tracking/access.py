@@ -16,7 +16,7 @@ from mlflow.exceptions import MlflowException
 
 from convlens.environment import hide_passwords
 from convlens.errors import ConvLensError
-from convlens.metrics.drift import Profile, decode_profile
+from convlens.metrics.drift import FORMER_NAME, REFERENCE, ReferenceStatistics
 from convlens.tracking.registry import ABSENT, CHAMPION, find_alias
 from convlens.tracking.store import (
     Store,
@@ -181,28 +181,29 @@ def predict_packaged(model: Any, photos: Sequence[Any], params: Mapping[str, Any
 
 # --- Opens a model by its address, with everything that was packed with it ---
 
-PROFILE = "profile.npz"
 NETWORK = "model.keras"
+OPERATING_POINT_FOLDER = "operating_point"
+UNKNOWN = "The model has no reference statistics of its training photos: `dvc repro` makes and registers them."
 
 
 @dataclass(frozen=True)
 class OpenedModel:
-    """A model and its profile.
+    """A model, its operating point and its reference statistics.
 
     Attributes:
         address: as the user gave it.
         classifier: has `card`, `classes` and `predict_arrays`, whatever version of ConvLens packed it.
         operating_point: how its outputs become predictions; of a model of an earlier version what its card says.
         folder: with model.keras; None for a model that does not say.
-        profile: what its training photos are like; None if it was packed without.
-        note: why there is no profile, as a sentence; empty if there is.
+        reference: what its training photos are like; None if it was packed without.
+        note: why there are no reference statistics, as a sentence; empty if there is.
     """
 
     address: str
     classifier: Any
     operating_point: "OperatingPoint"
     folder: Path | None
-    profile: Profile | None
+    reference: ReferenceStatistics | None
     note: str
 
 
@@ -226,32 +227,32 @@ def open_model(model: str) -> Any:
     return load_model(model)
 
 
-def open_with_profile(model: str) -> OpenedModel:
+def open_with_reference(model: str) -> OpenedModel:
     """A model and what its training photos are like.
 
     Raises:
-        ConvLensError: there is no such model, or its profile cannot be read.
+        ConvLensError: there is no such model, or its reference statistics cannot be read.
     """
     from convlens.models.inference import OperatingPoint, find_operating_point
 
     opened = open_model(model)
     folder: Path | None = Path(model)
-    places = [Path(model) / PROFILE, Path(model).absolute().parent / PROFILE]  # packed, or as the pipeline leaves it
     if hasattr(opened, "unwrap_python_model"):
         packed = opened.unwrap_python_model()
         opened, folder = packed.classifier, getattr(packed, "folder", None)
-        places = [] if folder is None else [folder / PROFILE]
-    profile, note = _find_profile(places, str(opened.card.get("key", "")))
     card = opened.card
-    point = OperatingPoint.from_card(card) if folder is None else find_operating_point(folder, card)
-    return OpenedModel(model, opened, point, folder, profile, note)
+    if folder is None:
+        return OpenedModel(model, opened, OperatingPoint.from_card(card), None, None, UNKNOWN)
+    reference, note = _find_reference(folder, str(card.get("key", "")))
+    return OpenedModel(model, opened, find_operating_point(folder, card), folder, reference, note)
 
 
-def _find_profile(places: list[Path], key: str) -> tuple[Profile | None, str]:
-    found = next((place for place in places if place.is_file()), None)
-    if found is None:
-        return None, "The model has no profile of its training photos: `dvc repro` makes and registers one."
-    profile = decode_profile(found.read_bytes(), str(found))
-    if profile.key != key:
-        return None, f"{found} is of another training than the model: run `dvc repro`."
-    return profile, ""
+def _find_reference(folder: Path, key: str) -> tuple[ReferenceStatistics | None, str]:
+    """The reference statistics packed with a model, or those beside it, as the pipeline leaves them."""
+    for place in (folder, folder.absolute().parent / OPERATING_POINT_FOLDER):
+        if any((place / name).is_file() for name in (REFERENCE, FORMER_NAME)):
+            reference = ReferenceStatistics.load(place)
+            if reference.key == key:
+                return reference, ""
+            return None, f"The reference statistics in {place} are of another training than the model: run `dvc repro`."
+    return None, UNKNOWN

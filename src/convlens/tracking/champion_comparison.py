@@ -18,7 +18,9 @@ from mlflow.exceptions import MlflowException
 from convlens.data.prepared import Prepared
 from convlens.environment import hold_stderr
 from convlens.errors import ConvLensError
+from convlens.files import read_csv
 from convlens.metrics.comparison import compare_accuracies
+from convlens.metrics.evaluation import Evaluation
 from convlens.models.inference import OperatingPoint
 from convlens.params import ChampionParams, EvaluateParams, RegisterParams
 from convlens.progress import say
@@ -139,7 +141,7 @@ def _stored(store: Store, version: ModelVersion) -> tuple[pd.DataFrame | None, p
             ]
         except (MlflowException, OSError):
             return None, nothing
-        splits, predictions = (pd.read_csv(place, keep_default_na=False) for place in places)
+        splits, predictions = (read_csv(Path(place), ("path", "label", "predicted", "sha256")) for place in places)
         own = digest_predictions(Path(places[1])) == version.tags.get(PREDICTIONS_TAG)
     if not own:
         return splits, nothing
@@ -343,56 +345,40 @@ def gather_candidate(
     Raises:
         ConvLensError: a result is missing, or a criterion names a metric that there is not.
     """
-    predictions = results.evaluation / "predictions.csv"
-    card = results.model_card
+    evaluation, card = Evaluation.load(results.evaluation), results.model_card
     return Candidate(
         name=register.model_name,
         demands=register.criteria.model_dump(mode="json"),
-        judged=judge_results(results, register),
+        judged=judge_results(results, evaluation, register),
         rule=register.criteria.champion,
-        test=_test_verdicts(photos, predictions),
-        answers=digest_predictions(predictions),
+        test=_test_verdicts(photos, evaluation.predictions),
+        answers=digest_predictions(results.evaluation / "predictions.csv"),
         load_images=lambda rows: photos.images(TEST)[np.asarray(rows)],
         compare=partial(describe_difference, evaluate),
         card=card.read_text(encoding="utf-8") if card.is_file() else "",
     )
 
 
-def judge_results(results: Results, register: RegisterParams) -> list[Criterion]:
+def judge_results(results: Results, evaluation: Evaluation, register: RegisterParams) -> list[Criterion]:
     """The criteria that need nothing but files: bounds of metrics, and the floor of all slices."""
     demanded = register.criteria
     sections = {
-        results.evaluation: ("evaluation", demanded.evaluation),
-        results.robustness: ("robustness", demanded.robustness),
-        results.label_errors: ("label_errors", demanded.label_errors),
+        "robustness": (results.robustness, demanded.robustness),
+        "label_errors": (results.label_errors, demanded.label_errors),
     }
-    judged = [
-        criterion
-        for folder, (section, bounds) in sections.items()
-        if bounds
-        for criterion in judge_metrics(section, read_json(folder / "metrics.json"), bounds)
-    ]
-    return [*judged, *judge_slices(_read_slices(results.evaluation / "slices.csv"), demanded.slices)]
+    judged = judge_metrics("evaluation", evaluation.metrics, demanded.evaluation) if demanded.evaluation else []
+    for section, (folder, bounds) in sections.items():
+        judged += judge_metrics(section, read_json(folder / "metrics.json"), bounds) if bounds else []
+    slices = [{str(name): value for name, value in row.items()} for row in evaluation.slices.to_dict(orient="records")]
+    return [*judged, *judge_slices(slices, demanded.slices)]
 
 
-def _read_slices(path: Path) -> list[dict[str, Any]]:
-    """Rows of slices.csv; features and slices are names, whatever they look like."""
-    if not path.is_file():
-        raise ConvLensError(f"Expected the accuracy by slice in {path}. Received: nothing there. Run `dvc repro`.")
-    names = {"feature": str, "slice": str}
-    table = pd.read_csv(path, dtype=names, keep_default_na=False, na_values={"low": [""], "high": [""]})
-    return [{str(name): value for name, value in row.items()} for row in table.to_dict(orient="records")]
-
-
-def _test_verdicts(photos: Prepared, predictions: Path) -> pd.DataFrame:
-    """The test photos with what identifies them, this network's probabilities, and whether it answers them right."""
-    if not predictions.is_file():
-        raise ConvLensError(f"Expected the answers to the test photos in {predictions}. Received: nothing there.")
-    answers = pd.read_csv(predictions, keep_default_na=False).drop(columns=["label", "predicted"])
-    table = photos.photos(TEST)[["path", "label", "sha256", "row"]].merge(answers, on="path", how="left")
-    if table["correct"].isna().any() or len(answers) != len(table):
+def _test_verdicts(photos: Prepared, predictions: pd.DataFrame) -> pd.DataFrame:
+    """The test photos with what identifies them, this network's probabilities, and whether it classifies correctly."""
+    known = predictions.drop(columns=["label", "predicted"])
+    table = photos.photos(TEST)[["path", "label", "sha256", "row"]].merge(known, on="path", how="left")
+    if table["correct"].isna().any() or len(known) != len(table):
         raise ConvLensError(
-            f"Expected an answer for each of {len(table):,} test photos. Received: {len(answers):,} in {predictions}. "
-            "Run `dvc repro`."
+            f"Expected a prediction for each of {len(table):,} test photos. Received: {len(known):,}. Run `dvc repro`."
         )
     return table.astype({"correct": bool})

@@ -33,7 +33,9 @@ from PIL import Image
 import convlens
 from convlens.environment import hold_stderr
 from convlens.errors import ConvLensError
+from convlens.metrics.drift import REFERENCE
 from convlens.models.classifier import SERVER_VARIABLE
+from convlens.models.inference import OPERATING_POINT
 from convlens.tracking.gate import Criterion, judge_packaged, judge_served
 from convlens.tracking.runs import DECISION_TAG, KEY_TAG
 from convlens.tracking.store import Store, describe_failure, no_warnings
@@ -274,12 +276,11 @@ class ModelFiles:
     Attributes:
         network: model.keras.
         card: card.json beside it.
-        operating_point: operating_point.json, how its outputs become predictions.
+        operating_point: folder of the operating point and, perhaps, the reference statistics.
         classes: names of the classes.
         image_size: side in pixels of the arrays that the network takes.
         examples: a few test photos, uint8 (n, image_size, image_size, 3).
         requirements: lines of pip, versions pinned.
-        profile: what the photos of the training are like (npz); None, or a file that is not there, packs none.
         decision: names the operating point, where it is not the default one: the same network is packed anew for
             another threshold.
     """
@@ -291,7 +292,6 @@ class ModelFiles:
     image_size: int
     examples: np.ndarray
     requirements: list[str]
-    profile: Path | None = None
     decision: str = ""
 
 
@@ -383,9 +383,13 @@ def _save_photo_model(folder: Path, model: Model, files: ModelFiles) -> None:
 
 
 def _artifacts(files: ModelFiles) -> dict[str, str]:
-    found = {"network": files.network, "card": files.card, "operating_point": files.operating_point,
-             "profile": files.profile}  # fmt: skip
-    return {name: str(path) for name, path in found.items() if path is not None and path.is_file()}
+    found = {
+        "network": files.network,
+        "card": files.card,
+        "operating_point": files.operating_point / OPERATING_POINT,
+        "reference": files.operating_point / REFERENCE,
+    }
+    return {name: str(path) for name, path in found.items() if path.is_file()}
 
 
 def _base64_png(image: np.ndarray) -> str:

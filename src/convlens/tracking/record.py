@@ -457,7 +457,7 @@ def _list_files(results: Results) -> dict[str, Path]:
 def _list_plots(results: Results) -> Iterator[Picture]:
     """Each plot is a series of one, which stands beside the same plot of other runs."""
     for folder in (results.evaluation, results.robustness, results.training):
-        for path in sorted(folder.glob("*.png")):
+        for path in sorted([*folder.glob("*.png"), *folder.glob("plots/*.png")]):
             yield Picture(f"{folder.name}/{path.stem}", 0, path)
 
 
