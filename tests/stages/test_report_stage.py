@@ -1,5 +1,6 @@
 import hashlib
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -260,8 +261,10 @@ def test_page_stays_small_whatever_the_user_brings(
 
 
 def test_missing_input_is_one_line_and_nothing_is_written(home: Path, params: Params, tmp_path: Path) -> None:
+    shutil.copytree(home / "evaluation", tmp_path / "evaluation")
+    (tmp_path / "evaluation/predictions.csv").unlink()
     with pytest.raises(ConvLensError, match=r"Expected .*predictions\.csv .*Received: nothing there"):
-        _run(home, tmp_path / "out", params, predictions=tmp_path / "predictions.csv")
+        _run(home, tmp_path / "out", params, evaluation=tmp_path / "evaluation")
     assert not (tmp_path / "out").exists()
 
 
