@@ -19,8 +19,7 @@ from great_expectations.core.run_identifier import RunIdentifier
 from convlens.data.validation import Verdict
 from convlens.params import ValidateParams
 
-# --- rules ---
-# What photos must be like: each limit of the group `validate` as a rule in plain values, and the tables they judge.
+# --- rules: each limit of the group `validate` in plain values, and the tables they judge ---
 
 JUDGED_COLUMNS = ["path", "label", "sha256", "format", "width", "height", "decodes", "usable", "cause", "brightness",
                   "sharpness"]  # fmt: skip
@@ -35,7 +34,9 @@ class Rule:
         title: what is expected, in words.
         expected: the same in few words, for a table.
         parameter: the parameter of `params.yaml` that sets the limit.
-        kind: name of the Great Expectations class, and `settings` its arguments.
+        column: that is judged.
+        kind: name of the Great Expectations class, without `ExpectColumnValuesToBe`.
+        settings: its other arguments.
         table: whether it judges photos or classes.
     """
 
@@ -43,75 +44,55 @@ class Rule:
     title: str
     expected: str
     parameter: str
-    kind: str
+    column: str
+    kind: Literal["Unique", "InSet", "Between"]
     settings: Mapping[str, Any] = field(default_factory=dict)
     table: Literal["photos", "classes"] = "photos"
 
 
 def build_rules(limits: ValidateParams) -> list[Rule]:
-    """The suite, in the order in which a person should read it."""
-    return [*_rules_of_the_whole(limits), *_rules_of_files(limits), *_rules_of_pictures(limits)]
+    """List the expectations, in the order in which a person should read them."""
 
+    def share(name: str, title: str, column: str, allowed: float) -> Rule:
+        """At most a share of the photos may be false in a column of truths."""
+        settings = {"value_set": [True], "mostly": 1 - allowed}
+        return Rule(name, f"at least {1 - allowed:.0%} of the photos {title}", f"at most {allowed:.0%} not",
+                    f"validate.max_{name}_fraction", column, "InSet", settings)  # fmt: skip
 
-def _rules_of_the_whole(limits: ValidateParams) -> list[Rule]:
-    return [
-        _share("unreadable", "decodes", limits.max_unreadable_fraction, "of the photos can be decoded",
-               "validate.max_unreadable_fraction"),
-        _share("quarantined", "usable", limits.max_quarantined_fraction, "of the photos are usable",
-               "validate.max_quarantined_fraction"),
-        _between("photos_per_class", f"at least {limits.min_photos_per_class} usable photos in every class",
-                 f"at least {limits.min_photos_per_class}", "validate.min_photos_per_class",
-                 {"column": "num_usable", "min_value": limits.min_photos_per_class}, table="classes"),
-        _between("class_balance",
-                 f"the largest class has at most {limits.max_class_ratio:g} times the photos of any other",
-                 f"at most {limits.max_class_ratio:g} times", "validate.max_class_ratio",
-                 {"column": "times_smaller", "max_value": limits.max_class_ratio}, table="classes"),
-    ]  # fmt: skip
+    def most(name: str, title: str, column: str, limit: float, allowed: float) -> Rule:
+        """At most a share of the photos may lie below a limit."""
+        return Rule(name, f"at most {allowed:.0%} of the photos {title} {limit:g}", f"at most {allowed:.0%} below "
+                    f"{limit:g}", f"validate.max_{name}_fraction", column, "Between",
+                    {"min_value": limit, "mostly": 1 - allowed})  # fmt: skip
 
-
-def _rules_of_files(limits: ValidateParams) -> list[Rule]:
+    fewest, ratio, side, aspect = (
+        limits.min_photos_per_class,
+        limits.max_class_ratio,
+        limits.min_side,
+        limits.max_aspect,
+    )
     formats = ", ".join(limits.formats)
     return [
-        Rule("unique_paths", "no path twice", "none twice", "data.source", "ExpectColumnValuesToBeUnique",
-             {"column": "path"}),
-        Rule("formats", f"formats are {formats}", formats, "validate.formats", "ExpectColumnValuesToBeInSet",
-             {"column": "format", "value_set": list(limits.formats)}),
-        _share("duplicated", "is_first", limits.max_duplicated_fraction, "of the photos are no copy of another one",
-               "validate.max_duplicated_fraction"),
-        Rule("two_labels", "no photo under two labels (by digest)", "none", "data.source",
-             "ExpectColumnValuesToBeInSet", {"column": "has_one_label", "value_set": [True]}),
+        share("unreadable", "can be decoded", "decodes", limits.max_unreadable_fraction),
+        share("quarantined", "are usable", "usable", limits.max_quarantined_fraction),
+        Rule("photos_per_class", f"at least {fewest} usable photos in every class", f"at least {fewest}",
+             "validate.min_photos_per_class", "num_usable", "Between", {"min_value": fewest}, "classes"),
+        Rule("class_balance", f"the largest class has at most {ratio:g} times the photos of any other",
+             f"at most {ratio:g} times", "validate.max_class_ratio", "times_smaller", "Between", {"max_value": ratio},
+             "classes"),
+        Rule("unique_paths", "no path twice", "none twice", "data.source", "path", "Unique"),
+        Rule("formats", f"formats are {formats}", formats, "validate.formats", "format", "InSet",
+             {"value_set": list(limits.formats)}),
+        share("duplicated", "are no copy of another one", "is_first", limits.max_duplicated_fraction),
+        Rule("two_labels", "no photo under two labels (by digest)", "none", "data.source", "has_one_label", "InSet",
+             {"value_set": [True]}),
+        Rule("min_side", f"the shorter side has at least {side} pixels", f"at least {side} pixels",
+             "validate.min_side", "shorter_side", "Between", {"min_value": side}),
+        Rule("aspect", f"the longer side is at most {aspect:g} times the shorter", f"at most {aspect:g} : 1",
+             "validate.max_aspect", "elongation", "Between", {"max_value": aspect}),
+        most("dark", "are darker than", "brightness", limits.dark_brightness, limits.max_dark_fraction),
+        most("blurred", "have a sharpness below", "sharpness", limits.blurred_sharpness, limits.max_blurred_fraction),
     ]  # fmt: skip
-
-
-def _rules_of_pictures(limits: ValidateParams) -> list[Rule]:
-    dark, blurred = f"{limits.dark_brightness:g}", f"{limits.blurred_sharpness:g}"
-    return [
-        _between("min_side", f"the shorter side has at least {limits.min_side} pixels",
-                 f"at least {limits.min_side} pixels", "validate.min_side",
-                 {"column": "shorter_side", "min_value": limits.min_side}),
-        _between("aspect", f"the longer side is at most {limits.max_aspect:g} times the shorter",
-                 f"at most {limits.max_aspect:g} : 1", "validate.max_aspect",
-                 {"column": "elongation", "max_value": limits.max_aspect}),
-        _between("dark", f"at most {limits.max_dark_fraction:.0%} of the photos are darker than {dark}",
-                 f"at most {limits.max_dark_fraction:.0%} below {dark}", "validate.max_dark_fraction",
-                 {"column": "brightness", "min_value": limits.dark_brightness, "mostly": 1 - limits.max_dark_fraction}),
-        _between("blurred", f"at most {limits.max_blurred_fraction:.0%} of the photos have a sharpness below {blurred}",
-                 f"at most {limits.max_blurred_fraction:.0%} below {blurred}", "validate.max_blurred_fraction",
-                 {"column": "sharpness", "min_value": limits.blurred_sharpness,
-                  "mostly": 1 - limits.max_blurred_fraction}),
-    ]  # fmt: skip
-
-
-def _share(name: str, column: str, allowed: float, what: str, parameter: str) -> Rule:
-    """At most the share `allowed` of the photos may be false in a column of truths."""
-    return Rule(name, f"at least {1 - allowed:.0%} {what}", f"at most {allowed:.0%} not", parameter,
-                "ExpectColumnValuesToBeInSet",
-                {"column": column, "value_set": [True], "mostly": 1 - allowed})  # fmt: skip
-
-
-def _between(name: str, title: str, expected: str, parameter: str, settings: Mapping[str, Any],
-             *, table: Literal["photos", "classes"] = "photos") -> Rule:  # fmt: skip
-    return Rule(name, title, expected, parameter, "ExpectColumnValuesToBeBetween", settings, table)
 
 
 def flatten_photos(manifest: pd.DataFrame) -> pd.DataFrame:
@@ -140,8 +121,7 @@ def count_classes(manifest: pd.DataFrame) -> pd.DataFrame:
     )
 
 
-# --- data docs ---
-# Great Expectations' Data Docs made to stand alone: the same for the same data, and nothing loaded from outside.
+# --- Data Docs made to stand alone: the same for the same data, and nothing loaded from outside ---
 #
 # As built they carry times and random ids, take styles and scripts from seven sites, and need those scripts to show
 # their index. Here the scripts go, one style sheet of our own takes the place of the others, and the index is plain
@@ -193,44 +173,31 @@ def settle_data_docs(site: Path, *, run_folder: str, names: str, passed: Mapping
     """
     kept = frozenset(found[0] for pattern in (TIMES, RANDOM_IDS) for found in pattern.finditer(names))
     shutil.rmtree(site / "static", ignore_errors=True)
-    (site / "index.html").write_text(_write_index(passed), encoding="utf-8", newline="\n")
+    words = {True: (PASSED, "all is as expected"), False: (FAILED, "not all is as expected")}
+    rows = [
+        ROW.format(name=name, title=name.capitalize(), mark=words[good][0], word=words[good][1])
+        for name, good in passed.items()
+    ]
+    (site / "index.html").write_text(INDEX.format(rows="\n".join(rows)), encoding="utf-8", newline="\n")
     style = files("convlens.data").joinpath("data_docs.css").read_text(encoding="utf-8")
     for page in sorted(site.rglob("*.html")):
-        text = _settle(_detach(page.read_text(encoding="utf-8"), style), run_folder, kept)
-        page.write_text(text, encoding="utf-8", newline="\n")
+        text = page.read_text(encoding="utf-8")
+        for pattern in FROM_OUTSIDE:
+            text = pattern.sub("", text)
+        text = LOGO.sub("Data Docs", text).replace("</head>", f"<style>\n{style}</style>\n</head>", 1)
+        page.write_text(_fix_names(text.replace(run_folder, "latest"), kept), encoding="utf-8", newline="\n")
     for folder in sorted(site.rglob(run_folder)):
         folder.rename(folder.with_name("latest"))
 
 
-def _write_index(passed: Mapping[str, bool]) -> str:
-    rows = [
-        ROW.format(
-            name=name,
-            title=name.capitalize(),
-            mark=PASSED if good else FAILED,
-            word="all is as expected" if good else "not all is as expected",
-        )
-        for name, good in passed.items()
-    ]
-    return INDEX.format(rows="\n".join(rows))
-
-
-def _detach(html: str, style: str) -> str:
-    """The page with our style alone, without scripts, and without pictures, which are logos."""
-    for pattern in FROM_OUTSIDE:
-        html = pattern.sub("", html)
-    html = LOGO.sub("Data Docs", html)
-    return html.replace("</head>", f"<style>\n{style}</style>\n</head>", 1)
-
-
-def _settle(html: str, run_folder: str, kept: frozenset[str]) -> str:
+def _fix_names(page: str, kept: frozenset[str]) -> str:
+    """Remove times and number random ids, but for those that belong to photos."""
     numbers = {name: name for name in kept}
-    html = html.replace(run_folder, "latest")
-    html = TIMES.sub(lambda found: found[0] if found[0] in kept else "", html)
-    return RANDOM_IDS.sub(lambda found: numbers.setdefault(found[0], f"id{len(numbers) + 1}"), html)
+    page = TIMES.sub(lambda found: found[0] if found[0] in kept else "", page)
+    return RANDOM_IDS.sub(lambda found: numbers.setdefault(found[0], f"id{len(numbers) + 1}"), page)
 
 
-# --- The rules run as a Great Expectations 1.x suite written in code. The only home of Great Expectations ---
+# --- the rules as a Great Expectations 1.x suite written in code ---
 
 MAX_WORST = 5
 RUN_TIME = datetime(2000, 1, 1, tzinfo=UTC)  # the same data must give the same pages
@@ -244,23 +211,8 @@ def check_photos(manifest: pd.DataFrame, limits: ValidateParams, *, docs: Path) 
         limits: the group `validate`.
         docs: empty folder for the Data Docs site.
     """
-    # Great Expectations writes names into its pages as they come, so they come escaped.
     context = gx.get_context(mode="ephemeral")
     context.variables.progress_bars = {"globally": False}
-    _add_docs_site(context, docs)
-    rules = build_rules(limits)
-    critical = frozenset(limits.critical)
-    tables = {"photos": flatten_photos(manifest), "classes": count_classes(manifest)}
-    tables = {name: table.assign(path=table["path"].map(html.escape)) for name, table in tables.items()}
-    results = {name: _run_suite(context, name, table, rules, critical) for name, table in tables.items()}
-    context.build_data_docs()
-    names = "\n".join([*manifest["path"], *manifest["label"].unique()])
-    passed = {name: all(row.success for row in rows) for name, rows in results.items()}
-    settle_data_docs(docs, run_folder=RUN_TIME.strftime("%Y%m%dT%H%M%S.%fZ"), names=names, passed=passed)
-    return [_judge(rule, results[rule.table].pop(0), critical) for rule in rules]
-
-
-def _add_docs_site(context: Any, docs: Path) -> None:
     for name in list(context.get_site_names()):
         context.delete_data_docs_site(name)
     backend = {"class_name": "TupleFilesystemStoreBackend", "base_directory": str(docs.resolve())}
@@ -272,12 +224,29 @@ def _add_docs_site(context: Any, docs: Path) -> None:
     }
     context.add_data_docs_site(site_name="validation", site_config=site)
 
+    rules = build_rules(limits)
+    severities = {rule.name: "critical" if rule.name in limits.critical else "warning" for rule in rules}
+    tables = {"photos": flatten_photos(manifest), "classes": count_classes(manifest)}
+    # Great Expectations writes names into its pages as they come, so they come escaped.
+    tables = {name: table.assign(path=table["path"].map(html.escape)) for name, table in tables.items()}
+    results = {name: _run_suite(context, name, table, rules, severities) for name, table in tables.items()}
+    context.build_data_docs()
+    names = "\n".join([*manifest["path"], *manifest["label"].unique()])
+    passed = {name: all(row.success for row in rows) for name, rows in results.items()}
+    settle_data_docs(docs, run_folder=RUN_TIME.strftime("%Y%m%dT%H%M%S.%fZ"), names=names, passed=passed)
+    return [_judge(rule, results[rule.table].pop(0), severities[rule.name]) for rule in rules]
 
-def _run_suite(context: Any, name: str, table: pd.DataFrame, rules: list[Rule], critical: frozenset[str]) -> list[Any]:
+
+def _run_suite(
+    context: Any, name: str, table: pd.DataFrame, rules: list[Rule], severities: Mapping[str, str]
+) -> list[Any]:
     suite = context.suites.add(gx.ExpectationSuite(name=name))
     for rule in rules:
         if rule.table == name:
-            suite.add_expectation(_express(rule, critical))
+            expectation = getattr(gxe, f"ExpectColumnValuesToBe{rule.kind}")(column=rule.column, **rule.settings)
+            expectation.meta = {"parameter": rule.parameter, "title": rule.title}
+            expectation.severity = severities[rule.name]
+            suite.add_expectation(expectation)
     batches = context.data_sources.add_pandas(name).add_dataframe_asset(name).add_batch_definition_whole_dataframe(name)
     definition = context.validation_definitions.add(gx.ValidationDefinition(name=name, data=batches, suite=suite))
     checkpoint = context.checkpoints.add(
@@ -293,37 +262,23 @@ def _run_suite(context: Any, name: str, table: pd.DataFrame, rules: list[Rule], 
     return list(result.results)
 
 
-def _express(rule: Rule, critical: frozenset[str]) -> Any:
-    expectation = getattr(gxe, rule.kind)(**rule.settings)
-    expectation.meta = {"parameter": rule.parameter, "title": rule.title}
-    expectation.severity = _severity(rule, critical)
-    return expectation
-
-
-def _severity(rule: Rule, critical: frozenset[str]) -> str:
-    return "critical" if rule.name in critical else "warning"
-
-
-def _judge(rule: Rule, outcome: Any, critical: frozenset[str]) -> Verdict:
+def _judge(rule: Rule, outcome: Any, severity: str) -> Verdict:
+    """Put a result into words; the rows farthest from the limit, where there is one, are named first."""
     found = outcome.result
-    count, total = found.get("unexpected_count", 0), found.get("element_count", 0)
-    what = "classes" if rule.table == "classes" else "photos"
+    what, count, total = rule.table, found.get("unexpected_count", 0), found.get("element_count", 0)
     share = f" ({count / total:.1%})" if count and rule.table == "photos" else ""
+    worst = found.get("unexpected_index_list") or []
+    if rule.kind == "Between":
+        worst = sorted(worst, key=lambda row: row[rule.column], reverse="max_value" in rule.settings)
     return Verdict(
         name=rule.name,
         expectation=rule.title,
-        severity=_severity(rule, critical),
+        severity=severity,
         success=bool(outcome.success),
-        observed=f"{count:,} of {total:,} {what} do not{share}" if count else f"all {total:,} {what} meet it",
+        observed=f"{count:,} of {total:,} {rule.table} do not{share}"
+        if count
+        else f"all {total:,} {rule.table} meet it",
         expected=rule.expected,
         parameter=rule.parameter,
-        worst=_name_worst(rule, found.get("unexpected_index_list") or []),
+        worst=tuple(html.unescape(str(row["path"])) for row in worst[:MAX_WORST]),
     )
-
-
-def _name_worst(rule: Rule, rows: list[dict[str, Any]]) -> tuple[str, ...]:
-    """The rows farthest from the limit, where there is one; else the first."""
-    column = rule.settings["column"]
-    if rule.kind == "ExpectColumnValuesToBeBetween":
-        rows = sorted(rows, key=lambda row: row[column], reverse="max_value" in rule.settings)
-    return tuple(html.unescape(str(row["path"])) for row in rows[:MAX_WORST])

@@ -13,9 +13,7 @@ from convlens.params import PreprocessParams
 
 SPLITS = ("train", "validation", "test")
 LEFT_OUT = ""
-_LEAKED = "leaked"
-
-Shares = dict[str, int]
+_OUTSIDE_HOME = "outside home"  # of its group
 
 
 def split_photos(photos: pd.DataFrame, params: PreprocessParams, *, groups: pd.Series | None = None) -> pd.Series:
@@ -46,10 +44,11 @@ def split_photos(photos: pd.DataFrame, params: PreprocessParams, *, groups: pd.S
     table = _follow_group(table.loc[_shuffle(photos, params.seed)])
     table["class"] = _common_label(table)
     for _, rows in table[table["split"] == ""].groupby("class", sort=True):
-        _assign(table, rows, _shares(len(rows), params))
+        held_out = {"test": params.test_fraction, "validation": params.validation_fraction}
+        _assign(table, rows, {split: _share(len(rows), fraction) for split, fraction in held_out.items()})
     for _, rows in table.groupby("class", sort=True) if own else ():
         _complete_own(table, rows, params, own)
-    assigned = table["split"].where(table["split"] != _LEAKED, LEFT_OUT).reindex(photos.index)
+    assigned = table["split"].where(table["split"] != _OUTSIDE_HOME, LEFT_OUT).reindex(photos.index)
     _check_classes(photos["label"], assigned)
     return assigned
 
@@ -65,8 +64,8 @@ def _follow_group(table: pd.DataFrame) -> pd.DataFrame:
     ranks = table["split"].map({"": -1, **{split: rank for rank, split in enumerate(SPLITS)}})
     highest = ranks.groupby(table["group"]).transform("max")
     home = highest.map({-1: "", **dict(enumerate(SPLITS))})
-    leaked = (table["split"] != "") & (table["split"] != home)
-    return table.assign(split=home.mask(leaked, _LEAKED))
+    elsewhere = (table["split"] != "") & (table["split"] != home)
+    return table.assign(split=home.mask(elsewhere, _OUTSIDE_HOME))
 
 
 def _common_label(table: pd.DataFrame) -> pd.Series:
@@ -77,15 +76,7 @@ def _common_label(table: pd.DataFrame) -> pd.Series:
     return labels
 
 
-def _shares(count: int, params: PreprocessParams) -> Shares:
-    """The number of photos of a class of `count` that each held-out split takes."""
-    return {
-        "test": _share(count, params.test_fraction),
-        "validation": _share(count, params.validation_fraction),
-    }
-
-
-def _assign(table: pd.DataFrame, rows: pd.DataFrame, shares: Shares, *, rest: str = "train") -> None:
+def _assign(table: pd.DataFrame, rows: pd.DataFrame, shares: dict[str, int], *, rest: str = "train") -> None:
     """Fill the held-out splits with whole groups, each with the next that it still has room for; the rest remains."""
     sizes = rows.groupby("group", sort=False).size()
     chosen = dict.fromkeys(sizes.index, rest)
