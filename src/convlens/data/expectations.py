@@ -275,9 +275,7 @@ def _judge(rule: Rule, outcome: Any, severity: str) -> Verdict:
         expectation=rule.title,
         severity=severity,
         success=bool(outcome.success),
-        observed=f"{count:,} of {total:,} {rule.table} do not{share}"
-        if count
-        else f"all {total:,} {rule.table} meet it",
+        observed=f"{count:,} of {total:,} {what} do not{share}" if count else f"all {total:,} {what} meet it",
         expected=rule.expected,
         parameter=rule.parameter,
         worst=tuple(html.unescape(str(row["path"])) for row in worst[:MAX_WORST]),
