@@ -1,29 +1,21 @@
 """A small network, two photos, and the feature-map page made of them, with everything measured on a few photos."""
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import cache
 
 import numpy as np
 from lens_models import CLASSES, SIZE, photos, residual
 
 from convlens.lens.forward import Scorer
-from convlens.lens.lens import Activations, Lens, open_lens
+from convlens.lens.lens import Activations, Lens, Skipped, open_lens
 from convlens.lens.statistics import PhotoSample
 from convlens.pages.feature_maps.maps import FeatureMapContent, PageSettings, gather_content
 from convlens.pages.feature_maps.page import FeatureMapInputs, render_feature_maps
-from convlens.pages.photos import Choice
+from convlens.pages.photos import Choice, Unreadable
 
 EVERY = 8  # filters shown of a layer: all of them, so that the page can run the network
 ANSWERS = ([0.8, 0.2], [0.9, 0.1])
 BOXES = {"left_ear": (2.0, 2.0, 9.0, 8.0), "tongue": (10.0, 14.0, 16.0, 20.0)}
-
-
-@dataclass(frozen=True)
-class Note:
-    """Something that is not shown, and why."""
-
-    name: str
-    reason: str
 
 
 @cache
@@ -50,7 +42,9 @@ def gathered(max_filters: int = 6) -> FeatureMapContent:
     sample = PhotoSample(
         photos(6), np.array([0, 1, 0, 1, 0, 1]), CLASSES, photos(12, seed=1), [boxes] * 6, names, labels
     )
-    settings = PageSettings(classes=CLASSES, max_filters=max_filters, unreadable=[Note("broken<b>.jpg", "No image.")])
+    settings = PageSettings(
+        classes=CLASSES, max_filters=max_filters, unreadable=[Unreadable("broken<b>.jpg", "No image.")]
+    )
 
     def answer(given: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         said = np.array([ANSWERS[int(np.array_equal(photo, pixels[1]))] for photo in given])
@@ -68,7 +62,7 @@ def page_inputs(name: str = "cat.jpg", max_filters: int = 6) -> FeatureMapInputs
         inputs,
         num_parameters=1234,
         photos=[named, *others],
-        skipped=[Note("up", "Transposed.")],
+        skipped=[Skipped("up", "Transposed.")],
         left_out=["late.jpg"],
     )
 

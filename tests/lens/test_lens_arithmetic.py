@@ -2,7 +2,7 @@ import keras
 import numpy as np
 import pytest
 
-from convlens.lens.graph import dense_parameters, output_size, pad_window, size_formula
+from convlens.lens.graph import output_size, pad_window, size_formula
 from convlens.lens.lens import open_lens
 
 CASES = [(n, f, s, padding) for n in (6, 7, 13, 32, 150) for f in (1, 2, 3, 5) for s in (1, 2, 3)
@@ -40,10 +40,13 @@ def test_formula_reads_as_in_the_lecture() -> None:
     assert size_formula(128, pad_window(128, 3, stride=2, padding="same")) == "⌊(128 + (0 + 1) − 3) / 2⌋ + 1 = 64"
 
 
-def test_dense_parameters_are_those_keras_counts() -> None:
-    layer = keras.layers.Dense(4 * 4 * 5)
-    layer.build((None, 6 * 6 * 3))
-    assert dense_parameters((6, 6, 3), (4, 4, 5), bias=True) == layer.count_params()
+@pytest.mark.parametrize("bias", [True, False])
+def test_parameters_are_compared_with_those_of_a_dense_layer_as_keras_counts_them(bias: bool) -> None:
+    model = keras.Sequential([keras.Input((6, 6, 3)), keras.layers.Conv2D(5, 3, use_bias=bias)])
+    dense = keras.layers.Dense(4 * 4 * 5, use_bias=bias)
+    dense.build((None, 6 * 6 * 3))
+    (found,) = open_lens(model).comparisons
+    assert (found.num_convolution, found.num_dense) == (model.count_params(), dense.count_params())
 
 
 def test_vertical_edge_of_the_lecture_gives_the_known_map() -> None:

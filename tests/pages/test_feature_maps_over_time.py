@@ -3,7 +3,7 @@
 import json
 import shutil
 import subprocess
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import cache
 from io import BytesIO
 from pathlib import Path
@@ -14,6 +14,7 @@ import pytest
 from map_pages import page_inputs
 from PIL import Image
 
+from convlens.lens.over_time import EpochSnapshot, LayerSnapshot
 from convlens.pages.feature_maps.over_time import (
     OverTime,
     ShownLayer,
@@ -29,30 +30,13 @@ AXE = Path(__file__).parents[2] / "tools/page/node_modules/axe-core/axe.min.js"
 FORMED = {"conv_1": np.array([0, 1, 3]), "conv_2": np.array([2, 2])}  # filter 2 of conv_1 is dead in the end
 
 
-@dataclass(frozen=True)
-class _Layer:
-    firing_rate: np.ndarray
-    dead: np.ndarray
-    correlation: np.ndarray
-
-
-@dataclass(frozen=True)
-class _Moment:
-    epoch: int
-    is_kept: bool
-    probabilities: np.ndarray
-    layers: dict[str, _Layer]
-    maps: dict[str, np.ndarray]
-    kernels: np.ndarray
-
-
-def _snapshot(place: int) -> _Moment:
+def _snapshot(place: int) -> EpochSnapshot:
     rng = np.random.default_rng(place)
-    first = _Layer(np.array([1, 0.5, 0]), np.array([False, False, True]),
+    first = LayerSnapshot(np.array([1, 0.5, 0]), np.array([False, False, True]),
                    np.array([[0.95, 0.2, 0], [0.9, 0.92, 0], [1, 1, 0]][place]))  # fmt: skip
-    second = _Layer(np.ones(2), np.zeros(2, bool), np.array([[-0.4, 0.3], [0.5, 0.6], [1, 1]][place]))
+    second = LayerSnapshot(np.ones(2), np.zeros(2, bool), np.array([[-0.4, 0.3], [0.5, 0.6], [1, 1]][place]))
     dogs = np.array([[0.6, 0.2], [0.3, 0.3], [0.8, 0.1]][place])
-    return _Moment(
+    return EpochSnapshot(
         epoch=(1, 4, 9)[place],
         is_kept=place == 2,
         probabilities=np.stack([1 - dogs, dogs], axis=1),

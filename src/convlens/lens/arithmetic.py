@@ -1,4 +1,4 @@
-"""How an activation comes about: kernels, sources, the program of a network."""
+"""Work values out by hand: what a convolution reads, its kernel and steps, and the network as a program."""
 
 from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass, field, replace
@@ -10,7 +10,7 @@ from convlens.lens.forward import Scorer, multiplications
 from convlens.lens.graph import Call, Window, layer_windows
 from convlens.lens.lens import SILENT_KINDS, Block, BlockStep, Lens, normalization
 
-# --- What a convolution reads: steps whose maps are held, or the picture through a few factors and addends ---
+# --- What a convolution reads ---
 
 
 @dataclass(frozen=True)
@@ -101,7 +101,7 @@ def _unknown(call: Call) -> str:
     return f"It reads what {call.name} ({call.kind}) gives, which is not held on the page."
 
 
-# --- How a value is made: what a convolution reads, its kernel, and the steps to the response, as plain arrays ---
+# --- How the values of a block are made, as plain arrays ---
 #
 # With these, and with the maps of the steps it names, every cell of a response can be worked out by hand.
 
@@ -208,7 +208,7 @@ def is_relu(call: Call) -> bool:
     return call.kind == "Relu" or (call.kind == "Activation" and getattr(layer.activation, "__name__", "") == "relu")
 
 
-# --- A network as a short list of operations, so that a page can run it by itself ---
+# --- A network as a short list of operations that a page can run ---
 
 MAX_DENSE_VALUES = 100_000
 POOLING_NAMES = {"MaxPooling2D": "maximum", "AveragePooling2D": "average"}
@@ -338,25 +338,35 @@ def _is_whole(scorer: Scorer, name: str, chosen: Mapping[str, np.ndarray]) -> bo
     return len(chosen[name]) == block.num_filters
 
 
-# --- worked ---
-# A value worked out by hand: patch times kernel, summed, and what follows, in double precision with NumPy alone.
+# --- Values worked out in double precision with NumPy alone ---
 
 
 def work_out(recipe: ConvolutionRecipe, inputs: np.ndarray) -> np.ndarray:
-    """The values of a recipe's last step, the way one would by hand, in double precision.
-
-    Args:
-        recipe: of a block.
-        inputs: (rows, columns, channels), without the zeros of padding.
-    """
+    """Work out the values of a recipe's last step from inputs (rows, columns, channels), without padding."""
     return follow_steps(recipe, convolve(recipe, inputs))
 
 
 def convolve(recipe: ConvolutionRecipe, inputs: np.ndarray) -> np.ndarray:
-    """The values of the convolution itself, with its bias; arguments as for `work_out`."""
-    ends = [_padding(*facts) for facts in zip(inputs.shape, recipe.windows, recipe.cells, strict=False)]
-    values = _convolve(recipe, np.pad(inputs.astype(np.float64), (*ends, (0, 0))))
-    return values if recipe.bias is None else values + recipe.bias
+    """Work out the convolution itself, with its bias; arguments as for `work_out`."""
+    height, width = recipe.cells
+    rows, columns = recipe.windows
+    ends = [  # zeros ahead and behind, as many as the last window needs
+        (window.before, max((num_outputs - 1) * window.stride + window.size - window.before - num_cells, 0))
+        for num_cells, window, num_outputs in zip(inputs.shape, recipe.windows, recipe.cells, strict=False)
+    ]
+    values = np.pad(inputs.astype(np.float64), (*ends, (0, 0)))
+    num_channels = recipe.kernel.shape[1]
+    result = np.zeros((height, width, len(recipe.kernel)))
+    for y in range(recipe.kernel.shape[2]):
+        for x in range(recipe.kernel.shape[3]):
+            top, left = y * rows.dilation, x * columns.dilation
+            seen = values[top : top + height * rows.stride : rows.stride, left : left + width * columns.stride
+                          : columns.stride]  # fmt: skip
+            for first in np.unique(recipe.first_channel):
+                chosen = recipe.first_channel == first
+                weights = recipe.kernel[chosen, :, y, x].astype(np.float64)
+                result[:, :, chosen] += seen[:, :, first : first + num_channels] @ weights.T
+    return result if recipe.bias is None else result + recipe.bias
 
 
 def follow_steps(recipe: ConvolutionRecipe, values: np.ndarray) -> np.ndarray:
@@ -380,41 +390,12 @@ def derive_steps(steps: Sequence[BlockStep], stored: Mapping[str, np.ndarray]) -
     return maps
 
 
-def _padding(num_cells: int, window: Window, num_outputs: int) -> tuple[int, int]:
-    """Zeros ahead and behind, as many as the last window needs."""
-    return window.before, max((num_outputs - 1) * window.stride + window.size - window.before - num_cells, 0)
-
-
-def _convolve(recipe: ConvolutionRecipe, values: np.ndarray) -> np.ndarray:
-    height, width = recipe.cells
-    rows, columns = recipe.windows
-    size = recipe.kernel.shape[1]
-    result = np.zeros((height, width, len(recipe.kernel)))
-    for y in range(recipe.kernel.shape[2]):
-        for x in range(recipe.kernel.shape[3]):
-            top, left = y * rows.dilation, x * columns.dilation
-            seen = values[top : top + height * rows.stride : rows.stride, left : left + width * columns.stride
-                          : columns.stride]  # fmt: skip
-            for first in np.unique(recipe.first_channel):
-                chosen = recipe.first_channel == first
-                weights = recipe.kernel[chosen, :, y, x].astype(np.float64)
-                result[:, :, chosen] += seen[:, :, first : first + size] @ weights.T
-    return result
-
-
 def apply_step(step: BlockStep, values: np.ndarray) -> np.ndarray:
-    """What a pooling, normalization or ReLU makes of maps (rows, columns, filters)."""
-    if step.windows is not None:
-        return _pool(step, values)
-    if step.scale is not None and step.offset is not None:
-        return np.asarray(values * step.scale + step.offset)
-    return np.asarray(np.maximum(values, 0))
-
-
-def _pool(step: BlockStep, values: np.ndarray) -> np.ndarray:
-    """Highest or mean value of each window; cells of the padding do not count."""
+    """What a pooling, normalization or ReLU makes of maps (rows, columns, filters); padding does not count."""
     if step.windows is None:
-        return values
+        if step.scale is not None and step.offset is not None:
+            return np.asarray(values * step.scale + step.offset)
+        return np.asarray(np.maximum(values, 0))
     rows, columns = step.windows
     pooled = np.empty((*step.shape[:2], values.shape[-1]))
     for i in range(step.shape[0]):

@@ -11,7 +11,7 @@ import numpy as np
 
 from convlens.errors import ConvLensError
 
-# --- Something worked out from a tensor of an opened network, as a layer of a name that no other layer has ---
+# --- Functions of tensors as layers with names of their own ---
 #
 # Keras names operations by their kind (`cast`, `max`), and a graph whose names are not unique is refused. Layers of the
 # user's network may have such names already: given by hand, or by the process that saved it.
@@ -43,7 +43,7 @@ def operate(function: Callable[..., Any], tensor: Any) -> Any:
     return LensOperation(function)(tensor)
 
 
-# --- The arithmetic of convolution layers: output sizes, padding, and parameters against a dense layer ---
+# --- The arithmetic of convolutions: output sizes and padding ---
 #
 # Sizes follow the lecture's formula, floor((n + 2p - f) / s) + 1, for an input of n cells, a kernel of f, a padding of
 # p on both sides and a stride of s. With padding `same` the two sides may differ by one; then 2p is their sum.
@@ -93,13 +93,7 @@ def size_formula(num_cells: int, window: Window) -> str:
     return f"⌊({num_cells} + {padding} − {window.size}) / {window.stride}⌋ + 1 = {result}"
 
 
-def dense_parameters(input_shape: tuple[int, ...], output_shape: tuple[int, ...], *, bias: bool) -> int:
-    """Parameters of a dense layer that joins every input value with every output value."""
-    outputs = math.prod(output_shape)
-    return math.prod(input_shape) * outputs + (outputs if bias else 0)
-
-
-# --- Walk any Keras model with one input into one functional graph, layer call by layer call ---
+# --- Any Keras model with one input as one functional graph, layer call by layer call ---
 #
 # Nested models are entered, and a convolution with its activation fused (`Conv2D(activation="relu")`) becomes two
 # calls, so that the values before the activation are a tensor of the graph as well. Layers are called anew, with their
@@ -212,8 +206,11 @@ def _is_graph(layer: Any) -> bool:
 def _enter(model: keras.Model, tensors: Any, *, prefix: str, notes: _Notes) -> Any:
     """Call every layer of a model on `tensors`, noting each call; gives the model's output tensors."""
     visit = _visitor(prefix, notes)
-    given = zip(keras.tree.flatten(tensors), model.inputs, strict=True)
-    flat = [_cast(tensor, known.dtype, visit=visit, notes=notes) for tensor, known in given]
+    flat = []
+    for tensor, known in zip(keras.tree.flatten(tensors), model.inputs, strict=True):
+        if tensor.dtype != known.dtype:  # a model casts its input before its first layer: a call of its own
+            tensor = visit(Cast(known.dtype, f"cast_to_{known.dtype}_{len(notes.calls)}"), tensor)
+        flat.append(tensor)
     if isinstance(model, keras.Sequential):
         tensor = flat[0]
         for layer in model.layers:
@@ -249,7 +246,7 @@ def _visitor(prefix: str, notes: _Notes) -> Callable[..., Any]:
         if _is_graph(layer):
             return _enter(layer, args[0], prefix=f"{prefix}{layer.name}/", notes=notes)
         inputs = tuple(t for t in keras.tree.flatten((args, kwargs)) if isinstance(t, keras.KerasTensor))
-        if _has_fused_activation(layer):
+        if type(layer).__name__ in CONVOLUTION_KINDS and layer.activation is not keras.activations.linear:
             return _call_split(layer, inputs, name=prefix + layer.name, notes=notes)
         own = _own(layer, notes)
         output = own(*args, **kwargs)
@@ -268,15 +265,6 @@ def _own(layer: Any, notes: _Notes) -> Any:
         renamed = name != layer.name
         notes.copies[id(layer)] = type(layer).from_config({**layer.get_config(), "name": name}) if renamed else layer
     return notes.copies[id(layer)]
-
-
-def _cast(tensor: Any, dtype: str, *, visit: Callable[..., Any], notes: _Notes) -> Any:
-    """What a model does with an input of another type before its first layer, as a call of its own."""
-    return tensor if tensor.dtype == dtype else visit(Cast(dtype, f"cast_to_{dtype}_{len(notes.calls)}"), tensor)
-
-
-def _has_fused_activation(layer: Any) -> bool:
-    return type(layer).__name__ in CONVOLUTION_KINDS and layer.activation is not keras.activations.linear
 
 
 def _call_split(layer: Any, inputs: tuple[Any, ...], *, name: str, notes: _Notes) -> Any:
@@ -342,7 +330,8 @@ PIXEL = ReceptiveField(Span(1, 1, 0), Span(1, 1, 0))
 
 def layer_windows(call: Call) -> tuple[Window, Window] | None:
     """Kernel or pooling window of a call along rows and columns; None where it has none."""
-    if call.kind not in POOLINGS | CONVOLUTION_KINDS or not _is_channels_last(call):
+    channels_last = getattr(call.layer, "data_format", "channels_last") == "channels_last"
+    if call.kind not in POOLINGS | CONVOLUTION_KINDS or not channels_last:
         return None
     layer, shape = call.layer, call.inputs[0].shape
     sizes = layer.kernel_size if call.kind in CONVOLUTION_KINDS else layer.pool_size
@@ -372,31 +361,28 @@ def receptive_fields(calls: Iterable[Call], picture: Any) -> dict[int, Receptive
     return fields
 
 
-def _is_channels_last(call: Call) -> bool:
-    return getattr(call.layer, "data_format", "channels_last") == "channels_last"
-
-
-def _is_channel_flip(call: Call) -> bool:
-    """Whether this is RGB to BGR, `keras.ops.flip(values, axis=-1)`, which moves no pixel."""
-    return call.kind == "Flip" and call.layer.axis in (-1, 3)
-
-
 def _after(call: Call, before: list[ReceptiveField | None]) -> ReceptiveField | None:
     known = [field for field in before if field is not None]
     gated = _is_gate(call, before)
     if not known or len(call.output.shape) != 4 or (len(known) != len(before) and not gated):
         return None
-    first, windows = known[0], layer_windows(call)
+    windows, axes = layer_windows(call), (known[0].rows, known[0].columns)
     if windows is not None:
-        return replace(first, rows=_slide(first.rows, windows[0]), columns=_slide(first.columns, windows[1]))
-    if call.kind in ("ZeroPadding2D", "Cropping2D"):
-        (top, _), (left, _) = call.layer.padding if call.kind == "ZeroPadding2D" else call.layer.cropping
-        sign = 1 if call.kind == "ZeroPadding2D" else -1
-        return replace(first, rows=_shift(first.rows, sign * top), columns=_shift(first.columns, sign * left))
-    if call.kind in POINTWISE | MERGES | {"Dense"} or _is_channel_flip(call):
-        rows, columns = _join([field.rows for field in known]), _join([field.columns for field in known])
-        return ReceptiveField(rows, columns, gated or any(field.gated for field in known))
-    return None
+        spans = [
+            Span(span.size + (window.size - 1) * span.stride, span.stride * window.stride,
+                 span.start - window.before * span.stride)
+            for span, window in zip(axes, windows, strict=True)
+        ]  # fmt: skip
+    elif call.kind in ("ZeroPadding2D", "Cropping2D"):
+        sides, sign = (call.layer.padding, 1) if call.kind == "ZeroPadding2D" else (call.layer.cropping, -1)
+        spans = [replace(span, start=span.start - sign * before * span.stride)
+                 for span, (before, _) in zip(axes, sides, strict=True)]  # fmt: skip
+    elif call.kind in POINTWISE | MERGES | {"Dense"} or (call.kind == "Flip" and call.layer.axis in (-1, 3)):
+        spans = [_join([field.rows for field in known]), _join([field.columns for field in known])]
+    else:
+        return None
+    rows, columns = spans
+    return ReceptiveField(rows, columns, gated or any(field.gated for field in known))
 
 
 def _is_gate(call: Call, before: list[ReceptiveField | None]) -> bool:
@@ -407,19 +393,6 @@ def _is_gate(call: Call, before: list[ReceptiveField | None]) -> bool:
     return all(len(tensor.shape) == 4 and tuple(tensor.shape[1:3]) == (1, 1) for tensor in unknown)
 
 
-def _slide(span: Span, window: Window) -> Span:
-    """The field after a window; its size already counts the dilation."""
-    return Span(
-        span.size + (window.size - 1) * span.stride,
-        span.stride * window.stride,
-        span.start - window.before * span.stride,
-    )
-
-
-def _shift(span: Span, num_cells: int) -> Span:
-    return Span(span.size, span.stride, span.start - num_cells * span.stride)
-
-
 def _join(spans: list[Span]) -> Span:
     """The smallest field that holds all of them; branches that meet have one stride."""
     start = min(span.start for span in spans)
@@ -427,8 +400,7 @@ def _join(spans: list[Span]) -> Span:
     return Span(end - start, spans[0].stride, start)
 
 
-# --- layers ---
-# The table of layers: every layer's shapes, parameters, and its output size by the formula, checked against Keras.
+# --- The table of layers: shapes, parameters, and output sizes by the formula, checked against Keras ---
 
 LAYER_NAMES = {
     "Conv2D": "convolution", "DepthwiseConv2D": "depthwise convolution", "SeparableConv2D": "separable convolution",
@@ -505,8 +477,15 @@ def view_layers(calls: Sequence[Call], fields: dict[int, ReceptiveField | None])
 
 
 def compare_parameters(calls: Sequence[Call]) -> tuple[ParameterComparison, ...]:
-    """For every convolution the parameters it has, and those a dense layer in its place would need."""
-    return tuple(_compare(call) for call in calls if call.kind in CONVOLUTION_KINDS)
+    """Compare the parameters of every convolution with those that a dense layer in its place would need."""
+    found = []
+    for call in calls:
+        if call.kind in CONVOLUTION_KINDS:
+            before, after = example_shape(call.inputs[0]), example_shape(call.output)
+            biases = math.prod(after) if getattr(call.layer, "use_bias", False) else 0
+            num_dense = math.prod(before) * math.prod(after) + biases
+            found.append(ParameterComparison(call.name, before, after, int(call.owner.count_params()), num_dense))
+    return tuple(found)
 
 
 def kind_of(call: Call) -> str:
@@ -547,7 +526,15 @@ def _explain(
 ) -> tuple[str, tuple[int, ...] | None]:
     """The formula in words and numbers, and the shape it gives."""
     if windows is not None:
-        return _explain_windows(call, windows, before)
+        texts = [size_formula(n, window) for n, window in zip(before, windows, strict=False)]
+        formula = texts[0] if texts[0] == texts[1] else f"rows {texts[0]}; columns {texts[1]}"
+        sizes = tuple(output_size(n, window) for n, window in zip(before, windows, strict=False))
+        channels = before[-1]
+        if call.kind == "DepthwiseConv2D":
+            channels *= int(call.layer.depth_multiplier)
+        elif call.kind in CONVOLUTION_KINDS:
+            channels = int(call.layer.filters)
+        return formula, (*sizes, channels)
     if call.kind in POINTWISE:
         return "as its input", before
     if call.kind in MERGES and call.kind != "Concatenate":
@@ -560,26 +547,3 @@ def _explain(
         units = int(call.layer.units)
         return f"{units:,} unit{'s' * (units != 1)}", (*before[:-1], units)
     return "", None
-
-
-def _explain_windows(
-    call: Call, windows: tuple[Window, Window], before: tuple[int, ...]
-) -> tuple[str, tuple[int, ...] | None]:
-    texts = [size_formula(n, window) for n, window in zip(before, windows, strict=False)]
-    formula = texts[0] if texts[0] == texts[1] else f"rows {texts[0]}; columns {texts[1]}"
-    sizes = tuple(output_size(n, window) for n, window in zip(before, windows, strict=False))
-    return formula, (*sizes, _num_channels(call, before[-1]))
-
-
-def _num_channels(call: Call, num_inputs: int) -> int:
-    if call.kind == "DepthwiseConv2D":
-        return num_inputs * int(call.layer.depth_multiplier)
-    return int(call.layer.filters) if call.kind in CONVOLUTION_KINDS else num_inputs
-
-
-def _compare(call: Call) -> ParameterComparison:
-    before, after = example_shape(call.inputs[0]), example_shape(call.output)
-    bias = bool(getattr(call.layer, "use_bias", False))
-    return ParameterComparison(
-        call.name, before, after, int(call.owner.count_params()), dense_parameters(before, after, bias=bias)
-    )

@@ -1,5 +1,6 @@
 """Open a network: its blocks and their activations."""
 
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -27,7 +28,7 @@ from convlens.lens.graph import (
     walk_model,
 )
 
-# --- Blocks: a convolution with the normalization, activation and pooling that follow it, each a map to look at ---
+# --- Blocks: a convolution with the normalization, activation and pooling that follow it ---
 
 ACTIVATION_KINDS = frozenset({
     "Activation", "ReLU", "LeakyReLU", "PReLU", "ELU", "Relu", "Relu6", "LeakyRelu", "Gelu", "Silu", "Elu",
@@ -101,36 +102,23 @@ def find_blocks(
     calls: Sequence[Call], fields: dict[int, ReceptiveField | None]
 ) -> tuple[tuple[Block, ...], tuple[Skipped, ...]]:
     """Group the calls of a graph into blocks; second come the layers that are left out."""
-    shared = _shared(calls)
-    consumers = _consumers(calls)
-    taken: set[int] = set()
-    blocks: list[Block] = []
-    for call in reversed(calls):  # the convolution nearest to a sum owns what follows the sum
-        if _is_start(call, shared) and id(call.output) not in taken and call.kind in CONVOLUTION_KINDS:
-            blocks.insert(0, _follow(call, consumers, fields, taken=taken))
-    loose = [call for call in calls if call.kind in POOLINGS and id(call.output) not in taken]
-    loose = [call for call in loose if _is_start(call, shared)]
-    alone = [Block(call.name, (_step(call, fields, after_rectified=False),)) for call in loose]
-    order = {call.name: index for index, call in enumerate(calls)}
-    return tuple(sorted([*blocks, *alone], key=lambda block: order[block.name])), tuple(_skipped(calls, shared))
-
-
-def _is_start(call: Call, shared: set[int]) -> bool:
-    return layer_windows(call) is not None and id(call.owner) not in shared
-
-
-def _shared(calls: Sequence[Call]) -> set[int]:
-    """Layers of the user's model that are called more than once."""
-    owners = [id(call.owner) for call in calls if not call.is_fused_activation]
-    return {owner for owner in owners if owners.count(owner) > 1}
-
-
-def _consumers(calls: Sequence[Call]) -> dict[int, list[Call]]:
+    owners = Counter(id(call.owner) for call in calls if not call.is_fused_activation)
+    shared = {owner for owner, count in owners.items() if count > 1}
     consumers: dict[int, list[Call]] = {}
     for call in calls:
         for tensor in call.inputs:
             consumers.setdefault(id(tensor), []).append(call)
-    return consumers
+    starts = [call for call in calls if layer_windows(call) is not None and id(call.owner) not in shared]
+    taken: set[int] = set()
+    blocks: dict[str, Block] = {}
+    for call in reversed(starts):  # the convolution nearest to a sum owns what follows the sum
+        if call.kind in CONVOLUTION_KINDS and id(call.output) not in taken:
+            blocks[call.name] = _follow(call, consumers, fields, taken=taken)
+    for call in starts:
+        if call.kind in POOLINGS and id(call.output) not in taken:
+            blocks[call.name] = Block(call.name, (_step(call, fields, after_rectified=False),))
+    ordered = tuple(blocks[call.name] for call in starts if call.name in blocks)
+    return ordered, tuple(_skipped(calls, shared))
 
 
 def _follow(
@@ -159,16 +147,14 @@ def _belongs(call: Call, steps: list[BlockStep]) -> bool:
     if call.kind == "Add":
         return not kinds & {"activation", "sum"}
     pools = call.kind in POOLINGS and layer_windows(call) is not None
-    return pools or call.kind in SILENT_KINDS or _is_affine(call)
-
-
-def _is_affine(call: Call) -> bool:
-    """Whether a call is a batch normalization over channels that come last."""
-    return call.kind == "BatchNormalization" and call.layer.axis in (-1, len(call.output.shape) - 1)
+    is_affine = call.kind == "BatchNormalization" and call.layer.axis in (-1, len(call.output.shape) - 1)
+    return pools or call.kind in SILENT_KINDS or is_affine
 
 
 def _step(call: Call, fields: dict[int, ReceptiveField | None], *, after_rectified: bool) -> BlockStep:
-    kind = _kind(call)
+    kinds = {**dict.fromkeys(CONVOLUTION_KINDS, "convolution"), **dict.fromkeys(POOLINGS, "pooling"),
+             **dict.fromkeys(ACTIVATION_KINDS, "activation"), "Add": "sum"}  # fmt: skip
+    kind = kinds.get(call.kind, "normalization")
     scale, offset = normalization(call) if kind == "normalization" else (None, None)
     rows, columns, channels = example_shape(call.output)
     rectified = _rectifies(call) or (kind == "pooling" and after_rectified)
@@ -184,16 +170,6 @@ def _step(call: Call, fields: dict[int, ReceptiveField | None], *, after_rectifi
         windows=layer_windows(call) if kind == "pooling" else None,
         tensor=call.output,
     )
-
-
-def _kind(call: Call) -> str:
-    if call.kind in CONVOLUTION_KINDS:
-        return "convolution"
-    if call.kind in POOLINGS:
-        return "pooling"
-    if call.kind in ACTIVATION_KINDS:
-        return "activation"
-    return "sum" if call.kind == "Add" else "normalization"
 
 
 def normalization(call: Call) -> tuple[np.ndarray, np.ndarray]:
@@ -229,7 +205,7 @@ def _skipped(calls: Sequence[Call], shared: set[int]) -> Iterator[Skipped]:
             yield Skipped(call.name, "It is shared: called more than once, so that one name would stand for many maps.")
 
 
-# --- The lens: a model opened up, so that one call gives the answer and every feature map on the way to it ---
+# --- The lens: one call gives the answer and every feature map on the way to it ---
 
 
 @dataclass(frozen=True)
@@ -290,20 +266,28 @@ class Lens:
         Raises:
             ConvLensError: the opened model does not give the model's own answer to the last bit.
         """
-        batch = _batch(self.model, photo)
-        answer, picture, *maps = self.probe(batch, training=False)
-        self._check(np.asarray(self.model(batch, training=False)), np.asarray(answer))
-        values = (np.array(value[0], dtype=np.float32) for value in maps)
-        names = (step.name for step in self.steps)
-        return Activations(np.array(answer[0]), _pixels(np.asarray(picture[0])), dict(zip(names, values, strict=True)))
-
-    def _check(self, expected: np.ndarray, answer: np.ndarray) -> None:
+        expected_shape = tuple(self.model.inputs[0].shape[1:])
+        if photo.shape != expected_shape:
+            raise ConvLensError(
+                f"Expected a photo of shape {expected_shape} for '{self.model.name}'. Received: {photo.shape}."
+            )
+        batch = photo[np.newaxis].astype(self.model.inputs[0].dtype)
+        outputs = self.probe(batch, training=False)
+        answer, picture, *maps = (np.array(value[0]) for value in outputs)
+        expected = np.asarray(self.model(batch, training=False))[0]
         if not np.array_equal(expected, answer):
             error = float(np.max(np.abs(expected - answer)))
             raise ConvLensError(
                 f"Expected the opened model to answer as '{self.model.name}' does. Received: {error:g} apart; "
                 "the feature maps would not be this model's, so none are shown. Please report the model's layers."
             )
+        pixels = picture.astype(np.float64)
+        if pixels.size and pixels.min() >= 0 and pixels.max() <= 1:  # a network that takes 0..1
+            pixels = pixels * 255
+        names = (step.name for step in self.steps)
+        values = (value.astype(np.float32) for value in maps)
+        picture = np.clip(np.round(pixels), 0, 255).astype(np.uint8)
+        return Activations(answer, picture, dict(zip(names, values, strict=True)))
 
 
 def open_lens(model: keras.Model) -> Lens:
@@ -313,7 +297,12 @@ def open_lens(model: keras.Model) -> Lens:
         ConvLensError: see `walk_model`.
     """
     graph = walk_model(model)
-    picture = _find_picture(graph)
+    picture = graph.input  # as the network works on it: after resizing, still in the units of the photo
+    for call in graph.calls:
+        if call.kind not in POINTWISE | {"Resizing", "CenterCrop"}:
+            break
+        if call.kind == "Resizing":
+            picture = call.output
     fields: dict[int, ReceptiveField | None] = receptive_fields(graph.calls, picture)
     blocks, skipped = find_blocks(graph.calls, fields)
     tensors = [step.tensor for block in blocks for step in block.steps]
@@ -329,34 +318,3 @@ def open_lens(model: keras.Model) -> Lens:
         picture=picture,
         fields=fields,
     )
-
-
-def _find_picture(graph: Graph) -> Any:
-    """The picture as the network works on it: after resizing, still in the units of the photo."""
-    resized = [call for call in _lead(graph) if call.kind == "Resizing"]
-    return resized[-1].output if resized else graph.input
-
-
-def _lead(graph: Graph) -> Sequence[Call]:
-    """The calls ahead of the first layer that mixes pixels."""
-    calls: list[Call] = []
-    for call in graph.calls:
-        if call.kind not in POINTWISE | {"Resizing", "CenterCrop"}:
-            break
-        calls.append(call)
-    return calls
-
-
-def _batch(model: keras.Model, photo: np.ndarray) -> np.ndarray:
-    expected = tuple(model.inputs[0].shape[1:])
-    if photo.shape != expected:
-        raise ConvLensError(f"Expected a photo of shape {expected} for '{model.name}'. Received: {photo.shape}.")
-    return photo[np.newaxis].astype(model.inputs[0].dtype)
-
-
-def _pixels(picture: np.ndarray) -> np.ndarray:
-    """The picture in 0..255 for showing; a network that takes 0..1 gets its picture stretched."""
-    values = picture.astype(np.float64)
-    if values.size and values.min() >= 0 and values.max() <= 1:
-        values = values * 255
-    return np.clip(np.round(values), 0, 255).astype(np.uint8)

@@ -13,11 +13,11 @@ from convlens.data.prepared import Prepared
 from convlens.data.sources import REGIONS_FILE, read_regions
 from convlens.errors import ConvLensError
 from convlens.files import encode_jpeg, evenly_spaced
+from convlens.lens.attribution import Box
 from convlens.params import ReportParams
 
 # --- Photos of the feature-map page ---
 
-Box = tuple[float, float, float, float]
 IGNORED_SUFFIXES = frozenset({".csv", ".md", ".txt", ".json", ".yaml", ".yml", ".dvc"})
 
 

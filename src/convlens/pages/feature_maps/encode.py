@@ -74,7 +74,7 @@ def to_json_number(value: Any) -> float | None:
 # sprite holds what is left: value = offset + step * (gray + (low - 128) / 256).
 
 TILES_PER_ROW = 16
-WHITE = 255
+MAX_GRAY = 255
 MIDDLE = 128
 FINER = 256
 
@@ -108,13 +108,13 @@ def make_sprite(maps: np.ndarray, *, fine: bool = False) -> Sprite:
     values = np.where(np.isfinite(maps), maps, 0).astype(np.float64)
     lowest, highest = values.min(axis=(0, 1)), values.max(axis=(0, 1))
     holds_zero = (lowest <= 0) & (highest >= 0)
-    levels = np.where(holds_zero & (lowest < 0), WHITE - 1, WHITE)
+    levels = np.where(holds_zero & (lowest < 0), MAX_GRAY - 1, MAX_GRAY)
     step = ((highest - lowest) / levels).astype(np.float32)
     divisor = np.where(step > 0, step, 1)
     offset = np.where(holds_zero, -np.ceil(-lowest / divisor) * step, lowest).astype(np.float32)
     places = (values - offset) / divisor
-    grays = np.clip(np.round(places), 0, WHITE)
-    lows = np.clip(np.round((places - grays) * FINER) + MIDDLE, 0, WHITE) if fine else np.full_like(grays, MIDDLE)
+    grays = np.clip(np.round(places), 0, MAX_GRAY)
+    lows = np.clip(np.round((places - grays) * FINER) + MIDDLE, 0, MAX_GRAY) if fine else np.full_like(grays, MIDDLE)
     decoded = offset + step.astype(np.float64) * (grays + (lows - MIDDLE) / FINER)
     low = encode_png(_arrange_tiles(lows.astype(np.uint8))) if fine else None
     return Sprite(encode_png(_arrange_tiles(grays.astype(np.uint8))), offset, step, low, decoded)

@@ -212,7 +212,7 @@ def _six_digits(values: Any) -> list[float]:
 EPOCH_TILE: Final = 72
 EPOCH_GAP: Final = 6
 NAME_WIDTH: Final = 170
-ROW_HEIGHT: Final = EPOCH_TILE + 20 + EPOCH_GAP  # a caption stands below the tile
+LAYER_ROW_HEIGHT: Final = EPOCH_TILE + 20 + EPOCH_GAP  # a caption stands below the tile
 KERNELS_PER_ROW: Final = 24
 KERNEL_SIDE: Final = 22
 NOTES: Final = ("Each layer has one scale for all epochs, root colors.",
@@ -238,7 +238,7 @@ def _draw_epoch(found: OverTime, snapshot: EpochSnapshot) -> Image.Image:
     width = max(2 * margin + NAME_WIDTH + most * (EPOCH_TILE + EPOCH_GAP), 2 * margin + KERNELS_PER_ROW * pitch, 640)
     top = margin + 94
     first = top + kernel_rows * pitch + EPOCH_GAP
-    page = Image.new("RGB", (width, first + len(found.shown) * ROW_HEIGHT + margin), PAGE_COLOR)
+    page = Image.new("RGB", (width, first + len(found.shown) * LAYER_ROW_HEIGHT + margin), PAGE_COLOR)
     pen = ImageDraw.Draw(page)
     title = f"After epoch {snapshot.epoch}" + (", the network that was kept" if snapshot.is_kept else "")
     pen.text((margin, margin - 6), title, fill=TEXT_COLOR, font=load_font(20))
@@ -256,7 +256,7 @@ def _draw_epoch(found: OverTime, snapshot: EpochSnapshot) -> Image.Image:
             row, column = divmod(number, KERNELS_PER_ROW)
             _paste_enlarged(page, pixels, KERNEL_SIDE, margin + column * pitch, top + row * pitch)
     for number, layer in enumerate(found.shown):
-        _draw_layer(page, found, snapshot, layer, first + number * ROW_HEIGHT)
+        _draw_layer(page, found, snapshot, layer, first + number * LAYER_ROW_HEIGHT)
     return page
 
 

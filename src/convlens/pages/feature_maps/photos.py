@@ -30,7 +30,7 @@ from convlens.progress import track
 
 # --- Facts about filters, regions and explanations ---
 
-FACTS = ("mean", "maximum", "firing_rate", "active_share", "auc_mean", "selectivity", "auc_low", "auc_high")
+FACT_COLUMNS = ("mean", "maximum", "firing_rate", "active_share", "auc_mean", "selectivity", "auc_low", "auc_high")
 TALLEST_BAR = 255
 
 
@@ -45,7 +45,7 @@ def encode_facts(statistics: FilterStatistics, block: str, shown: np.ndarray) ->
     return {
         "dead": [bool(value) for value in facts["dead"]],
         "prefers": [str(value) for value in facts["prefers"]],
-        **{name: [to_json_number(value) for value in facts[name]] for name in FACTS},
+        **{name: [to_json_number(value) for value in facts[name]] for name in FACT_COLUMNS},
         "selectivity_low": [to_json_number(2 * value - 1) for value in facts["auc_low"]],
         "selectivity_high": [to_json_number(2 * value - 1) for value in facts["auc_high"]],
         "edges": _encode_estimates(profile.edges, shown) if profile else None,
