@@ -83,20 +83,29 @@ def train_fold(task: FoldTask) -> dict[str, Any]:
         with np.load(io.BytesIO(path.read_bytes())) as arrays:
             return {"logits": arrays["logits"], **json.loads(arrays["facts"].tobytes())}
     with hold_stderr():
-        from convlens.models.files import FILE, encode_model, finish_model
+        from convlens.models.architectures import finish_model
+        from convlens.models.files import FILE, encode_model
         from convlens.models.inference import predict_logits
         from convlens.training.checkpoints import Checkpoint
         from convlens.training.cross_validation import Part
-        from convlens.training.fit import FitResult, Photos, Recipe, fit
+        from convlens.training.fit import FitResult, Photos, fit
         from convlens.training.runtime import prepare_runtime
 
     params, images, num_classes = task.params, harness.open_array(task.array), len(np.unique(task.labels))
     rows = np.flatnonzero(task.assigned != task.number), task.evaluated
     train, evaluated = (Photos(Part(images, some), task.labels[some]) for some in rows)
-    recipe, runtime = Recipe(params.model, params.augment, params.train, num_classes), prepare_runtime(params.train)
     checkpoint, trained = Checkpoint(task.folder / "checkpoint"), list[FitResult]()
     before, tell = checkpoint.load(), partial(_tell_epoch, number=task.number)
-    resume = partial(fit, recipe, train, validation=evaluated, runtime=runtime, checkpoint=checkpoint, on_epoch=tell)
+    resume = partial(
+        fit,
+        params.recipe,
+        train,
+        validation=evaluated,
+        num_classes=num_classes,
+        runtime=prepare_runtime(params.train),
+        checkpoint=checkpoint,
+        on_epoch=tell,
+    )
     usage = harness.measure(lambda: trained.append(resume()))
     size = params.preprocess.image_size
     network = finish_model(trained[0].body, params.model, num_classes=num_classes, image_size=size)

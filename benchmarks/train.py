@@ -213,8 +213,8 @@ def train_convlens(task: TrainingTask, *, name: str) -> dict[str, Any]:
 
         from convlens.data.prepared import count_steps
         from convlens.models.architectures import build_body
-        from convlens.training.checkpoints import Checkpoint
-        from convlens.training.fit import Photos, Recipe, fit
+        from convlens.params import TrainingRecipe
+        from convlens.training.fit import Photos, fit
         from convlens.training.runtime import prepare_runtime
 
     params, photos, num_classes = task.params, task.photos, len(task.photos.classes)
@@ -234,16 +234,16 @@ def train_convlens(task: TrainingTask, *, name: str) -> dict[str, Any]:
     trained_at, measured = Counter[int](), {"step_seconds": 0.0, "memory_megabytes": 0.0}
 
     def on_epoch(epoch: "EpochReport") -> None:
-        steps = per_epoch / epoch.photos_per_second
+        steps = per_epoch / epoch.timing[-1]["photos_per_second"]
         trained_at[int(epoch.values["image_size"])] += per_epoch
         measured["step_seconds"] += steps
         measured["memory_megabytes"] = harness.peak_memory()
-        if curve.add(per_epoch, epoch.values["validation_accuracy"], untimed=epoch.seconds - steps):
+        if curve.add(per_epoch, epoch.values["validation_accuracy"], untimed=epoch.timing[-1]["seconds"] - steps):
             raise BudgetSpentError
 
-    recipe, checkpoint = Recipe(model, augment, train, num_classes), Checkpoint(task.workspace / name)
+    recipe = TrainingRecipe(model=model, augment=augment, train=train)
     with suppress(BudgetSpentError):
-        fit(recipe, parts[0], validation=parts[1], runtime=runtime, checkpoint=checkpoint, on_epoch=on_epoch)
+        fit(recipe, parts[0], validation=parts[1], num_classes=num_classes, runtime=runtime, on_epoch=on_epoch)
     flops = 0
     for size, num_photos in trained_at.items():
         flops += 3 * num_photos * count_flops(build_body(model, num_classes=num_classes, image_size=size), size)

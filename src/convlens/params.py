@@ -260,6 +260,14 @@ class TrainParams(Group):
             raise ValueError("Expected a number for epochs, for max_minutes, or for both. Received: null for both")
         return self
 
+    @property
+    def length(self) -> str:
+        """How long the training is to be: `40 epochs`, `as many epochs as fit 5 minutes`, or at most so many."""
+        if self.max_minutes is None:
+            return f"{self.epochs} epochs"
+        minutes = f"fit {self.max_minutes:g} minutes"
+        return f"as many epochs as {minutes}" if self.epochs is None else f"{self.epochs} epochs or what {minutes}"
+
     def changed(self, **changes: object) -> "TrainParams":
         """Other values for some fields, checked like values of a file."""
         return TrainParams.model_validate({**self.model_dump(), **changes})
@@ -469,6 +477,20 @@ class CompareParams(Group):
     max_regression: Fraction = Field(description="Largest loss of accuracy tolerated, as a share of the test photos.")
 
 
+class Recording(Group):
+    """What MLflow gets of a run besides its result.
+
+    No result depends on it, so a stage that takes it does not list it under `params` in `dvc.yaml`.
+
+    Attributes:
+        experiment: name of the MLflow experiment.
+        params: all of `params.yaml`, flat.
+    """
+
+    experiment: str
+    params: dict[str, str]
+
+
 class Params(Group):
     """All of `params.yaml`."""
 
@@ -490,6 +512,12 @@ class Params(Group):
     def recipe(self) -> TrainingRecipe:
         """The groups that a training is made of."""
         return TrainingRecipe(model=self.model, augment=self.augment, train=self.train)
+
+    @property
+    def recording(self) -> Recording:
+        """What is recorded of a run besides its result."""
+        flat = flatten_params(self.model_dump(mode="json", by_alias=True))
+        return Recording(experiment=self.register_.experiment, params=flat)
 
     def group(self, name: str) -> Group:
         """Give a group by its name in the file."""

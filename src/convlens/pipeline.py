@@ -2,7 +2,8 @@
 
 The signature of the stage's function is its contract: a parameter of type `Path` comes from the command line (so
 paths stand only in `dvc.yaml`), a parameter of a `Group` type is the group of that name in `params.yaml`,
-one of type `TrainingRecipe` is the groups `model`, `augment` and `train` together, one of type `Params` all of them.
+one of type `TrainingRecipe` is the groups `model`, `augment` and `train` together, one of type `Params` all of them,
+one of type `Recording` what a run's record needs besides and no result depends on.
 """
 
 import argparse
@@ -42,32 +43,31 @@ def path_names(stage: Callable[..., None]) -> list[str]:
 
 def group_names(stage: Callable[..., None]) -> list[str]:
     """Name the groups of `params.yaml` that a stage asks for, as its block in `dvc.yaml` must list them."""
-    from convlens.params import Params, TrainingRecipe
+    from convlens.params import Params, Recording, TrainingRecipe
 
     names: list[str] = []
     for name, kind in _hints(stage).items():
         if kind in (Params, TrainingRecipe):
             names += kind.group_names()
-        elif kind is not Path:
+        elif kind not in (Path, Recording):
             names.append(name)
     return names
 
 
 def run_stage(name: str, arguments: Sequence[str], params_path: Path = Path("params.yaml")) -> None:
     """Call a stage with paths from the command line and groups from `params.yaml`."""
-    from convlens.params import Params, TrainingRecipe, load_params
+    from convlens.params import Params, Recording, TrainingRecipe, load_params
 
     params = load_params(params_path)
     stage = load_stage(name)
+    by_type = {Params: params, TrainingRecipe: params.recipe, Recording: params.recording}
     given: dict[str, object] = {}
     parser = argparse.ArgumentParser(prog=f"python -m convlens.pipeline {name}", allow_abbrev=False)
     for parameter, kind in _hints(stage).items():
         if kind is Path:
             parser.add_argument(f"--{parameter.replace('_', '-')}", type=Path, required=True, metavar="PATH")
-        elif kind is Params:
-            given[parameter] = params
         else:
-            given[parameter] = params.recipe if kind is TrainingRecipe else params.group(parameter)
+            given[parameter] = by_type[kind] if kind in by_type else params.group(parameter)
     stage(**vars(parser.parse_args(arguments)), **given)
 
 

@@ -18,8 +18,8 @@ def test_a_worker_trains_what_the_chief_trains_and_writes_nothing(tmp_path, monk
     prepared = write_training(tmp_path)["prepared"]
     before, params, seen = files(tmp_path), load_params(), {}
 
-    def prepare(train, meeting):
-        seen["meeting"] = meeting
+    def prepare(train, rendezvous):
+        seen["rendezvous"] = rendezvous
         return Runtime("cpu", "float32", 0)
 
     def fit(recipe, train, **others):
@@ -27,11 +27,11 @@ def test_a_worker_trains_what_the_chief_trains_and_writes_nothing(tmp_path, monk
 
     monkeypatch.setattr(worker, "prepare_runtime", prepare)
     monkeypatch.setattr(worker, "fit", fit)
-    worker.work(prepared, params, wait_seconds=7)
+    worker.work(prepared, params.recipe, wait_seconds=7)
     card = Prepared.load(prepared).card
-    key = training_key(card, model=params.model, augment=params.augment, train=params.train)
-    assert (seen["meeting"].key, seen["meeting"].is_chief, seen["meeting"].seconds) == (key, False, 7)
-    assert (seen["recipe"].train, seen["recipe"].num_classes) == (params.train, 2)
+    key = training_key(card, params.recipe)
+    assert (seen["rendezvous"].key, seen["rendezvous"].is_chief, seen["rendezvous"].seconds) == (key, False, 7)
+    assert (seen["recipe"], seen["num_classes"]) == (params.recipe, 2)
     assert len(seen["train"].labels) == len(seen["validation"].labels) == 4
     assert files(tmp_path) == before
 
@@ -41,4 +41,4 @@ def test_a_worker_without_other_machines_is_told(tmp_path, monkeypatch):
     monkeypatch.delenv("TF_CONFIG", raising=False)
     prepared = write_training(tmp_path)["prepared"]
     with pytest.raises(ConvLensError, match="Expected the machines of the training in the environment variable"):
-        worker.work(prepared, load_params(), wait_seconds=0)
+        worker.work(prepared, load_params().recipe, wait_seconds=0)

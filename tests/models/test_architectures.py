@@ -5,8 +5,7 @@ import numpy as np
 import pytest
 
 from convlens.errors import ConvLensError
-from convlens.models.architectures import build_body, build_model
-from convlens.models.files import finish_model
+from convlens.models.architectures import build_body, build_model, finish_model
 from convlens.models.inference import predict_probabilities
 from convlens.params import ModelParams, load_params
 

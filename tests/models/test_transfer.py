@@ -16,8 +16,8 @@ from keras.src.applications import mobilenet_v3
 
 from convlens.errors import ConvLensError
 from convlens.lens.lens import open_lens
-from convlens.models.architectures import build_body, build_model
-from convlens.models.files import encode_model, finish_model
+from convlens.models.architectures import build_body, build_model, finish_model
+from convlens.models.files import encode_model
 from convlens.models.transfer import _preprocess, copy_weights, load_pretrained, phase_at, probe_preprocessing
 from convlens.params import ModelParams, load_params
 from convlens.training.optimizers import build_optimizer

@@ -15,7 +15,7 @@ from scipy.stats import t as student
 from convlens.data.prepared import Prepared
 from convlens.data.synthetic.recipe import KINDS, SyntheticPhoto, SyntheticRecipe, list_photos, paint_photo
 from convlens.lens.lens import open_lens
-from convlens.models.files import finish_model
+from convlens.models.architectures import finish_model
 from convlens.pages.feature_maps.maps import FeatureMaps, PageSettings, gather_sample, make_feature_maps
 from convlens.pages.photos import find_regions
 from convlens.params import ModelParams, load_params

@@ -10,10 +10,9 @@ from small_training import use_own_store, write_training
 
 from convlens.data.prepared import Prepared
 from convlens.errors import ConvLensError
-from convlens.models.files import load_trained_model
-from convlens.params import load_params
+from convlens.models.files import TrainingRun, load_snapshots, load_trained_model
+from convlens.params import TrainingRecipe, load_params
 from convlens.stages.train import train
-from convlens.training.checkpoints import load_snapshots
 from convlens.training.key import training_key
 
 BRIGHTNESS = tuple(step / 13 for step in range(1, 13))
@@ -28,29 +27,25 @@ def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def groups(**changes):
+def recipe(**changes):
     params = load_params()
     values = {"epochs": 2, "batch_size": 4, "precision": "float32", "optimizer": "adam", "learning_rate": 0.01}
     dense = params.model.dense.model_copy(update={"units": (4,)})
-    return {
-        "model": params.model.model_copy(update={"architecture": "dense", "dense": dense}),
-        "augment": params.augment,
-        "train": params.train.model_copy(update={**values, **changes}),
-    }
+    return TrainingRecipe(
+        model=params.model.model_copy(update={"architecture": "dense", "dense": dense}),
+        augment=params.augment,
+        train=params.train.model_copy(update={**values, **changes}),
+    )
 
 
 def run(root: Path, **changes) -> None:
-    training = root / "reports/training"
     train(
         prepared=root / "data/prepared",
         model_folder=root / "data/model",
-        snapshots=root / "data/snapshots",
-        history=training / "history.csv",
-        curves=training / "curves.png",
-        timing=training / "timing.csv",
-        speed=training / "speed.png",
+        training=root / "reports/training",
         checkpoints=Path(".convlens/checkpoints"),
-        **groups(**changes),
+        recipe=recipe(**changes),
+        recording=load_params().recording,
     )
 
 
@@ -59,23 +54,22 @@ def runs(root: Path):
     return client.search_runs([experiment.experiment_id for experiment in client.search_experiments()])
 
 
-def test_it_writes_model_card_history_and_curves(root, capsys):
+def test_it_writes_model_card_and_history(root, capsys):
     run(root)
     card = json.loads((root / "data/model/card.json").read_text())
     prepared = Prepared.load(root / "data/prepared")
-    assert card["key"] == training_key(prepared.card, **groups())
+    assert card["key"] == training_key(prepared.card, recipe())
     assert card["classes"] == list(prepared.classes)
     assert card["architecture"] == "dense"
     assert card["epochs"] == 2
     assert load_trained_model(root / "data/model").count_params() == card["num_parameters"]
     history = pd.read_csv(root / "reports/training/history.csv")
     assert history["epoch"].tolist() == [1, 2]
-    assert (root / "reports/training/curves.png").read_bytes().startswith(b"\x89PNG")
+    assert TrainingRun.load(root / "data/model", root / "reports/training").history.equals(history)
     timing = pd.read_csv(root / "reports/training/timing.csv")
     assert list(timing) == ["key", "epoch", "seconds", "photos_per_second", "memory_megabytes"]
     assert timing["epoch"].tolist() == [1, 2]
     assert set(timing["key"]) == {card["key"]}
-    assert (root / "reports/training/speed.png").read_bytes().startswith(b"\x89PNG")
     assert not list((root / ".convlens/checkpoints").glob("*"))
     told = capsys.readouterr().err
     assert "train: dense, 2 epochs over 12 photos, 12 to validate, cpu, float32." in told
@@ -105,22 +99,22 @@ def test_a_loss_that_is_not_finite_names_the_photos_and_leaves_no_model(root):
 
 def test_the_key_follows_what_the_result_depends_on(root):
     card = Prepared.load(root / "data/prepared").card
-    key = training_key(card, **groups())
-    assert key == training_key({**card, "source": "elsewhere"}, **groups())
-    assert key != training_key({**card, "digest": "other"}, **groups())
-    assert key != training_key(card, **groups(epochs=3))
-    other = groups()
-    other["model"] = other["model"].model_copy(
-        update={"classic": other["model"].classic.model_copy(update={"filters": 7})}
-    )
-    assert key == training_key(card, **other)  # only the chosen architecture counts
+    key = training_key(card, recipe())
+    assert key == training_key({**card, "source": "elsewhere"}, recipe())
+    assert key != training_key({**card, "digest": "other"}, recipe())
+    assert key != training_key(card, recipe(epochs=3))
+    model = recipe().model
+    other = model.model_copy(update={"classic": model.classic.model_copy(update={"filters": 7})})
+    assert key == training_key(
+        card, recipe().model_copy(update={"model": other})
+    )  # only the chosen architecture counts
 
 
 def transfer_key(weights, sha256=None):
     model = load_params().model
     transfer = model.transfer.model_copy(update={"weights": weights, "weights_sha256": sha256})
     changed = model.model_copy(update={"architecture": "transfer", "transfer": transfer})
-    return training_key({}, **{**groups(), "model": changed})
+    return training_key({}, recipe().model_copy(update={"model": changed}))
 
 
 def test_the_key_follows_what_pretrained_weights_are_and_not_where_they_lie(monkeypatch):
@@ -132,20 +126,20 @@ def test_the_key_follows_what_pretrained_weights_are_and_not_where_they_lie(monk
 
 
 def snapshots(root: Path) -> dict[str, bytes]:
-    return {path.name: path.read_bytes() for path in sorted((root / "data/snapshots").iterdir())}
+    return {path.name: path.read_bytes() for path in sorted((root / "data/model/snapshots").iterdir())}
 
 
-def test_snapshots_are_the_same_after_a_training_that_was_cut_off(root, monkeypatch):
+def test_snapshots_are_the_same_after_a_training_that_was_interrupted(root, monkeypatch):
     run(root, epochs=5, snapshots=2)
     whole = snapshots(root)
     assert list(whole) == ["epoch_00001.npz", "epoch_00004.npz"]
 
-    def stop(report):
-        if report.values["epoch"] == 4:
+    def stop(text):
+        if "epoch   4" in text:
             raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr("convlens.stages.train.tell_epoch", stop)
+        patch.setattr("convlens.stages.train.say", stop)
         with pytest.raises(KeyboardInterrupt):
             run(root, epochs=5, snapshots=2)
     run(root, epochs=5, snapshots=2)
@@ -156,7 +150,7 @@ def test_snapshots_are_the_same_after_a_training_that_was_cut_off(root, monkeypa
 def test_the_network_itself_is_no_snapshot(root):
     run(root, epochs=4, snapshots=6)
     assert list(snapshots(root)) == ["epoch_00001.npz", "epoch_00002.npz"]
-    weights = load_snapshots(root / "data/snapshots")[1]
+    weights = load_snapshots(root / "data/model")[1]
     shapes = [values.shape for values in load_trained_model(root / "data/model").get_weights()]
     assert [values.shape for values in weights] == shapes
     run(root, epochs=4, snapshots=0)

@@ -7,16 +7,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 import tensorflow as tf
-from tiny_training import free_ports, tiny_recipe, told, train_tiny
+from tiny_training import CPU, free_ports, shared_recipe, train_shared
 
 from convlens.errors import ConvLensError
 from convlens.params import load_params
-from convlens.training.devices import SINGLE, Meeting, open_devices
-from convlens.training.runtime import Runtime
-from convlens.training.steps import Steps, build_steps, split_evenly
+from convlens.training.devices import SINGLE, Rendezvous, open_devices
 
 ROOT = Path(__file__).parents[2]
-MEETING = Meeting("key", seconds=0.1)
+RENDEZVOUS = Rendezvous("key", seconds=0.1)
 
 
 def train_params(**changes):
@@ -29,7 +27,7 @@ def start(kind, folder, *, machines=(), index=0):
     if machines:
         task = {"type": "worker", "index": index}
         environment["TF_CONFIG"] = json.dumps({"cluster": {"worker": machines}, "task": task})
-    command = [sys.executable, str(ROOT / "tests/training_machine.py"), kind, str(folder)]
+    command = [sys.executable, str(ROOT / "tests/tiny_training.py"), kind, str(folder)]
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
     return subprocess.Popen(command, env=environment, cwd=ROOT, **pipes)
 
@@ -53,7 +51,7 @@ def test_two_machines_train_the_network_that_one_trains(tmp_path):
     chief = start("machine", tmp_path / "chief", machines=machines)
     worker = start("machine", tmp_path / "worker", machines=machines, index=1)
     try:
-        expected = told(train_tiny(tiny_recipe(), Runtime("cpu", "float32", 0), tmp_path / "single"))
+        expected = train_shared(shared_recipe(), CPU, tmp_path / "single")
         at_worker, at_chief = answer(worker, 9), answer(chief)
     finally:
         worker.kill()
@@ -73,32 +71,15 @@ def test_two_devices_of_one_machine_train_the_network_that_one_trains(tmp_path):
     found = answer(start("mirrored", tmp_path))
     assert found["devices"] == ["cpu", "2 x cpu"]
     assert_close(found["mirrored"], found["single"])
+    assert found["too few"][1] == pytest.approx(found["too few"][0], rel=1e-4)
     masks = found["dropout"]
     assert masks["first"] == masks["first again"]
     assert len({str(mask) for mask in [*masks["first"], *masks["second"]]}) == 4
 
 
-@pytest.mark.parametrize(("count", "num_shares"), [(2, 2), (8, 3), (11, 4)])
-def test_the_shares_of_a_batch_are_even_and_whole(count, num_shares):
-    shares = split_evenly(count, num_shares)
-    assert np.concatenate(shares).tolist() == list(range(count))
-    assert len(shares) == num_shares
-    assert max(map(len, shares)) - min(map(len, shares)) <= 1
-
-
-def test_a_batch_has_a_photo_for_each_device():
-    with pytest.raises(ConvLensError, match=r"at least a photo per device, 3. Received: 2. Use more photos"):
-        split_evenly(2, 3)
-
-
 def test_one_device_needs_no_strategy(monkeypatch):
     monkeypatch.delenv("TF_CONFIG", raising=False)
-    assert open_devices(train_params(strategy="single"), MEETING) is SINGLE
-    body = tf.keras.Sequential([tf.keras.Input((4, 4, 3)), tf.keras.layers.Flatten(), tf.keras.layers.Dense(1)])
-    steps = build_steps(
-        body, tf.keras.optimizers.SGD(), augmentation=load_params().augment, smoothing=0.0, devices=SINGLE
-    )
-    assert type(steps) is Steps
+    assert open_devices(train_params(strategy="single"), RENDEZVOUS) is SINGLE
     assert (SINGLE.num_replicas, SINGLE.is_chief, SINGLE.from_chief(lambda: b"x")) == (1, True, b"x")
 
 
@@ -110,31 +91,36 @@ TWO = ["127.0.0.1:1", "127.0.0.1:2"]
 
 
 @pytest.mark.parametrize(
-    ("changes", "text", "meeting", "message"),
+    ("changes", "text", "rendezvous", "message"),
     [
-        ({"strategy": "multiworker"}, "", MEETING, "Expected the machines of the training .* no TF_CONFIG"),
-        ({"strategy": "multiworker"}, config(TWO[:1], index=0), MEETING, "one machine in it"),
-        ({"strategy": "single"}, config(TWO, index=1), Meeting("", is_chief=False), "train.strategy single"),
-        ({"strategy": "auto"}, "{", MEETING, "Expected TF_CONFIG like .* Received: '{'"),
-        ({"strategy": "auto"}, config(TWO, index=1), MEETING, "Expected `convlens worker` on machine 1 .* `dvc repro`"),
+        ({"strategy": "multiworker"}, "", RENDEZVOUS, "Expected the machines of the training .* no TF_CONFIG"),
+        ({"strategy": "multiworker"}, config(TWO[:1], index=0), RENDEZVOUS, "one machine in it"),
+        ({"strategy": "single"}, config(TWO, index=1), Rendezvous("", is_chief=False), "train.strategy single"),
+        ({"strategy": "auto"}, "{", RENDEZVOUS, "Expected TF_CONFIG like .* Received: '{'"),
+        (
+            {"strategy": "auto"},
+            config(TWO, index=1),
+            RENDEZVOUS,
+            "Expected `convlens worker` on machine 1 .* `dvc repro`",
+        ),
         (
             {},
             config(TWO, index=0),
-            Meeting("", is_chief=False),
+            Rendezvous("", is_chief=False),
             "Expected `dvc repro` on machine 0 .* `convlens worker`",
         ),
         (
             {"strategy": "auto", "batch_size": 1},
             config(TWO, index=0),
-            MEETING,
+            RENDEZVOUS,
             "batch_size of at least a photo per device, 2",
         ),
     ],
 )
-def test_what_is_missing_is_told(monkeypatch, changes, text, meeting, message):
+def test_what_is_missing_is_told(monkeypatch, changes, text, rendezvous, message):
     monkeypatch.setenv("TF_CONFIG", text)
     with pytest.raises(ConvLensError, match=message):
-        open_devices(train_params(**changes), meeting)
+        open_devices(train_params(**changes), rendezvous)
 
 
 def test_mirrored_needs_several_devices(monkeypatch):
@@ -144,4 +130,4 @@ def test_mirrored_needs_several_devices(monkeypatch):
     with pytest.raises(
         ConvLensError, match=r"Expected several GPUs \(train.strategy: mirrored\). Received: one device"
     ):
-        open_devices(train_params(strategy="mirrored"), MEETING)
+        open_devices(train_params(strategy="mirrored"), RENDEZVOUS)

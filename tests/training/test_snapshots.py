@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from convlens.errors import ConvLensError
-from convlens.training.checkpoints import NAME, Snapshots, decode_weights, encode_weights, kept_epochs, load_snapshots
+from convlens.models.files import SNAPSHOTS, decode_weights, encode_weights, load_snapshots, snapshot_name
+from convlens.training.checkpoints import Checkpoint, State, kept_epochs
 
 
 def test_epochs_are_powers_of_two_thinned_evenly():
@@ -42,39 +43,43 @@ def test_kernels_keep_three_digits_and_vectors_all():
         np.testing.assert_array_equal(values, expected)
 
 
-def test_the_folder_holds_what_a_training_at_this_epoch_holds(tmp_path):
-    def keep(snapshots, epochs):
-        for epoch in epochs:
-            snapshots.keep(epoch, lambda epoch=epoch: [np.full(3, epoch, np.float32)])
+def keep(checkpoint, epochs):
+    for epoch in epochs:
+        state = State(history=[{"epoch": number} for number in range(1, epoch + 1)])
+        checkpoint.save(state, lambda epoch=epoch: [np.full(3, epoch, np.float32)])
 
-    snapshots = Snapshots(tmp_path / "state", 3)
-    assert snapshots.read() == {}
-    keep(snapshots, range(1, 18))
-    whole = snapshots.read()
+
+def test_the_folder_holds_what_a_training_at_this_epoch_holds(tmp_path):
+    checkpoint = Checkpoint(tmp_path / "state", 3)
+    assert checkpoint.read_snapshots() == {}
+    keep(checkpoint, range(1, 18))
+    whole = checkpoint.read_snapshots()
     assert list(whole) == [1, 4, 16]
-    again = Snapshots(tmp_path / "other", 3)
+    again = Checkpoint(tmp_path / "other", 3)
     keep(again, range(1, 10))
-    keep(again, range(8, 18))  # cut off after epoch 9, whose state was lost with that of epoch 8
-    assert again.read() == whole
+    keep(again, range(8, 18))  # interrupted after epoch 9, whose state was lost with that of epoch 8
+    assert again.read_snapshots() == whole
     keep(again, [1])  # begun anew
-    assert list(again.read()) == [1]
+    assert list(again.read_snapshots()) == [1]
 
 
 def test_no_snapshots_ask_for_no_weights(tmp_path):
     def refuse():
         raise AssertionError
 
-    Snapshots(tmp_path / "state", 0).keep(1, refuse)
-    assert not (tmp_path / "state").exists()
+    Checkpoint(tmp_path / "state").save(State(history=[{"epoch": 1}]), refuse)
+    assert [path.name for path in (tmp_path / "state").iterdir()] == ["state.npz"]
 
 
 def test_snapshots_are_read_back_by_epoch(tmp_path):
     assert load_snapshots(tmp_path / "none") == {}
+    folder = tmp_path / SNAPSHOTS
+    folder.mkdir()
     for epoch in (12, 2):
-        (tmp_path / NAME.format(epoch)).write_bytes(encode_weights([np.full(2, epoch, np.float32)]))
+        (folder / snapshot_name(epoch)).write_bytes(encode_weights([np.full(2, epoch, np.float32)]))
     found = load_snapshots(tmp_path)
     assert {epoch: weights[0].tolist() for epoch, weights in found.items()} == {2: [2, 2], 12: [12, 12]}
     assert list(found) == [2, 12]
-    (tmp_path / NAME.format(3)).write_bytes(b"broken")
+    (folder / snapshot_name(3)).write_bytes(b"broken")
     with pytest.raises(ConvLensError, match=r"Expected weights in .*epoch_00003.npz"):
         load_snapshots(tmp_path)

@@ -1,19 +1,17 @@
-"""A whole training from weights in a file: frozen, then fine-tuned, and taken up after a kill without the file."""
+"""A whole training from weights in a file: frozen, then fine-tuned, and resumed after a kill without the file."""
 
 import hashlib
-import json
 
 import keras
 import numpy as np
 import pytest
+from tiny_training import CPU, tiny_photos, tiny_recipe
 
-from convlens.params import ModelParams, TrainParams, load_params
 from convlens.training.checkpoints import Checkpoint
-from convlens.training.fit import Photos, Recipe, fit
-from convlens.training.runtime import Runtime
+from convlens.training.fit import fit
 
 SIZE = 32
-PHOTOS = Photos(np.random.default_rng(0).integers(0, 256, (8, SIZE, SIZE, 3), dtype=np.uint8), np.arange(8) % 2)
+PHOTOS = tiny_photos(8, SIZE)
 
 
 @pytest.fixture
@@ -24,18 +22,14 @@ def root(tmp_path, monkeypatch):
     return tmp_path
 
 
-def recipe_of(path, **changes):
-    params = load_params()
-    model = params.model.model_dump(mode="json") | {"architecture": "transfer"}
-    model["transfer"] |= {"backbone": "MobileNetV3Small", "weights": path.name, "frozen_fraction": 0.5}
-    model["transfer"] |= {"weights_sha256": hashlib.sha256(path.read_bytes()).hexdigest(), "fine_tune_rate": 0.1}
-    train = {"epochs": 2, "batch_size": 4, "optimizer": "adam", "learning_rate": 0.01, "schedule": "constant"}
-    train = params.train.model_dump(mode="json") | train | {"warmup_fraction": 0.0, **changes}
-    return Recipe(
-        ModelParams.model_validate_json(json.dumps(model)),
-        params.augment,
-        TrainParams.model_validate_json(json.dumps(train)),
-        2,
+def recipe_of(path):
+    backbone = {"backbone": "MobileNetV3Small", "weights": path.name, "frozen_fraction": 0.5, "fine_tune_rate": 0.1}
+    digest = hashlib.sha256(path.read_bytes()).hexdigest()
+    return tiny_recipe(
+        "transfer",
+        model={**backbone, "weights_sha256": digest},
+        **{"epochs": 2, "batch_size": 4, "optimizer": "adam", "learning_rate": 0.01},
+        **{"schedule": "constant", "warmup_fraction": 0.0},
     )
 
 
@@ -47,7 +41,8 @@ def run(recipe, checkpoint, told):
         recipe,
         PHOTOS,
         validation=PHOTOS,
-        runtime=Runtime("cpu", "float32", 0),
+        num_classes=2,
+        runtime=CPU,
         checkpoint=checkpoint,
         on_epoch=on_epoch,
     )
@@ -56,12 +51,12 @@ def run(recipe, checkpoint, told):
 class Killed(Checkpoint):
     """Keeps what each epoch left, and ends the process after the first."""
 
-    def save(self, state):
-        super().save(state)
+    def save(self, state, get_weights):
+        super().save(state, get_weights)
         raise KeyboardInterrupt
 
 
-def test_frozen_then_fine_tuned_and_taken_up_again_without_the_file(root):
+def test_frozen_then_fine_tuned_and_resumed_without_the_file(root):
     path = root / "brought.weights.h5"
     recipe = recipe_of(path)
     whole = run(recipe, Checkpoint(root / "whole"), {})

@@ -85,7 +85,7 @@ def worker(prepared: Path, wait_minutes: float) -> None:
     params = load_params()
     with hold_stderr():
         from convlens.cli.worker import work
-    work(prepared, params, wait_seconds=60 * wait_minutes)
+    work(prepared, params.recipe, wait_seconds=60 * wait_minutes)
 
 
 commands.add_command(compare)

@@ -1,6 +1,7 @@
 """Architectures: what a network is before it has learned anything."""
 
 import keras
+import numpy as np
 from keras import layers
 
 from convlens.errors import ConvLensError
@@ -119,6 +120,17 @@ def build_model(params: ModelParams, *, num_classes: int, image_size: int) -> ke
         return keras.Model(photos, answer(_logits(num_classes)(features)), name=params.architecture)
     stack = _stack(params, num_classes, image_size, "float32")
     return keras.Sequential([photos, *stack, answer], name=params.architecture)
+
+
+def finish_model(body: keras.Model, params: ModelParams, *, num_classes: int, image_size: int) -> keras.Model:
+    """Build the whole float32 network from uint8 photos to probabilities, with the weights of a trained body."""
+    model = build_model(params, num_classes=num_classes, image_size=image_size)
+    model.set_weights(body.get_weights())
+    for layer in model._flatten_layers(include_self=False, recursive=True):
+        generator = getattr(layer, "seed_generator", None)
+        if generator is not None:  # the file would else depend on what dropout drew before, as after a restart
+            generator.state.assign(np.zeros(generator.state.shape, generator.state.dtype))
+    return model
 
 
 def _apply_graph(

@@ -14,10 +14,10 @@ from convlens.metrics.intervals import wilson_interval
 from convlens.metrics.label_errors import LabelQuality, judge_labels
 from convlens.models.files import load_card, load_trained_model
 from convlens.models.inference import OperatingPoint, predict_probabilities
-from convlens.params import AugmentParams, EvaluateParams, LabelErrorsParams, ModelParams, TrainParams
+from convlens.params import AugmentParams, EvaluateParams, LabelErrorsParams, ModelParams, TrainingRecipe, TrainParams
 from convlens.progress import say
 from convlens.training.cross_validation import Folds, answer_out_of_fold
-from convlens.training.fit import History, Recipe
+from convlens.training.fit import History
 
 DIGITS = 7
 CONFIDENCE = "confidence"
@@ -70,7 +70,7 @@ def label_errors(
     }
     histories: list[pd.DataFrame] = []
     if label_errors.folds:
-        recipe = Recipe(model, augment, train, len(data.classes))
+        recipe = TrainingRecipe(model=model, augment=augment, train=train)
         groups = data.duplicates["groups"]
         trainings = Folds(label_errors.folds, recipe, card, point, groups, checkpoints)
         found = answer_out_of_fold(data, trainings, lambda fold, rows: histories.append(_history(fold, rows)))

@@ -12,7 +12,7 @@ from convlens.files import new_folder, read_csv, read_json, write_bytes, write_c
 from convlens.lens.lens import open_lens
 from convlens.metrics.drift import ReferenceStatistics
 from convlens.metrics.evaluation import Evaluation
-from convlens.models.files import load_card, load_trained_model
+from convlens.models.files import load_card, load_snapshots, load_trained_model
 from convlens.models.inference import OperatingPoint, predict_probabilities
 from convlens.pages.feature_maps.maps import FeatureMaps, PageSettings, add_regions, gather_sample, make_feature_maps
 from convlens.pages.feature_maps.over_time import SavedWeights
@@ -39,8 +39,9 @@ from convlens.params import (
     TrainParams,
     ValidateParams,
 )
+from convlens.plots.style import to_png
+from convlens.plots.training import plot_speed, plot_training_curves
 from convlens.progress import say
-from convlens.training.checkpoints import load_snapshots
 
 TEXT = ("path", "label", "predicted", "class", "feature", "slice", "cause", "reason", "split")
 
@@ -51,8 +52,7 @@ def report(
     validation: Path,
     prepared: Path,
     model_folder: Path,
-    snapshots: Path,
-    history: Path,
+    training: Path,
     evaluation: Path,
     operating_point: Path,
     robustness_metrics: Path,
@@ -82,8 +82,7 @@ def report(
         validation: folder with the outcome of the expectations and what is left out, from `validate`.
         prepared: folder of arrays per split.
         model_folder: folder of the trained network.
-        snapshots: folder of its weights after earlier epochs; may be empty.
-        history: numbers per epoch (CSV).
+        training: folder with history.csv and timing.csv; curves.png and speed.png are drawn into it.
         evaluation: folder of metrics, predictions and curves, from `evaluate`.
         operating_point: folder of the operating point and the reference statistics, from `evaluate`.
         robustness_metrics: numbers on disturbed photos (JSON).
@@ -130,7 +129,7 @@ def report(
         data,
         groups,
         tables={"manifest": checked.manifest, "quarantine": checked.quarantine, "gallery": checked.gallery,
-                "history": read_csv(history, TEXT), "predictions": evaluated.predictions,
+                "history": read_csv(training / "history.csv"), "predictions": evaluated.predictions,
                 "class_scores": evaluated.class_scores, "roc": evaluated.roc,
                 "reliability": evaluated.reliability_bins(),
                 "reliability_before": evaluated.reliability_bins("before"),
@@ -161,13 +160,16 @@ def report(
         max_filters=report.max_filters,
         point=point,
         unreadable=unreadable,
-        weights=SavedWeights(load_snapshots(snapshots), int(card.get("best_epoch", 0))),
+        weights=SavedWeights(load_snapshots(model_folder), int(card.get("best_epoch", 0))),
     )
     sample = gather_sample(data, regions, picture_shape=lens.picture_shape)
     maps = make_feature_maps(lens, choices, sample, settings)
 
     overview = render_report(replace(inputs, shown_photos=_number_photos(choices[: maps.num_photos])))
 
+    write_bytes(training / "curves.png", to_png(plot_training_curves(inputs.history)))
+    if (training / "timing.csv").is_file():  # not where the training came out of DVC's cache
+        write_bytes(training / "speed.png", to_png(plot_speed(read_csv(training / "timing.csv"))))
     _write_maps(feature_maps_folder, maps)
     write_text(feature_maps, maps.page)
     write_text(page, overview)

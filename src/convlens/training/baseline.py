@@ -9,11 +9,11 @@ import numpy as np
 
 from convlens.data.perturbations import resize
 from convlens.data.prepared import Images, Prepared
-from convlens.models.files import finish_model, load_card, load_trained_model
+from convlens.models.architectures import finish_model
+from convlens.models.files import load_card, load_trained_model
 from convlens.models.inference import OperatingPoint, predict_probabilities
-from convlens.params import NO_AUGMENTATION, PLAIN_TRAINING, ModelParams, RobustnessParams, TrainParams
-from convlens.training.checkpoints import Checkpoint, State
-from convlens.training.fit import Photos, Recipe, fit
+from convlens.params import NO_AUGMENTATION, PLAIN_TRAINING, ModelParams, RobustnessParams, TrainingRecipe, TrainParams
+from convlens.training.fit import Photos, fit
 from convlens.training.runtime import prepare_runtime
 
 MODEL, BASELINE = "model", "baseline"
@@ -64,7 +64,7 @@ def train_baseline(
         train: the group `train`, of which device and threads are used.
     """
     size, resampling = params.baseline.image_size, prepared.loader.resampling
-    recipe = _plan(params, model, train, num_classes=len(prepared.classes))
+    recipe, num_classes = _plan(params, model, train), len(prepared.classes)
     splits = [
         Photos(Resized(prepared.images(split), size, resampling), prepared.labels(split))
         for split in ("train", "validation")
@@ -73,11 +73,10 @@ def train_baseline(
         recipe,
         splits[0],
         validation=splits[1],
+        num_classes=num_classes,
         runtime=prepare_runtime(recipe.train),
-        checkpoint=_NoCheckpoint(Path()),
-        on_epoch=lambda _: None,
     )
-    network = finish_model(result.body, recipe.model, num_classes=recipe.num_classes, image_size=size)
+    network = finish_model(result.body, recipe.model, num_classes=num_classes, image_size=size)
     return Contestant(
         BASELINE,
         network.count_params(),
@@ -98,14 +97,7 @@ class Resized:
         return resize(self._images[rows], self._size, self._resampling)
 
 
-class _NoCheckpoint(Checkpoint):
-    """Keeps nothing: a training of seconds starts anew."""
-
-    def save(self, state: State) -> None:
-        """Let go of the state."""
-
-
-def _plan(params: RobustnessParams, model: ModelParams, train: TrainParams, *, num_classes: int) -> Recipe:
+def _plan(params: RobustnessParams, model: ModelParams, train: TrainParams) -> TrainingRecipe:
     wanted = params.baseline
     dense = model.dense.model_copy(update={"units": wanted.units})
     changes = {
@@ -115,11 +107,10 @@ def _plan(params: RobustnessParams, model: ModelParams, train: TrainParams, *, n
         "batch_size": wanted.batch_size,
         "learning_rate": wanted.learning_rate,
     }
-    return Recipe(
-        model.model_copy(update={"architecture": "dense", "dense": dense}),
-        NO_AUGMENTATION,
-        train.changed(**changes),
-        num_classes,
+    return TrainingRecipe(
+        model=model.model_copy(update={"architecture": "dense", "dense": dense}),
+        augment=NO_AUGMENTATION,
+        train=train.changed(**changes),
     )
 
 

@@ -11,12 +11,12 @@ import numpy as np
 from convlens.data.prepared import Images, Prepared
 from convlens.data.split import deal_folds
 from convlens.environment import repository_root
-from convlens.models.files import finish_model
+from convlens.models.architectures import finish_model
 from convlens.models.inference import OperatingPoint, predict_probabilities
-from convlens.params import TrainParams
+from convlens.params import TrainingRecipe, TrainParams
 from convlens.progress import say
 from convlens.training.checkpoints import Checkpoint
-from convlens.training.fit import EpochReport, FitResult, History, Photos, Recipe, fit
+from convlens.training.fit import EpochReport, FitResult, History, Photos, fit
 from convlens.training.runtime import Runtime, prepare_runtime
 
 SPLIT = "train"
@@ -36,7 +36,7 @@ class Folds:
     """
 
     count: int
-    recipe: Recipe
+    recipe: TrainingRecipe
     card: dict[str, Any]
     point: OperatingPoint
     groups: Sequence[Sequence[str]]
@@ -100,6 +100,7 @@ def _train(
         folds.recipe,
         Photos(Part(images, others), labels[others]),
         validation=Photos(data.images("validation"), data.labels("validation")),
+        num_classes=len(data.classes),
         runtime=runtime,
         checkpoint=checkpoint,
         on_epoch=lambda report: _tell(report, number, folds.count),
@@ -108,7 +109,7 @@ def _train(
 
 def _answer(data: Prepared, folds: Folds, held_out: np.ndarray, result: FitResult) -> np.ndarray:
     recipe, size = folds.recipe, data.card["image_size"]
-    network = finish_model(result.body, recipe.model, num_classes=recipe.num_classes, image_size=size)
+    network = finish_model(result.body, recipe.model, num_classes=len(data.classes), image_size=size)
     return predict_probabilities(network, Part(data.images(SPLIT), held_out), folds.point)
 
 

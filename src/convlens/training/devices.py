@@ -4,12 +4,13 @@ import json
 import os
 import socket
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
+import keras
 import numpy as np
 import tensorflow as tf
 
@@ -70,11 +71,6 @@ def read_cluster(environment: Mapping[str, str]) -> Cluster | None:
     return Cluster(tuple(addresses), index) if len(addresses) > 1 else None
 
 
-def describe_cluster(environment: Mapping[str, str]) -> str:
-    """What `TF_CONFIG` says of the machines, in a few words."""
-    return "one machine in it" if environment.get(VARIABLE, "").strip() else "no TF_CONFIG"
-
-
 def _check(jobs: Any, task: Any, addresses: list[Any], index: int) -> None:
     unknown = sorted({*jobs, *([task["type"]] if "type" in task else [])} - {"chief", "worker"})
     if unknown:
@@ -101,27 +97,69 @@ def meet(cluster: Cluster, *, purpose: str, seconds: float) -> None:
         ConvLensError: the port is taken, a machine does not come in time, or it is about to train something else.
     """
     deadline = time.monotonic() + seconds
-    if cluster.is_chief:
-        _receive_all(cluster, purpose, deadline)
-    else:
-        _report_to_chief(cluster, purpose, deadline)
+    (_gather_machines if cluster.is_chief else _join_chief)(cluster, purpose, deadline)
 
 
-def _receive_all(cluster: Cluster, purpose: str, deadline: float) -> None:
-    missing = dict(enumerate(cluster.addresses[1:], start=1))
-    say(f"train: waiting for {_list(missing.values())}.")
+def _gather_machines(cluster: Cluster, purpose: str, deadline: float) -> None:
+    """Wait, as the chief, for a report of every other machine; whoever speaks otherwise is no machine of ours."""
+    missing, arrived = dict(enumerate(cluster.addresses[1:], start=1)), []
+    say(f"train: waiting for {', '.join(missing.values())}.")
     with _listen(cluster.addresses[0]) as server, ExitStack() as connections:
-        arrived = []
         while missing:
-            connection = connections.enter_context(_accept(server, deadline, missing))
-            index, error = _read_report(connection, cluster, purpose)
-            if index in missing and not error:
+            server.settimeout(max(0.01, deadline - time.monotonic()))
+            try:
+                connection = connections.enter_context(server.accept()[0])
+            except TimeoutError:
+                raise ConvLensError(
+                    f"Expected all machines of {VARIABLE}. Received: nothing from {', '.join(missing.values())}. Start "
+                    "`convlens worker` there, and see that this machine's port can be reached from it."
+                ) from None
+            report = _receive(connection, ANSWER_SECONDS)
+            index, error = report.get("index"), ""
+            if not isinstance(index, int) or not 0 < index < len(cluster.addresses):
+                continue
+            if report.get("addresses") != list(cluster.addresses):
+                error = f"the chief's {VARIABLE} names other machines: {', '.join(cluster.addresses)}"
+            elif report.get("purpose") != purpose:
+                say(f"train: {cluster.addresses[index]} has other data, parameters or code; still waiting for it.")
+                error = "the chief trains with other data, parameters or code"
+            elif index not in missing:
+                error = f"machine {index} is there already"
+            if error:
+                _send(connection, {"error": error})
+            else:
                 arrived.append(connection)
                 del missing[index]
-            elif index:
-                _send(connection, {"error": error or f"machine {index} is there already"})
         for connection in arrived:
             _send(connection, {"go": True})
+
+
+def _join_chief(cluster: Cluster, purpose: str, deadline: float) -> None:
+    """Report to the chief, and wait until it lets all machines go."""
+    chief = cluster.addresses[0]
+    say(f"train: waiting for the chief, {chief}.")
+    with _listen(cluster.addresses[cluster.index]):  # taken until TensorFlow needs it, so that a clash shows now
+        host, _, port = chief.rpartition(":")
+        while True:
+            try:
+                connection = socket.create_connection((host.strip("[]"), int(port)), timeout=ANSWER_SECONDS)
+                break
+            except OSError as error:
+                if time.monotonic() > deadline:
+                    raise ConvLensError(
+                        f"Expected the chief at {chief}. Received: {error.strerror or error}. Start `dvc repro` there, "
+                        "and see that its port can be reached from here."
+                    ) from error
+            time.sleep(RETRY_SECONDS)
+        with connection:
+            _send(connection, {"index": cluster.index, "addresses": list(cluster.addresses), "purpose": purpose})
+            answer = _receive(connection, max(ANSWER_SECONDS, deadline - time.monotonic()))
+    if not answer.get("go"):
+        reason = answer.get("error", "it ended, or the other machines did not come in time")
+        raise ConvLensError(
+            f"Expected to train together with the chief, {chief}. Received: {reason}. Bring this machine to the same "
+            "commit, params.yaml and data/prepared, then start both again."
+        )
 
 
 def _listen(address: str) -> socket.socket:
@@ -135,77 +173,19 @@ def _listen(address: str) -> socket.socket:
         ) from error
 
 
-def _accept(server: socket.socket, deadline: float, missing: Mapping[int, str]) -> socket.socket:
-    server.settimeout(max(0.01, deadline - time.monotonic()))
-    try:
-        return server.accept()[0]
-    except TimeoutError:
-        raise ConvLensError(
-            f"Expected all machines of {VARIABLE}. Received: nothing from {_list(missing.values())}. Start "
-            "`convlens worker` there, and see that this machine's port can be reached from it."
-        ) from None
-
-
-def _read_report(connection: socket.socket, cluster: Cluster, purpose: str) -> tuple[int, str]:
-    """Which machine it is (0: none of ours), and what is wrong with it."""
-    report = _read(connection)
-    index = report.get("index")
-    if not isinstance(index, int) or not 0 < index < len(cluster.addresses):
-        return 0, ""
-    if report.get("addresses") != list(cluster.addresses):
-        return index, f"the chief's {VARIABLE} names other machines: {_list(cluster.addresses)}"
-    if report.get("purpose") != purpose:
-        say(f"train: {cluster.addresses[index]} has other data, parameters or code; still waiting for it.")
-        return index, "the chief trains with other data, parameters or code"
-    return index, ""
-
-
-def _report_to_chief(cluster: Cluster, purpose: str, deadline: float) -> None:
-    say(f"train: waiting for the chief, {cluster.addresses[0]}.")
-    with _listen(cluster.addresses[cluster.index]):  # taken until TensorFlow needs it, so that a clash shows now
-        report = {"index": cluster.index, "addresses": list(cluster.addresses), "purpose": purpose}
-        with _connect(cluster.addresses[0], deadline) as connection:
-            _send(connection, report)
-            answer = _read(connection, max(ANSWER_SECONDS, deadline - time.monotonic()))
-    if not answer.get("go"):
-        reason = answer.get("error", "it ended, or the other machines did not come in time")
-        raise ConvLensError(
-            f"Expected to train together with the chief, {cluster.addresses[0]}. Received: {reason}. Bring this "
-            "machine to the same commit, params.yaml and data/prepared, then start both again."
-        )
-
-
-def _connect(address: str, deadline: float) -> socket.socket:
-    host, _, port = address.rpartition(":")
-    while True:
-        try:
-            return socket.create_connection((host.strip("[]"), int(port)), timeout=ANSWER_SECONDS)
-        except OSError as error:
-            if time.monotonic() > deadline:
-                raise ConvLensError(
-                    f"Expected the chief at {address}. Received: {error.strerror or error}. Start `dvc repro` there, "
-                    "and see that its port can be reached from here."
-                ) from error
-        time.sleep(RETRY_SECONDS)
-
-
 def _send(connection: socket.socket, message: dict[str, Any]) -> None:
     with suppress(OSError):  # whoever is gone will be missed soon enough
         connection.sendall(json.dumps(message).encode() + b"\n")
 
 
-def _read(connection: socket.socket, seconds: float = ANSWER_SECONDS) -> dict[str, Any]:
-    """One line of JSON; nothing from whoever does not speak like us, such as a port scanner."""
+def _receive(connection: socket.socket, seconds: float) -> dict[str, Any]:
+    """Read one line of JSON; nothing from whoever does not speak like us, such as a port scanner."""
     connection.settimeout(seconds)
     try:
         message = json.loads(connection.makefile("rb").readline(LONGEST_LINE))
     except (OSError, ValueError):
         return {}
     return message if isinstance(message, dict) else {}
-
-
-def _list(addresses: Any) -> str:
-    return ", ".join(addresses)
 
 
 # --- Several devices, one network: every GPU of a machine, or several machines, through `tf.distribute` ---
@@ -215,6 +195,9 @@ def _list(addresses: Any) -> str:
 
 PIECE = 2**23  # numbers sent at a time, 64 MiB
 LOST = (tf.errors.UnavailableError, tf.errors.AbortedError, tf.errors.CancelledError, tf.errors.DeadlineExceededError)
+
+Step = Callable[..., tf.Tensor]
+CompiledStep = Callable[..., np.ndarray]
 
 
 @dataclass(frozen=True)
@@ -237,49 +220,94 @@ class Devices:
         return int(self.strategy.num_replicas_in_sync) if self.strategy else 1
 
     def describe(self, kind: str) -> str:
-        """For example `cpu`, `4 x gpu`, or `4 x gpu on 2 machines`."""
+        """Give for example `cpu`, `4 x gpu`, or `4 x gpu on 2 machines`."""
         count = kind if self.num_replicas == 1 else f"{self.num_replicas} x {kind}"
         return count if self.num_machines == 1 else f"{count} on {self.num_machines} machines"
 
+    def compile(self, step: Step) -> CompiledStep:
+        """Compile a step so that it runs on all devices, each with its share of a batch.
+
+        Args:
+            step: takes tensors of one photo per row, the labels last, and `num_photos`, those of the whole batch; gives
+                float32 values that add up over the devices.
+
+        Returns:
+            A function of the arrays of a batch and of further settings by name; it gives the sums, on every machine.
+        """
+        if self.strategy is None:
+            compiled = tf.function(step)
+            return lambda arrays, **settings: compiled(
+                *map(tf.constant, arrays), num_photos=len(arrays[-1]), **settings
+            ).numpy()
+
+        def run_everywhere(shares: tuple[tf.Tensor, ...], **settings: Any) -> tf.Tensor:
+            def run(*share: tf.Tensor) -> tf.Tensor:
+                values = step(*share, **settings)
+                return tf.distribute.get_replica_context().all_reduce(tf.distribute.ReduceOp.SUM, values)
+
+            return self.strategy.experimental_local_results(self.strategy.run(run, args=shares))[0]
+
+        compiled_everywhere = tf.function(run_everywhere)
+
+        def run_compiled(arrays: Sequence[np.ndarray], **settings: Any) -> np.ndarray:
+            num_photos, num_replicas = len(arrays[-1]), self.num_replicas
+            rows = np.arange(num_photos)
+            # Too few for all: every device takes all of them, which leaves means as they are.
+            shares = np.array_split(rows, num_replicas) if num_photos >= num_replicas else [rows] * num_replicas
+            total = sum(len(share) for share in shares)
+            given = tuple(self._distribute(values, shares) for values in arrays)
+            loss, hits = compiled_everywhere(given, num_photos=total, **settings).numpy()
+            return np.array([loss, hits * num_photos / total])
+
+        return run_compiled
+
+    def _distribute(self, values: np.ndarray, shares: Sequence[np.ndarray]) -> tf.distribute.DistributedValues:
+        return self.strategy.experimental_distribute_values_from_function(
+            lambda context: tf.constant(values[shares[context.replica_id_in_sync_group]])
+        )
+
+    def synchronize(self, layers: Sequence[keras.Layer]) -> None:
+        """Have normalization layers take the statistics of the whole batch instead of a share."""
+        for layer in layers if self.strategy else ():
+            if isinstance(layer, keras.layers.BatchNormalization):
+                layer.synchronized = True
+
+    def compile_variation(self, states: Sequence[keras.Variable]) -> Callable[[], None]:
+        """Compile what has every device but the first draw random numbers of its own, from states as on the first."""
+        if not (self.strategy and states):
+            return lambda: None
+
+        def vary() -> None:
+            number = tf.distribute.get_replica_context().replica_id_in_sync_group
+            for state in states:
+                state.assign(state + tf.cast([0, number], state.dtype))
+
+        compiled: Callable[[], None] = tf.function(lambda: self.strategy.run(vary))
+        return compiled
+
     @contextmanager
     def scope(self) -> Iterator[None]:
-        """Where variables are made that all devices hold, and where the loss of a machine is told in one line."""
+        """Make variables that all devices hold, and tell the loss of a machine in one line."""
         if self.strategy is None:
             yield
             return
-        with self.tell_losses(), self.strategy.scope():
+        with self._telling_losses(), self.strategy.scope():
             yield
 
     def from_chief(self, make: Callable[[], bytes]) -> bytes:
-        """What the chief makes, on every machine; the others make nothing."""
+        """Give on every machine what the chief makes; the others make nothing."""
         if self.num_machines == 1:
             return make()
-        with self.tell_losses():
-            return self._send(make() if self.is_chief else b"")
-
-    @contextmanager
-    def tell_losses(self) -> Iterator[None]:
-        """Tell the end of another machine in one line; TensorFlow notices it within seconds."""
-        try:
-            yield
-        except LOST as error:
-            if self.num_machines == 1:
-                raise
-            raise ConvLensError(
-                f"Expected all {self.num_machines} machines until the end of the training. Received: one of them ended "
-                f"or cannot be reached any more ({type(error).__name__}). Start the same commands on all machines "
-                "again: the training goes on from its last finished epoch."
-            ) from error
-
-    def _send(self, content: bytes) -> bytes:
-        length = int(self._add(np.array([len(content)], np.int64))[0])
-        numbers = np.zeros(-(-length // 8), np.int64)
-        numbers.view(np.uint8)[: len(content)] = np.frombuffer(content, np.uint8)
-        pieces = [self._add(numbers[start : start + PIECE]) for start in range(0, len(numbers), PIECE)]
-        return np.concatenate([np.zeros(0, np.int64), *pieces]).tobytes()[:length]
+        with self._telling_losses():
+            content = make() if self.is_chief else b""
+            length = int(self._add(np.array([len(content)], np.int64))[0])
+            numbers = np.zeros(-(-length // 8), np.int64)
+            numbers.view(np.uint8)[: len(content)] = np.frombuffer(content, np.uint8)
+            pieces = [self._add(numbers[start : start + PIECE]) for start in range(0, len(numbers), PIECE)]
+            return np.concatenate([np.zeros(0, np.int64), *pieces]).tobytes()[:length]
 
     def _add(self, numbers: np.ndarray) -> np.ndarray:
-        """The sum over all machines, of which only the chief has anything but zeros."""
+        """Give on every machine the numbers of the chief."""
         values: np.ndarray = self._compiled_add(tf.constant(numbers)).numpy()
         return values
 
@@ -287,8 +315,7 @@ class Devices:
     def _compiled_add(self) -> Callable[[tf.Tensor], tf.Tensor]:
         def add(numbers: tf.Tensor) -> tf.Tensor:
             context = tf.distribute.get_replica_context()
-            is_first = tf.equal(context.replica_id_in_sync_group, 0)
-            own = tf.where(is_first, numbers, tf.zeros_like(numbers))
+            own = tf.where(tf.equal(context.replica_id_in_sync_group, 0), numbers, tf.zeros_like(numbers))
             return context.all_reduce(tf.distribute.ReduceOp.SUM, own)
 
         def add_all(numbers: tf.Tensor) -> tf.Tensor:
@@ -299,9 +326,26 @@ class Devices:
         )
         return compiled
 
+    @contextmanager
+    def _telling_losses(self) -> Iterator[None]:
+        """Tell the end of another machine in one line; TensorFlow notices it within seconds."""
+        try:
+            yield
+        except LOST as error:
+            if self.num_machines == 1:
+                raise
+            raise ConvLensError(
+                f"Expected all {self.num_machines} machines until the end of the training. Received: one of them ended "
+                f"or cannot be reached any more ({type(error).__name__}). Start the same commands on all machines "
+                "again: the training resumes after its last finished epoch."
+            ) from error
+
+
+SINGLE = Devices()
+
 
 @dataclass(frozen=True)
-class Meeting:
+class Rendezvous:
     """On what terms machines come together.
 
     Attributes:
@@ -315,43 +359,43 @@ class Meeting:
     seconds: float = 600.0
 
 
-SINGLE = Devices()
-
-
-def open_devices(params: TrainParams, meeting: Meeting) -> Devices:
-    """The devices that `train.strategy` asks for. With several machines: before anything else runs TensorFlow.
+def open_devices(params: TrainParams, rendezvous: Rendezvous) -> Devices:
+    """Open the devices that `train.strategy` asks for. With several machines: before anything else runs TensorFlow.
 
     Raises:
         ConvLensError: there are not as many as asked for, other machines do not come, or a batch is too small for all.
     """
-    cluster = None if params.strategy in ("single", "mirrored") else read_cluster(os.environ)
-    if cluster is None and (params.strategy == "multiworker" or not meeting.is_chief):
+    strategy = params.strategy
+    cluster = None if strategy in ("single", "mirrored") else read_cluster(os.environ)
+    if cluster is None and (strategy == "multiworker" or not rendezvous.is_chief):
+        found = "one machine in it" if os.environ.get(VARIABLE, "").strip() else "no TF_CONFIG"
         raise ConvLensError(
             "Expected the machines of the training in the environment variable TF_CONFIG, and train.strategy auto or "
-            f"multiworker. Received: train.strategy {params.strategy}, and {describe_cluster(os.environ)}. Set "
-            "TF_CONFIG on each machine; the README shows how."
+            f"multiworker. Received: train.strategy {strategy}, and {found}. Set TF_CONFIG on each machine; the README "
+            "shows how."
         )
-    devices = _open_machines(cluster, meeting, params) if cluster else _open_machine(params.strategy)
+    if cluster:
+        if cluster.is_chief != rendezvous.is_chief:
+            commands = ("`convlens worker`", "`dvc repro`")[:: 1 if cluster.index else -1]
+            raise ConvLensError(
+                f"Expected {commands[0]} on machine {cluster.index} of TF_CONFIG. Received: {commands[1]}. Only "
+                "machine 0, the chief, runs the pipeline and writes files."
+            )
+        _check_batch(params.batch_size, len(cluster.addresses))
+        meet(cluster, purpose=rendezvous.key, seconds=rendezvous.seconds)
+        devices = Devices(tf.distribute.MultiWorkerMirroredStrategy(), len(cluster.addresses), cluster.is_chief)
+    else:
+        devices = _open_machine(strategy)
     _check_batch(params.batch_size, devices.num_replicas)
     return devices
 
 
-def _open_machines(cluster: Cluster, meeting: Meeting, params: TrainParams) -> Devices:
-    if cluster.is_chief != meeting.is_chief:
-        commands = ("`convlens worker`", "`dvc repro`")[:: 1 if cluster.index else -1]
-        raise ConvLensError(
-            f"Expected {commands[0]} on machine {cluster.index} of TF_CONFIG. Received: {commands[1]}. Only machine 0, "
-            "the chief, runs the pipeline and writes files."
-        )
-    _check_batch(params.batch_size, len(cluster.addresses))
-    meet(cluster, purpose=meeting.key, seconds=meeting.seconds)
-    return Devices(tf.distribute.MultiWorkerMirroredStrategy(), len(cluster.addresses), cluster.is_chief)
-
-
 def _open_machine(strategy: str) -> Devices:
-    if strategy == "single" or (strategy == "auto" and not tf.config.list_physical_devices("GPU")):
+    gpus = tf.config.list_physical_devices("GPU")
+    if strategy == "single" or (strategy == "auto" and not gpus):
         return SINGLE
-    names = _local_devices()
+    kind = "GPU" if gpus else "CPU"
+    names = [device.name for device in tf.config.list_logical_devices(kind)]
     if len(names) > 1:
         return Devices(tf.distribute.MirroredStrategy(names))
     if strategy == "auto":
@@ -368,8 +412,3 @@ def _check_batch(batch_size: int, num_replicas: int) -> None:
             f"Expected train.batch_size of at least a photo per device, {num_replicas}. Received: {batch_size}. "
             "Raise it, or use fewer devices."
         )
-
-
-def _local_devices() -> list[str]:
-    gpus = tf.config.list_logical_devices("GPU")
-    return [device.name for device in gpus or tf.config.list_logical_devices("CPU")]

@@ -7,46 +7,52 @@ from pathlib import Path
 from typing import Any
 
 import convlens
-from convlens.params import AugmentParams, ModelParams, TrainParams
+from convlens.params import TrainingRecipe
 
-CODE = ("network", "photos/loader.py", "stages/train.py", "stages/keys.py")
+# The code that decides what comes out of a training; `dvc.yaml` lists the same files for the stage `train`.
+CODE = (
+    "data/prepared.py",
+    "models/architectures.py",
+    "models/files.py",
+    "models/transfer.py",
+    "stages/train.py",
+    "training/augmentation.py",
+    "training/checkpoints.py",
+    "training/devices.py",
+    "training/fit.py",
+    "training/key.py",
+    "training/optimizers.py",
+    "training/runtime.py",
+    "training/steps.py",
+)
 
 
-def training_key(
-    prepared_card: dict[str, Any], *, model: ModelParams, augment: AugmentParams, train: TrainParams
-) -> str:
-    """The sha256, in hexadecimal, of data, parameters and code of a training.
+def training_key(prepared_card: dict[str, Any], recipe: TrainingRecipe) -> str:
+    """Digest data, parameters and code of a training: sha256 in hexadecimal.
 
     Only the chosen architecture's parameters count. Same key, same machine and thread count: same network.
     """
+    model = recipe.model
+    architecture: dict[str, Any] = getattr(model, model.architecture).model_dump(mode="json")
+    if model.architecture == "transfer":
+        # Pretrained weights are what they are, not where they lie. A file is its digest; ImageNet's weights come with
+        # Keras, whose version decides which, and what the backbone is.
+        weights = "file" if model.transfer.has_weights_file else model.transfer.weights
+        architecture |= {"weights": weights, "keras": version("keras")}
     inputs = {
         "data": {name: value for name, value in prepared_card.items() if name != "source"},
-        "architecture": {model.architecture: _describe_architecture(model)},
-        "augment": augment.model_dump(mode="json"),
-        "train": train.model_dump(mode="json"),
+        "architecture": {model.architecture: architecture},
+        "augment": recipe.augment.model_dump(mode="json"),
+        "train": recipe.train.model_dump(mode="json"),
         "code": digest_code(),
     }
     return hashlib.sha256(json.dumps(inputs, sort_keys=True).encode()).hexdigest()
 
 
-def _describe_architecture(model: ModelParams) -> dict[str, Any]:
-    """Parameters of the chosen architecture; of pretrained weights what they are, not where they lie.
-
-    A file is its digest. ImageNet's weights come with Keras, whose version decides which, and what the backbone is.
-    """
-    values: dict[str, Any] = getattr(model, model.architecture).model_dump(mode="json")
-    if model.architecture != "transfer":
-        return values
-    weights = "file" if model.transfer.has_weights_file else model.transfer.weights
-    return {**values, "weights": weights, "keras": version("keras")}
-
-
 def digest_code() -> str:
-    """The sha256 of the source files that training runs."""
+    """Digest the source files that decide what comes out of a training: sha256 in hexadecimal."""
     root = Path(convlens.__file__).parent
     digest = hashlib.sha256()
-    for entry in CODE:
-        path = root / entry
-        for file in [path] if path.is_file() else sorted(path.rglob("*.py")):
-            digest.update(file.relative_to(root).as_posix().encode() + b"\0" + file.read_bytes() + b"\0")
+    for name in CODE:
+        digest.update(name.encode() + b"\0" + (root / name).read_bytes() + b"\0")
     return digest.hexdigest()

@@ -10,7 +10,7 @@ import tensorflow as tf
 from convlens.environment import CPU_INFO, cpu_flags
 from convlens.errors import ConvLensError
 from convlens.params import TrainParams
-from convlens.training.devices import SINGLE, Devices, Meeting, open_devices
+from convlens.training.devices import SINGLE, Devices, Rendezvous, open_devices
 
 # --- Whether multiplying in bfloat16 pays here: first what the hardware says of itself, then a short race ---
 #
@@ -159,12 +159,12 @@ class Runtime:
         return "mixed_bfloat16" if self.precision == "bfloat16" else "float32"
 
 
-def prepare_runtime(params: TrainParams, meeting: Meeting | None = None) -> Runtime:
+def prepare_runtime(params: TrainParams, rendezvous: Rendezvous | None = None) -> Runtime:
     """Choose devices and precision, and fix the number of threads.
 
     Args:
         params: the group `train`.
-        meeting: terms for several machines; without it a single device is used, whatever `train.strategy` says.
+        rendezvous: terms for several machines; without it a single device is used, whatever `train.strategy` says.
 
     Raises:
         ConvLensError: a GPU is asked for and TensorFlow sees none, or other machines do not come.
@@ -182,7 +182,7 @@ def prepare_runtime(params: TrainParams, meeting: Meeting | None = None) -> Runt
         tf.config.experimental.set_memory_growth(gpu, True)
     if params.num_threads:
         _fix_threads(params.num_threads)
-    devices = open_devices(params, meeting) if meeting else SINGLE
+    devices = open_devices(params, rendezvous) if rendezvous else SINGLE
     precision: str = params.precision
     if precision == "auto":  # one for all machines: they train one network
         precision = devices.from_chief(lambda: choose_precision(gpus if use_gpu else []).encode()).decode()
