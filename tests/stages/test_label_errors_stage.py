@@ -18,7 +18,6 @@ from convlens.models.inference import OperatingPoint
 from convlens.params import LabelErrorsParams, Params, load_params, parse_group
 from convlens.stages.label_errors import label_errors
 from convlens.training.cross_validation import Folds, answer_out_of_fold, assign_folds
-from convlens.training.fit import Recipe
 
 PARAMS = load_params()
 CLASSES = ("cats", "dogs")
@@ -143,9 +142,8 @@ def test_with_folds_wrong_labels_of_training_photos_are_found(home: Path, monkey
 
 
 def folds(home: Path, count: int) -> Folds:
-    recipe = Recipe(PARAMS.model, PARAMS.augment, PARAMS.train, 2)
     groups = Prepared.load(home / "prepared").duplicates["groups"]
-    return Folds(count, recipe, CARD, OperatingPoint(), groups, Path("checkpoints"))
+    return Folds(count, PARAMS.recipe, CARD, OperatingPoint(), groups, Path("checkpoints"))
 
 
 @pytest.mark.parametrize("count", [2, 3, 7])

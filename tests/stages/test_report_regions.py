@@ -18,9 +18,8 @@ from convlens.lens.lens import open_lens
 from convlens.models.architectures import finish_model
 from convlens.pages.feature_maps.maps import FeatureMaps, PageSettings, gather_sample, make_feature_maps
 from convlens.pages.photos import find_regions
-from convlens.params import ModelParams, load_params
-from convlens.training.checkpoints import Checkpoint
-from convlens.training.fit import Photos, Recipe, fit
+from convlens.params import ModelParams, TrainingRecipe, load_params
+from convlens.training.fit import Photos, fit
 from convlens.training.runtime import Runtime
 
 SEED = 0
@@ -55,14 +54,14 @@ def prepare(photos: list[SyntheticPhoto], folder: Path) -> tuple[Prepared, pd.Da
     return prepared, pd.DataFrame(rows).assign(width=SIDE, height=SIDE)
 
 
-def make_recipe() -> Recipe:
+def make_recipe() -> TrainingRecipe:
     """The run's recipe for a narrow network and few epochs; a crop or a turn hardly ever loses the tongue."""
     params = load_params()
     residual = {"width": 4, "training_sizes": ({"until": 1.0, "size": SIDE},)}
     model = ModelParams.model_validate({**params.model.model_dump(), "architecture": "residual", "residual": residual})
     augment = params.augment.model_copy(update={"min_crop_area": 0.7, "rotation": 0.0})
     train = params.train.changed(epochs=25, batch_size=32, learning_rate=0.1, seed=SEED, precision="float32")
-    return Recipe(model, augment, train, len(KINDS))
+    return TrainingRecipe(model=model, augment=augment, train=train)
 
 
 def train_and_measure(folder: Path, **cue: Any) -> tuple[float, FeatureMaps]:
@@ -70,8 +69,8 @@ def train_and_measure(folder: Path, **cue: Any) -> tuple[float, FeatureMaps]:
     data, manifest = prepare(paint(**cue), folder)
     recipe = make_recipe()
     train, validation = (Photos(data.images(split), data.labels(split)) for split in ("train", "validation"))
-    result = fit(recipe, train, validation=validation, runtime=Runtime("cpu", "float32", 0),
-                 checkpoint=Checkpoint(folder), on_epoch=lambda report: None)  # fmt: skip
+    runtime = Runtime("cpu", "float32", 0)
+    result = fit(recipe, train, validation=validation, num_classes=len(KINDS), runtime=runtime)
     network = finish_model(result.body, recipe.model, num_classes=len(KINDS), image_size=SIDE)
     lens = open_lens(network)
     sample = gather_sample(data, find_regions(manifest, data.loader), picture_shape=lens.picture_shape)

@@ -12,14 +12,13 @@ from PIL import Image
 from robustness_inputs import make_doubts, make_results
 
 from convlens.errors import ConvLensError
-from convlens.models.files import encode_model
+from convlens.models.files import SNAPSHOTS, encode_model, encode_weights, snapshot_name
 from convlens.models.inference import OperatingPoint
 from convlens.params import Params, load_params
 from convlens.pipeline import path_names
 from convlens.stages.evaluate import evaluate
 from convlens.stages.preprocess import preprocess
 from convlens.stages.report import report
-from convlens.training.checkpoints import NAME, encode_weights
 
 COUNT = 24
 
@@ -90,9 +89,9 @@ def _write_model(folder: Path) -> None:
             "data_digest": "0" * 64, "validation_loss": 0.6, "validation_accuracy": 0.6}  # fmt: skip
     (folder / "card.json").write_text(json.dumps(card))
     OperatingPoint(card["key"]).save(folder.with_name("operating_point"))
-    snapshots = folder.with_name("snapshots")
-    snapshots.mkdir()
-    (snapshots / NAME.format(1)).write_bytes(encode_weights([0.5 * values for values in model.get_weights()]))
+    (folder / SNAPSHOTS).mkdir()
+    half = [0.5 * values for values in model.get_weights()]
+    (folder / SNAPSHOTS / snapshot_name(1)).write_bytes(encode_weights(half))
 
 
 def _write_robustness(home: Path) -> None:
@@ -115,8 +114,7 @@ def _write_own(folder: Path) -> None:
 
 def _run(home: Path, target: Path, params: Params, **changes: Path) -> None:
     inputs = {"manifest": ".", "validation": ".", "prepared": "prepared", "model_folder": "model",
-              "snapshots": "snapshots",
-              "history": "history.csv", "evaluation": "evaluation",
+              "training": ".", "evaluation": "evaluation",
               "robustness_metrics": "robustness.json", "curves": "curves.csv",
               "places": "places.csv", "doubts": "doubts.csv", "own": "own",
               "operating_point": "operating_point"}  # fmt: skip
@@ -135,7 +133,7 @@ def written(home: Path, params: Params) -> Path:
     return target
 
 
-def test_report_writes_exactly_its_files(written: Path) -> None:
+def test_report_writes_exactly_its_files(written: Path, home: Path) -> None:
     found = {path.relative_to(written).as_posix() for path in written.rglob("*") if path.is_file()}
     names = [photo["name"].rsplit("/", 1)[-1] for photo in _page_data(written)["photos"]]
     folders = [f"{number:02d}-{name}" for number, name in enumerate(names, start=1)]
@@ -143,6 +141,7 @@ def test_report_writes_exactly_its_files(written: Path) -> None:
     tables = {f"feature_maps/{name}.csv" for name in ("filters", "regions", "region_filters", "trust",
                                                       "over_time", "over_time_answers")}  # fmt: skip
     tables |= {f"feature_maps/over_time_{epoch:05d}.png" for epoch in (1, 2)}
+    assert (home / "curves.png").read_bytes().startswith(b"\x89PNG")
     assert found == layers | tables | {"report.html", "feature_maps.html", "summary.md",
                                        "feature_maps/maps_metrics.json", "model_card.md", "own.csv"}  # fmt: skip
 
@@ -193,7 +192,8 @@ def test_the_network_after_earlier_epochs_is_told(written: Path) -> None:
 
 
 def test_without_snapshots_nothing_is_told_of_epochs(home: Path, params: Params, tmp_path: Path) -> None:
-    _run(home, tmp_path, params, snapshots=tmp_path / "none", own=tmp_path / "none")
+    shutil.copytree(home / "model", tmp_path / "model", ignore=shutil.ignore_patterns(SNAPSHOTS))
+    _run(home, tmp_path, params, model_folder=tmp_path / "model", own=tmp_path / "none")
     assert not list((tmp_path / "feature_maps").glob("over_time*"))
     assert 'id="tab-time"' not in (tmp_path / "feature_maps.html").read_text()
 

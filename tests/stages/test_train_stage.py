@@ -63,9 +63,9 @@ def test_it_writes_model_card_and_history(root, capsys):
     assert card["architecture"] == "dense"
     assert card["epochs"] == 2
     assert load_trained_model(root / "data/model").count_params() == card["num_parameters"]
-    history = pd.read_csv(root / "reports/training/history.csv")
-    assert history["epoch"].tolist() == [1, 2]
-    assert TrainingRun.load(root / "data/model", root / "reports/training").history.equals(history)
+    loaded = TrainingRun.load(root / "data/model", root / "reports/training")
+    assert loaded.history["epoch"].tolist() == [1, 2]
+    assert (loaded.card, list(loaded.snapshots)) == (card, [1])
     timing = pd.read_csv(root / "reports/training/timing.csv")
     assert list(timing) == ["key", "epoch", "seconds", "photos_per_second", "memory_megabytes"]
     assert timing["epoch"].tolist() == [1, 2]

@@ -31,7 +31,7 @@ def test_it_learns_and_tells_of_every_epoch(tmp_path):
 @pytest.mark.parametrize(
     ("architecture", "optimizer", "keep"), [("residual", "conv_muon", "best"), ("classic", "adam", "last")]
 )
-def test_a_run_that_was_cut_off_ends_bit_by_bit_the_same(tmp_path, architecture, optimizer, keep):
+def test_a_run_that_was_interrupted_ends_bit_by_bit_the_same(tmp_path, architecture, optimizer, keep):
     this = tiny_recipe(architecture, optimizer=optimizer, learning_rate=0.01, keep=keep)
     whole, _ = train_tiny(this, tmp_path / "whole")
     for cut in (1, 3):
