@@ -1,7 +1,7 @@
 import pytest
 from small_training import write_training
 
-from convlens.cli.main import worker
+from convlens.cli import worker
 from convlens.data.prepared import Prepared
 from convlens.errors import ConvLensError
 from convlens.params import load_params
