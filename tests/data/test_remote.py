@@ -11,9 +11,10 @@ from object_store import find_moto, serve_moto, serve_own
 from photo_files import encode, make_group, noise_photo, write_photo
 
 from convlens.data import loader as remote
+from convlens.data.cards import find_address
 from convlens.data.decoding import decode_photos
 from convlens.data.loader import LoaderSettings, PhotoError
-from convlens.data.sources import ListedPhoto, find_address, list_folder, list_store
+from convlens.data.sources import ListedPhoto, list_folder, list_store
 from convlens.data.validation import scan_with_pictures
 from convlens.errors import ConvLensError
 from convlens.params import DataParams

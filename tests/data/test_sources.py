@@ -10,15 +10,8 @@ import pytest
 import yaml
 from photo_files import ROOT, write_classes, write_photo
 
-from convlens.data.sources import (
-    SyntheticCard,
-    UrlCard,
-    describe_photos,
-    list_folder,
-    read_card,
-    read_labels,
-    read_regions,
-)
+from convlens.data.cards import SyntheticCard, UrlCard, read_card
+from convlens.data.sources import describe_photos, list_folder, read_labels, read_regions
 from convlens.errors import ConvLensError
 
 # --- folders ---

@@ -10,7 +10,7 @@ from docs.reader import Reader, make_reader, matches
 from docs.stand_in import HEAVY
 from ruamel.yaml import YAML
 
-from convlens.data.sources import read_card
+from convlens.data.cards import read_card
 from convlens.errors import ConvLensError
 from convlens.params import Params, parse_group, read_yaml
 from convlens.presets import merge

@@ -1,4 +1,4 @@
-"""From a source to the list of photos: a folder, a card or an object store, with labels.csv and regions.csv."""
+"""From a folder or an object store to the list of photos, with labels.csv and regions.csv."""
 
 import os
 import unicodedata
@@ -6,17 +6,13 @@ from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Literal
 
 import numpy as np
 import pandas as pd
-from pydantic import Field, model_validator
 
-from convlens.data.loader import digest_photo, is_address, list_objects
-from convlens.data.synthetic.recipe import SyntheticRecipe
+from convlens.data.loader import digest_photo, list_objects
 from convlens.errors import ConvLensError
 from convlens.files import read_parquet, write_parquet
-from convlens.params import Group, parse_group, read_yaml
 
 # --- the list of photos, as stage `ingest` writes it ---
 
@@ -332,79 +328,3 @@ def _read_csv(path: Path, columns: Sequence[str]) -> pd.DataFrame:
             f"{', '.join(table.columns)}."
         )
     return table.fillna("")
-
-
-# --- cards: small YAML files that say how to obtain photos ---
-
-Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", max_length=100, description="Names files too.")]
-License = Annotated[str, Field(description="Under which terms the pictures may be used.")]
-
-
-class SyntheticCard(Group):
-    """A data set that the painter draws."""
-
-    kind: Literal["synthetic"]
-    name: Name
-    license: License
-    recipe: SyntheticRecipe
-
-
-class UrlCard(Group):
-    """A data set to be downloaded: an archive of class folders."""
-
-    kind: Literal["url"]
-    name: Name
-    license: License
-    url: str = Field(pattern=r"^https?://")
-    sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")] | None = Field(
-        default=None, description="Digest of the archive; without it only its size is checked, and the digest shown."
-    )
-    bytes: int | None = Field(default=None, ge=1, description="Size of the archive.")
-    homepage: str | None = None
-
-    @model_validator(mode="after")
-    def _be_checkable(self) -> "UrlCard":
-        if self.sha256 is None and self.bytes is None:
-            raise ValueError("Expected sha256 or bytes, so that the download can be checked. Received: neither")
-        return self
-
-
-class StoreCard(Group):
-    """Photos in an object store, listed and read where they are."""
-
-    kind: Literal["store"]
-    name: Name
-    license: License
-    address: str = Field(pattern=r"^(s3|gs)://[^/@?#]+(/[^?#]*)?$", description="Such as s3://bucket/photos.")
-
-
-Card = SyntheticCard | UrlCard | StoreCard
-
-
-def read_card(path: Path) -> Card:
-    """Read a card.
-
-    Raises:
-        ConvLensError: not a card, or a field is unknown, missing or out of range.
-    """
-    values = read_yaml(path)
-    kinds: dict[str, type[Card]] = {"synthetic": SyntheticCard, "url": UrlCard, "store": StoreCard}
-    kind = values.get("kind") if isinstance(values, dict) else None
-    if not isinstance(kind, str) or kind not in kinds:
-        raise ConvLensError(f"Expected a card with kind: synthetic, url or store in {path}. Received: {kind!r}.")
-    return parse_group(kinds[kind], values, where=str(path))
-
-
-def find_address(source: str) -> str:
-    """The address that `data.source` is, or that its card (kind: store) names; '' if the source is another one.
-
-    Raises:
-        ConvLensError: a card that is wrong.
-    """
-    if is_address(source):
-        return source.rstrip("/")
-    path = Path(source)
-    if path.suffix not in (".yaml", ".yml") or not path.is_file():
-        return ""
-    card = read_card(path)
-    return card.address.rstrip("/") if isinstance(card, StoreCard) else ""

@@ -6,18 +6,15 @@ from pathlib import Path
 
 import pandas as pd
 
+from convlens.data.cards import StoreCard, SyntheticCard, find_address, read_card
 from convlens.data.download import download_archive, is_archive, unpack_archive
 from convlens.data.sources import (
     LABELS_FILE,
     REGION_COLUMNS,
     REGIONS_FILE,
-    StoreCard,
-    SyntheticCard,
     describe_photos,
-    find_address,
     list_folder,
     list_store,
-    read_card,
     read_labels,
     read_regions,
     save_photos,
