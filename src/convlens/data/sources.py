@@ -85,6 +85,7 @@ JUNK = {
     *("lost+found", "$recycle.bin", "system volume information"),
 }
 JUNK_SUFFIXES = ("@synoresource", "@synoeastream")
+NOTES = (".xml", ".txt", ".json", ".csv", ".md")  # of annotators and people, beside the photos
 
 
 @dataclass
@@ -210,7 +211,8 @@ def _files(folder: Folder, source: Folder) -> Iterator[Folder]:
     for path in _children(folder):
         _refuse_outside(path, source)
         if not path.is_dir():
-            yield path
+            if not path.name.lower().endswith(NOTES):
+                yield path
         elif not path.is_symlink():
             yield from _files(path, source)
 
@@ -226,7 +228,7 @@ def _children(folder: Folder) -> list[Folder]:
             path.name.encode()
         except UnicodeEncodeError:
             raise ConvLensError(
-                f"Expected file names in UTF-8. Received: {os.fsencode(path.name)!r}. Rename it."
+                f"Expected file names in UTF-8. Received: {os.fsencode(path.name)!r} in {folder}. Rename it."
             ) from None
     wanted = (path for path in paths if not path.name.startswith(".") and not _is_junk(path.name.lower()))
     return sorted(wanted, key=lambda path: path.name)
