@@ -26,10 +26,14 @@ def test_the_vectorised_metrics_are_the_plain_ones(num_classes: int, digits: int
 @pytest.mark.parametrize(("num_classes", "digits"), [(2, 1), (4, None)])
 def test_a_resample_is_measured_as_if_its_photos_were_written_out(num_classes: int, digits: int | None) -> None:
     labels, probabilities = random_answers(4, num_classes=num_classes, digits=digits)
-    (weights,) = draw_weights(labels, num_resamples=5, seed=1)
+    members = [np.flatnonzero(labels == index) for index in range(num_classes)]
+    chosen = [
+        np.concatenate([np.random.default_rng(seed).choice(each, len(each)) for each in members]) for seed in range(5)
+    ]
+    weights = np.array([np.bincount(each, minlength=len(labels)) for each in chosen], float)
     resampled = prepare_metrics(labels, probabilities)(weights)
     for row, measured in zip(weights, resampled, strict=True):
-        drawn = np.repeat(np.arange(len(labels)), row.astype(int))
+        drawn = np.repeat(np.arange(len(labels)), row.astype(int))  # as many photos of each class as there are
         expected = headline_values(labels[drawn], probabilities[drawn])
         assert dict(zip(HEADLINES, measured, strict=True)) == pytest.approx(expected, abs=1e-12)
 
@@ -38,7 +42,14 @@ def test_resamples_keep_the_number_of_photos_of_every_class() -> None:
     labels = np.array([0] * 5 + [1] * 40 + [2])
     weights = np.concatenate(list(draw_weights(labels, num_resamples=50, seed=0)))
     for index, count in enumerate((5, 40, 1)):
-        assert set(weights[:, labels == index].sum(axis=1)) == {count}
+        assert weights[:, labels == index].sum(axis=1) == pytest.approx(count)
+
+
+def test_resamples_vary_as_much_as_means_of_few_photos_do() -> None:
+    """Where n photos are drawn of n, the variance of three photos' mean comes out a third too small."""
+    values = np.array([0.0, 1.0, 5.0])
+    weights = np.concatenate(list(draw_weights(np.zeros(3, int), num_resamples=40_000, seed=0)))
+    assert (weights @ values / 3).var() == pytest.approx(values.var(ddof=1) / 3, rel=0.03)
 
 
 def test_the_same_seed_gives_the_same_intervals() -> None:
@@ -58,13 +69,14 @@ def test_every_interval_holds_its_value_and_narrows_with_less_confidence() -> No
 
 
 @pytest.mark.parametrize("share", [0.7, 0.9])
-def test_accuracys_interval_is_near_wilsons(share: float) -> None:
+def test_accuracys_interval_is_wilsons(share: float) -> None:
     labels = np.repeat([0, 1], 200)
     right = np.arange(400) % 10 < 10 * share
     answers = np.where(right, labels, 1 - labels)
-    interval = bootstrap_intervals(labels, np.eye(2)[answers] * 0.98 + 0.01)["accuracy"]
-    expected = wilson_interval(int(right.sum()), 400)
-    assert (interval.low, interval.high) == pytest.approx(expected, abs=0.01)
+    intervals = bootstrap_intervals(labels, np.eye(2)[answers] * 0.98 + 0.01, num_resamples=100)
+    for name in ("accuracy", "balanced_accuracy"):
+        found = intervals[name]
+        assert (found.low, found.high) == pytest.approx(wilson_interval(int(right.sum()), 400), abs=1e-9)
 
 
 def test_coverage_on_simulated_data_is_nominal() -> None:
@@ -81,16 +93,49 @@ def test_coverage_on_simulated_data_is_nominal() -> None:
     assert all(0.925 <= share <= 0.985 for share in coverage.values()), coverage
 
 
-def test_coverage_of_accuracy_holds_near_the_end_of_the_scale() -> None:
-    """Accuracy 97 % on 180 photos, where plain percentiles cover 92 %."""
-    held = 0
+@pytest.mark.parametrize(
+    ("recalls", "num_photos"),
+    [
+        ([0.97, 0.97], [90, 90]),
+        ([0.8] * 5, [3] * 5),
+        ([0.9] * 20, [2] * 20),
+        ([0.7] * 100, [2] * 100),
+        ([0.96, 0.03, 0.03], [24] * 3),  # nearly always the same class
+        ([0.9, 0.1, 0.05, 0.05], [10] * 4),
+        ([0.5, 0.99], [5, 500]),
+        ([0.6, 0.9, 0.97], [8, 40, 300]),
+    ],
+)
+def test_shares_are_covered_with_few_photos_per_class_and_with_nearly_constant_predictions(
+    recalls: list[float], num_photos: list[int]
+) -> None:
+    """At least 91 of 100 of 300 experiments; drawn within classes, shares vary less than Wilson's interval allows."""
+    labels, generator = np.repeat(np.arange(len(recalls)), num_photos), np.random.default_rng(0)
+    true = {"accuracy": np.average(recalls, weights=num_photos), "balanced_accuracy": np.mean(recalls)}
+    held = dict.fromkeys(true, 0)
+    for _ in range(300):
+        correct = generator.random(len(labels)) < np.array(recalls)[labels]
+        answers = np.where(correct, labels, np.where(labels == 0, 1, 0))
+        intervals = bootstrap_intervals(labels, np.eye(len(recalls))[answers], num_resamples=2)
+        for name, share in true.items():
+            held[name] += intervals[name].low <= share <= intervals[name].high  # type: ignore[operator]
+    assert min(held.values()) >= 0.91 * 300, held
+
+
+def test_losses_are_covered_with_few_photos_per_class() -> None:
+    """Five photos of each of six classes; a bootstrap that draws five of five covers 89 %."""
+    labels, held = np.repeat(np.arange(6), 5), 0
     for seed in range(400):
-        labels = np.arange(180) % 2
-        wrong = np.random.default_rng(seed).uniform(size=180) > 0.97
-        answers = np.eye(2)[np.where(wrong, 1 - labels, labels)]
-        interval = bootstrap_intervals(labels, answers, num_resamples=400, seed=seed)["accuracy"]
-        held += interval.low <= 0.97 <= interval.high  # type: ignore[operator]
-    assert 0.93 <= held / 400 <= 0.985
+        noise = np.random.default_rng(seed).beta(6, 2, len(labels))
+        probabilities = np.full((30, 6), ((1 - noise) / 5)[:, None])
+        probabilities[np.arange(30), labels] = noise
+        interval = bootstrap_intervals(labels, probabilities, num_resamples=400, seed=seed)["brier"]
+        held += interval.low <= TRUE_BRIER <= interval.high  # type: ignore[operator]
+    assert 0.9 <= held / 400 <= 0.985
+
+
+# The mean of (1 - p)² + (1 - p)² / 5 for p of a beta distribution with 6 and 2: 1.2 E[(1 - p)²] = 1.2 · 2 · 3 / (8 · 9)
+TRUE_BRIER = 1.2 * 2 * 3 / (8 * 9)
 
 
 def _simulate(seed: int, num_photos: int) -> tuple[np.ndarray, np.ndarray]:

@@ -5,7 +5,8 @@ from sklearn.metrics import f1_score, precision_score, recall_score
 from sklearn.metrics import precision_recall_curve as sklearn_curve
 
 from convlens.metrics.classification import precision_recall_curve
-from convlens.metrics.operating_point import apply_threshold, choose_threshold, threshold_curve
+from convlens.metrics.operating_point import choose_threshold, threshold_curve
+from convlens.models.inference import apply_threshold
 
 
 @pytest.mark.parametrize("digits", [None, 1])

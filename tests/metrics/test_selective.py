@@ -1,8 +1,9 @@
 import numpy as np
 import pytest
 
-from convlens.metrics.intervals import wilson_interval
-from convlens.metrics.operating_point import answer_confidence, choose_least_confidence, risk_coverage, wilson_ends
+from convlens.metrics.intervals import wilson_interval, wilson_intervals
+from convlens.metrics.operating_point import choose_least_confidence, risk_coverage
+from convlens.models.inference import prediction_confidence
 
 
 def test_the_curve_by_hand() -> None:
@@ -35,10 +36,10 @@ def test_without_photos_or_limit_every_answer_is_given() -> None:
 
 
 def test_the_probability_of_an_answer_is_not_always_the_largest() -> None:
-    assert answer_confidence(np.array([[0.2, 0.8], [0.3, 0.7]]), np.array([1, 0])).tolist() == [0.8, 0.3]
+    assert prediction_confidence(np.array([[0.2, 0.8], [0.3, 0.7]]), np.array([1, 0])).tolist() == [0.8, 0.3]
 
 
 def test_many_wilson_intervals_at_once() -> None:
-    low, high = wilson_ends(np.array([0, 3, 9]), np.array([9, 10, 9]), 0.9)
+    low, high = wilson_intervals(np.array([0, 3, 9]), np.array([9, 10, 9]), 0.9)
     expected = [wilson_interval(*pair, confidence=0.9) for pair in ((0, 9), (3, 10), (9, 9))]
     assert np.column_stack([low, high]) == pytest.approx(np.array(expected))

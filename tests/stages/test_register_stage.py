@@ -11,6 +11,7 @@ from mlflow.exceptions import MlflowException
 from small_training import KEY, demand, use_own_store, write_training
 
 from convlens.errors import ConvLensError
+from convlens.metrics.evaluation import CONFUSION, TABLES
 from convlens.stages.register import register
 from convlens.tracking.live import open_live_run
 
@@ -22,10 +23,9 @@ ARTIFACTS = {
     "config/params.yaml",
     "config/requirements.txt",
     "data/splits.csv",
-    "evaluation/confusion_matrix.png",
     "evaluation/metrics.json",
-    "evaluation/predictions.csv",
-    "evaluation/plots/slices.csv",
+    "evaluation/plots/confusion_matrix.png",
+    *(f"evaluation/{file}" for file in (CONFUSION, *(file for file, _ in TABLES.values()))),
     "feature_maps.html",
     "feature_maps/filters.csv",
     "robustness/curves.csv",
@@ -401,7 +401,7 @@ def test_deleted_experiment_is_told(root: Path) -> None:
             "Expected the table .*predictions.csv .* nothing there",
         ),
         ("reports/training/history.csv", "Expected the training's history"),
-        ("reports/validation/result.json", "Expected the result .*result.json"),
+        ("reports/validation/result.json", "Expected JSON in .*result.json"),
         ("requirements.txt", "Expected the lock file"),
         ("params.yaml", "Expected a YAML file"),
     ],

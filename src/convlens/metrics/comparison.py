@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
-from scipy.stats import fisher_exact
+from scipy.stats import binomtest, fisher_exact
 
 from convlens.errors import ConvLensError
 from convlens.metrics.classification import check_predictions, predicted_classes
@@ -183,17 +183,9 @@ def mcnemar_test(first_right: np.ndarray, second_right: np.ndarray) -> McNemar:
     """
     only_first = int(np.count_nonzero(first_right & ~second_right))
     only_second = int(np.count_nonzero(second_right & ~first_right))
-    return McNemar(only_first, only_second, _even_split_p_value(only_first, only_second))
-
-
-def _even_split_p_value(one: int, other: int) -> float:
-    """Two-sided chance of a split of fair coin tosses at least as uneven; exact, in whole numbers."""
-    tosses, fewer = one + other, min(one, other)
-    ways = total = 1
-    for heads in range(fewer):
-        ways = ways * (tosses - heads) // (heads + 1)
-        total += ways
-    return min(1.0, float(2 * total / 2**tosses))
+    differing = only_first + only_second
+    p_value = float(binomtest(only_first, differing).pvalue) if differing else 1.0
+    return McNemar(only_first, only_second, p_value)
 
 
 def _difference(first: float | None, second: float | None, resampled: np.ndarray, confidence: float) -> Interval:

@@ -28,8 +28,14 @@ from convlens.metrics.classification import (
     roc_curve,
     score_classes,
 )
-from convlens.metrics.intervals import Interval, bootstrap_class_f1, bootstrap_intervals, wilson_interval
-from convlens.metrics.operating_point import risk_coverage, threshold_curve, wilson_ends
+from convlens.metrics.intervals import (
+    Interval,
+    bootstrap_class_f1,
+    bootstrap_intervals,
+    wilson_interval,
+    wilson_intervals,
+)
+from convlens.metrics.operating_point import risk_coverage, threshold_curve
 from convlens.metrics.slices import Feature, cut_evenly, measure_slices
 from convlens.models.inference import OperatingPoint, prediction_confidence
 from convlens.params import EvaluateParams
@@ -295,16 +301,14 @@ def _score_classes(
     classes: Sequence[str], labels: np.ndarray, predicted: np.ndarray, resampling: Mapping[str, Any]
 ) -> pd.DataFrame:
     """One row per class: counts, precision, recall and F1 with their intervals."""
-    scores = score_classes(confusion_matrix(labels, predicted, len(classes)))
+    confidence, scores = resampling["confidence"], score_classes(confusion_matrix(labels, predicted, len(classes)))
     f1 = bootstrap_class_f1(labels, predicted, len(classes), **resampling)
     rows = []
     for name, score, interval in zip(classes, scores, f1, strict=True):
         row = {"class": name, **asdict(score)}
         for share, whole in (("precision", score.num_predicted), ("recall", score.num_photos)):
-            ends = (
-                wilson_interval(score.num_correct, whole, confidence=resampling["confidence"]) if whole else (None,) * 2
-            )
-            row[f"{share}_low"], row[f"{share}_high"] = ends
+            known = wilson_interval(score.num_correct, whole, confidence=confidence) if whole else (None, None)
+            row[f"{share}_low"], row[f"{share}_high"] = known
         rows.append({**row, "f1_low": interval.low, "f1_high": interval.high})
     floats = [f"{name}{end}" for name in SCORES for end in ("", "_low", "_high")]
     return round_table(pd.DataFrame(rows).astype(dict.fromkeys(floats, float)))
@@ -356,7 +360,7 @@ def _list_reliability(
 def _list_risk_coverage(given: Predictions, predicted: np.ndarray, confidence: float) -> pd.DataFrame:
     """Misclassified photos over photos predicted, from the most confident on, with Wilson's interval at each point."""
     curve = risk_coverage(prediction_confidence(given.probabilities, predicted), predicted == given.labels)
-    low, high = wilson_ends(curve.num_wrong, curve.num_predicted, confidence)
+    low, high = wilson_intervals(curve.num_wrong, curve.num_predicted, confidence)
     table = pd.DataFrame({
         "coverage": curve.coverage, "error": curve.risk, "low": low, "high": high,
         "num_predicted": curve.num_predicted, "num_wrong": curve.num_wrong, "min_confidence": curve.confidence,

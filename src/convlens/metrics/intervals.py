@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from statistics import NormalDist
+from typing import Any
 
 import numpy as np
 
@@ -33,9 +34,13 @@ VALUES_AT_ONCE = 2**20  # 8 MB of weights stay in the processor's cache
 
 
 def draw_weights(labels: np.ndarray, *, num_resamples: int, seed: int) -> Iterator[np.ndarray]:
-    """Weights of resamples drawn with replacement within each class, in blocks float64 (r, N).
+    """Draw the weights of resamples within each class, in blocks float64 (r, N).
 
-    Every resample holds as many photos of each class as the data, so no metric loses a class by chance.
+    The weights of each class add up to its photos, so no metric loses a class by chance. Of n photos n - 1 are drawn
+    with replacement, and each counts n / (n - 1): drawing n would make resamples vary too little, by the factor
+    (n - 1) / n, which matters where classes have few photos. A class of one photo does not vary at all.
+
+    Source: Rao and Wu, Resampling inference with complex survey data, JASA 83 (1988).
     """
     generator = np.random.default_rng(seed)
     members = [np.flatnonzero(labels == index) for index in np.unique(labels)]
@@ -49,8 +54,11 @@ def draw_weights(labels: np.ndarray, *, num_resamples: int, seed: int) -> Iterat
 
 
 def _draw_counts(generator: np.random.Generator, rows: int, size: int) -> np.ndarray:
-    drawn = generator.integers(0, size, (rows, size)) + np.arange(rows)[:, None] * size
-    return np.bincount(drawn.ravel(), minlength=rows * size).reshape(rows, size)
+    if size == 1:
+        return np.ones((rows, 1))
+    drawn = generator.integers(0, size, (rows, size - 1)) + np.arange(rows)[:, None] * size
+    counts = np.bincount(drawn.ravel(), minlength=rows * size).reshape(rows, size)
+    return np.asarray(counts * (size / (size - 1)))
 
 
 def prepare_metrics(
@@ -128,11 +136,11 @@ def _prepare_ranking(positive: np.ndarray, scores: np.ndarray) -> Callable[[np.n
     return measure
 
 
-# --- How sure a number is: confidence intervals by bootstrap over photos, and Wilson's for shares ---
+# --- intervals: Wilson's for shares, BCa bootstrap over photos for everything else ---
 
 NORMAL = NormalDist()
 SMALLEST_SPREAD = 1e-12
-SHARES = ("accuracy", "balanced_accuracy")
+SHARES = ("accuracy", "balanced_accuracy")  # Wilson's interval
 
 
 @dataclass(frozen=True)
@@ -170,10 +178,12 @@ def bootstrap_intervals(
     confidence: float = 0.95,
     seed: int = 0,
 ) -> dict[str, Interval]:
-    """Bootstrap of all headline metrics: photos drawn with replacement within each class, BCa percentiles.
+    """Compute all headline metrics with their intervals.
 
-    Where all photos of each class are answered alike (accuracy 1, say), all resamples agree and the bootstrap would
-    claim certainty. There shares get Wilson's interval, for as many photos as they rest on; the rest get none.
+    Accuracy and balanced accuracy get Wilson's interval, for as many photos as they rest on: with few photos per class,
+    or where nearly all photos get the same class, a bootstrap is too sure of itself. The others get BCa percentiles of
+    photos drawn within each class; where all resamples agree, as after perfect predictions, those that are 0 or 1 get
+    Wilson's interval, the rest none.
 
     Args:
         labels: int64 (N,).
@@ -193,7 +203,8 @@ def bootstrap_intervals(
     blocks = draw_weights(labels, num_resamples=num_resamples, seed=seed)
     resampled = np.concatenate([measure(weights) for weights in blocks])
     values = headline_values(labels, probabilities, predicted)
-    support = _support(np.bincount(labels, minlength=probabilities.shape[1]))
+    answered = predicted_classes(probabilities) if predicted is None else predicted
+    support = _support(np.bincount(labels, minlength=probabilities.shape[1]), labels[answered == labels])
     return {
         name: _interval(name, values[name], resampled[:, column], confidence=confidence, support=support.get(name))
         for column, name in enumerate(HEADLINES)
@@ -223,13 +234,25 @@ def corrected_range(value: float, resampled: np.ndarray, confidence: float) -> t
     return min(float(low), value), max(float(high), value)
 
 
-def wilson_interval(successes: float, trials: float, *, confidence: float = 0.95) -> tuple[float, float]:
-    """Wilson's score interval of a share (JASA 22, 1927); the trials may be a fractional effective number."""
+def wilson_intervals(successes: Any, trials: Any, confidence: float) -> tuple[np.ndarray, np.ndarray]:
+    """Compute both ends of Wilson's score interval (JASA 22, 1927) of many shares at once.
+
+    Args:
+        successes: number or array; 0 to trials.
+        trials: number or array above 0; may be a fractional effective number.
+        confidence: coverage, 0..1.
+    """
     z = NORMAL.inv_cdf((1 + confidence) / 2)
     share = successes / trials
     center = (share + z**2 / (2 * trials)) / (1 + z**2 / trials)
     half = z * np.sqrt(share * (1 - share) / trials + z**2 / (4 * trials**2)) / (1 + z**2 / trials)
-    return (0.0 if share == 0 else float(center - half)), (1.0 if share == 1 else float(center + half))
+    return np.where(share == 0, 0.0, center - half), np.where(share == 1, 1.0, center + half)
+
+
+def wilson_interval(successes: float, trials: float, *, confidence: float = 0.95) -> tuple[float, float]:
+    """Compute Wilson's score interval of one share; see `wilson_intervals`."""
+    low, high = wilson_intervals(successes, trials, confidence)
+    return float(low), float(high)
 
 
 def _interval(
@@ -238,7 +261,7 @@ def _interval(
     if value is None:
         return Interval(None, None, None)
     low, high = corrected_range(value, resampled, confidence)
-    if high - low > SMALLEST_SPREAD:
+    if name not in SHARES and high - low > SMALLEST_SPREAD:
         return Interval(value, low, high)
     if support is not None and (name in SHARES or value in (0.0, 1.0)):
         return Interval(value, *wilson_interval(value * support, support, confidence=confidence))
@@ -246,18 +269,28 @@ def _interval(
     return Interval(value, None, None)
 
 
-def _support(counts: np.ndarray) -> dict[str, float]:
-    """How many independent photos each share-like metric rests on, from the photos per class (K,).
+def _support(counts: np.ndarray, correct: np.ndarray) -> dict[str, float]:
+    """How many independent photos each share-like metric rests on.
 
-    A mean of recalls has the variance of a share of K² / Σ 1/n photos; an ordering error needs a pair, and the rarest
-    class bounds the number of independent pairs.
+    A mean of recalls has the variance of a share of K² / Σ 1/n photos if all recalls are alike; where rare classes are
+    recalled worse, their part of the variance counts. An ordering error needs a pair, and the rarest class bounds the
+    number of independent pairs.
+
+    Args:
+        counts: photos per class, (K,).
+        correct: labels of the photos classified correctly.
     """
+    found = np.bincount(correct, minlength=len(counts))[counts > 0]
     present = counts[counts > 0]
     even = float(len(present) ** 2 / np.sum(1 / present))
+    mean = float(np.mean(found / present))
+    recalls = (found + mean) / (present + 1)  # of few photos, drawn towards the mean
+    spread = float(np.sum(recalls * (1 - recalls) / present)) / len(present) ** 2
+    balanced = min(even, mean * (1 - mean) / spread) if spread > 0 and 0 < mean < 1 else even
     rarest = float(present.min())
     return {
         "accuracy": float(counts.sum()),
-        "balanced_accuracy": even,
+        "balanced_accuracy": balanced,
         "macro_f1": even,
         "roc_auc": rarest,
         "average_precision": rarest,

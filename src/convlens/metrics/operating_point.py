@@ -9,7 +9,6 @@ import numpy as np
 from convlens.errors import ConvLensError
 from convlens.files import round_array
 from convlens.metrics.calibration import fit_temperature
-from convlens.metrics.intervals import NORMAL
 from convlens.models.inference import (
     EVEN,
     OperatingPoint,
@@ -175,15 +174,6 @@ def choose_least_confidence(confidence: np.ndarray, right: np.ndarray, max_error
     if last == len(curve.confidence) - 1:
         return 0.0
     return float((curve.confidence[last] + curve.confidence[last + 1]) / 2)
-
-
-def wilson_ends(successes: np.ndarray, trials: np.ndarray, confidence: float) -> tuple[np.ndarray, np.ndarray]:
-    """Wilson's intervals of many shares at once; see `wilson_interval`."""
-    z = NORMAL.inv_cdf((1 + confidence) / 2)
-    share = successes / trials
-    center = (share + z**2 / (2 * trials)) / (1 + z**2 / trials)
-    half = z * np.sqrt(share * (1 - share) / trials + z**2 / (4 * trials**2)) / (1 + z**2 / trials)
-    return np.where(share == 0, 0.0, center - half), np.where(share == 1, 1.0, center + half)
 
 
 # --- the operating point, chosen on the validation photos ---

@@ -6,15 +6,17 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import keras
 import numpy as np
-import tensorflow as tf
 
 from convlens.data.loader import Images
 from convlens.errors import ConvLensError
 from convlens.files import write_json
+
+if TYPE_CHECKING:  # metrics know the operating point without loading TensorFlow
+    import keras
+    import tensorflow as tf
 
 # --- the operating point: how outputs become predictions ---
 
@@ -143,7 +145,7 @@ LOGITS = "logits"  # the layer before the probabilities in every architecture
 
 
 def predict_probabilities(
-    model: keras.Model, images: Images, point: OperatingPoint | None = None, *, batch_size: int = 64
+    model: "keras.Model", images: Images, point: OperatingPoint | None = None, *, batch_size: int = 64
 ) -> np.ndarray:
     """Predict the probability of every class for photos as the loader gives them.
 
@@ -162,7 +164,7 @@ def predict_probabilities(
 
 
 def predict_logits(
-    model: keras.Model,
+    model: "keras.Model",
     images: Images,
     *,
     mirror: bool = False,
@@ -184,7 +186,7 @@ def predict_logits(
     return np.concatenate(logits) if logits else np.empty((0, max(2, int(model.output_shape[-1]))))
 
 
-def make_views(photos: Any, *, mirror: bool = False, center_crop: float | None = None) -> list[tf.Tensor]:
+def make_views(photos: Any, *, mirror: bool = False, center_crop: float | None = None) -> "list[tf.Tensor]":
     """Return the views of photos that logits are the mean over, the photos themselves first.
 
     Args:
@@ -195,6 +197,8 @@ def make_views(photos: Any, *, mirror: bool = False, center_crop: float | None =
     Returns:
         One, two or four uint8 tensors of the shape of `photos`.
     """
+    import tensorflow as tf
+
     views = [tf.convert_to_tensor(photos)]
     if center_crop is not None:
         views.append(_enlarge_center(views[0], center_crop))
@@ -207,7 +211,9 @@ def average_views(logits: Sequence[np.ndarray]) -> np.ndarray:
     return mean
 
 
-def _enlarge_center(photos: tf.Tensor, share: float) -> tf.Tensor:
+def _enlarge_center(photos: "tf.Tensor", share: float) -> "tf.Tensor":
+    import tensorflow as tf
+
     height, width = photos.shape[1:3]
     rows, columns = (max(1, round(side * share)) for side in (height, width))
     top, left = (height - rows) // 2, (width - columns) // 2
@@ -223,17 +229,21 @@ def apply_temperature(logits: np.ndarray, temperature: float = 1.0) -> np.ndarra
     return probabilities
 
 
-def _open_logits(model: keras.Model) -> keras.Model:
+def _open_logits(model: "keras.Model") -> "keras.Model":
     """The network up to its logits, on the same weights."""
+    import keras
+
     return keras.Model(model.inputs[0], model.get_layer(LOGITS).output, name=LOGITS)
 
 
-def _spread(to_logits: keras.Model, photos: tf.Tensor) -> np.ndarray:
+def _spread(to_logits: "keras.Model", photos: "tf.Tensor") -> np.ndarray:
     """Logits float64 (N, K); the sigmoid of z is the softmax of 0 and z.
 
     No photo goes through the network alone: the product of a single row adds up in another order than those of more,
     so that the same photo would get other last bits by itself than among others.
     """
+    import tensorflow as tf
+
     asked = photos if len(photos) > 1 else tf.repeat(photos, 2, axis=0)
     logits = np.asarray(to_logits(asked, training=False)).astype(np.float64)[: len(photos)]
     return np.concatenate([np.zeros_like(logits), logits], axis=1) if logits.shape[1] == 1 else logits
@@ -253,10 +263,11 @@ class Predictor:
     single row adds up in another order than those of two and more.
     """
 
-    def __init__(self, model: keras.Model, point: OperatingPoint) -> None:
+    def __init__(self, model: "keras.Model", point: OperatingPoint) -> None:
         """Take a whole network and its operating point."""
-        photos = model.inputs[0]
-        network = keras.Model(photos, model.get_layer(LOGITS).output, name=LOGITS)
+        import tensorflow as tf
+
+        network, photos = _open_logits(model), model.inputs[0]
         shape = tf.TensorSpec((None, *photos.shape[1:]), tf.uint8)
         self._run = tf.function(partial(network, training=False), input_signature=[shape])
         self._point = point
@@ -267,7 +278,7 @@ class Predictor:
         parts = [self._logits(images[start : start + step]) for start in range(0, len(images), step)]
         return apply_temperature(np.concatenate(parts), self._point.temperature)
 
-    def _make_views(self, photos: np.ndarray) -> list[tf.Tensor]:
+    def _make_views(self, photos: np.ndarray) -> "list[tf.Tensor]":
         return make_views(photos, mirror=self._point.mirror, center_crop=self._point.center_crop)
 
     def _logits(self, photos: np.ndarray) -> np.ndarray:
