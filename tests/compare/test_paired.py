@@ -49,10 +49,10 @@ def test_a_small_loss_is_worse_yet_tolerated() -> None:
 
 
 def test_few_lost_photos_are_no_evidence() -> None:
-    """The bootstrap's interval lies below 0; McNemar's exact test, with p = 0.125, says that chance would do."""
-    verdict = verdict_of(make_run("a", good(100, 0)), make_run("b", good(96, 4)))
+    """The bootstrap's interval lies below 0; McNemar's exact test, with p = 1/16, says that chance would do."""
+    verdict = verdict_of(make_run("a", good(100, 0)), make_run("b", good(95, 5)))
     assert verdict.differences["accuracy"].high < 0  # type: ignore[operator]
-    assert verdict.mcnemar.p_value == 0.125
+    assert verdict.mcnemar.p_value == 0.0625
     assert (verdict.word, verdict.regression) == ("same", False)
 
 

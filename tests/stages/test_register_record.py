@@ -90,7 +90,7 @@ def test_folds_are_runs_below_the_training_s(root: Path) -> None:
         ["1"], f"tags.`mlflow.parentRunId` = '{whole.info.run_id}'", order_by=["attributes.run_name"]
     )
     assert [run.info.run_name for run in below] == ["fold 1", "fold 2"]
-    assert [run.data.params for run in below] == [{"label_errors.fold": "1"}, {"mistakes.fold": "2"}]
+    assert [run.data.params for run in below] == [{"label_errors.fold": "1"}, {"label_errors.fold": "2"}]
     assert {run.info.status for run in below} == {"FINISHED"}
     curves = [client.get_metric_history(run.info.run_id, "curves/train_loss") for run in below]
     assert [[(point.step, point.value) for point in curve] for curve in curves] == [
