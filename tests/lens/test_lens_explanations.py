@@ -168,7 +168,7 @@ def test_deleting_the_patch_that_is_read_ends_the_answer_at_once() -> None:
     assert not turned.passes
 
 
-def test_randomised_weights_come_back_and_change_the_explanation() -> None:
+def test_randomized_weights_come_back_and_change_the_explanation() -> None:
     model = residual()
     before = model.get_weights()
     scorer = Scorer(open_lens(model))

@@ -78,7 +78,7 @@ def test_none_is_found_where_none_tells() -> None:
     assert [region.name for region in found if region.found] == []
 
 
-def test_atlas_measures_everything_twice_alike(informed: Scorer) -> None:
+def test_statistics_of_the_same_sample_are_the_same(informed: Scorer) -> None:
     images, labels, boxes = painted(6, seed=5)
     sample = PhotoSample(images, labels, CLASSES, painted(4, seed=6)[0], boxes)
     first, second = measure_filter_statistics(informed, sample), measure_filter_statistics(informed, sample)

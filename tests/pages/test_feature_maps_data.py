@@ -128,7 +128,7 @@ def test_every_number_of_the_sentence_was_measured() -> None:
 
 
 def _analysis(probability: float, effect: float, part: float, null: float) -> SimpleNamespace:
-    """A portrait of a photo of 12×12 pixels: covering its upper left does `effect`, covering its ear does `part`."""
+    """The analysis of a photo of 12×12 pixels: covering its upper left does `effect`, covering its ear does `part`."""
     effects = np.array([[effect, 0.0], [0.0, 0.0]])
     region = SimpleNamespace(name="left_ear", effect=part, null=np.array([null, 0.0]))
     return SimpleNamespace(

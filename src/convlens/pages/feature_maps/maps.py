@@ -368,7 +368,7 @@ TRUST_COLUMNS = ("check", "of", "num_photos", "value", "low", "high")
 TRUST_METRICS = {("deletion", "saliency"): "deletion", ("deletion", "random"): "deletion_random",
                  ("deletion", "edges"): "deletion_edges", ("insertion", "saliency"): "insertion",
                  ("insertion", "random"): "insertion_random", ("insertion", "edges"): "insertion_edges",
-                 ("randomization", "final"): "randomisation_correlation"}  # fmt: skip
+                 ("randomization", "final"): "randomization_correlation"}  # fmt: skip
 
 
 def measure_nothing() -> pd.DataFrame:
@@ -453,7 +453,7 @@ def describe_maps(
             found[TRUST_METRICS[check, of]] = round(float(values[0]), 6)
     if trust.curves and trust.randomization:
         found["explanation_beats_chance"] = trust.curves.passes
-        found["randomisation_passed"] = trust.randomization.passes
+        found["randomization_passed"] = trust.randomization.passes
     found["shift_consistency"] = round(float(np.mean(trust.shift.same)), 6) if trust.shift.same else 1.0
     if trust.equivariance:
         found["mean_equivariance_error"] = round(float(np.mean([row.error[0] for row in trust.equivariance])), 6)
