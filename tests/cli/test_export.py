@@ -1,6 +1,7 @@
 import json
 import sys
 import zipfile
+from collections.abc import Sequence
 from pathlib import Path
 
 import keras
@@ -10,11 +11,12 @@ import tensorflow as tf
 from click.testing import CliRunner
 from small_training import CLASSES, KEY, SIDE, write_card, write_network, write_operating_point, write_photo
 
-from convlens.cli.export import export, export_model
-from convlens.cli.main import export as exporting
+from convlens.cli.export import FORMATS, export
 from convlens.errors import ConvLensError
 from convlens.models import export as export_formats
-from convlens.tracking.access import open_model
+from convlens.models.export import Exported, export_network
+from convlens.models.files import load_trained_model
+from convlens.tracking.access import open_model, open_with_reference
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore::DeprecationWarning"),  # exporters of TensorFlow and ONNX
@@ -33,7 +35,14 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-@pytest.mark.parametrize("form", exporting.FORMATS)
+def export_model(address: str, form: str, out: Path, *, photos: Sequence[Path] = ()) -> Exported:
+    opened = open_with_reference(address)
+    network, card = load_trained_model(opened.folder), opened.classifier.card
+    answer = opened.classifier.predict_arrays
+    return export_network(network, card, opened.operating_point, form, out, answer=answer, photos=photos)
+
+
+@pytest.mark.parametrize("form", FORMATS)
 def test_exported_form_answers_as_the_model(model: Path, tmp_path: Path, form: str) -> None:
     photo = tmp_path / "photo.png"
     write_photo(photo, 0.43)

@@ -6,17 +6,21 @@ import math
 import tempfile
 import warnings
 import zipfile
-from collections.abc import Callable, Mapping
-from dataclasses import asdict
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import keras
 import numpy as np
 import tensorflow as tf
+from PIL import Image
 from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
 
+from convlens.data.loader import decode_photo, open_photo
 from convlens.errors import ConvLensError
+from convlens.files import new_folder
+from convlens.models.classifier import load_by_card
 from convlens.models.inference import LOGITS, OperatingPoint, make_views
 
 # --- Pillow's resampling as a graph of ordinary operations, for networks that run without Pillow ---
@@ -157,7 +161,7 @@ class ExportGraph(tf.Module):
 
 
 def describe_export(card: Mapping[str, Any], point: OperatingPoint) -> dict[str, Any]:
-    """What an exported form says of itself: classes, settings, and what goes in and comes out."""
+    """Describe an export: classes, settings, and what goes in and comes out."""
     found = {**card, **asdict(point), "key": card.get("key", "")}
     return {
         **{name: list(found[name]) if name == "classes" else found[name] for name in SETTINGS},
@@ -168,8 +172,99 @@ def describe_export(card: Mapping[str, Any], point: OperatingPoint) -> dict[str,
     }
 
 
-# --- export formats ---
-# The forms a network can be exported in: ONNX, TensorFlow Lite and SavedModel; written, and opened to be checked.
+# --- Export and check ---
+
+TOLERANCE = 1e-5  # of a probability, for pictures of the network's size: other kernels add up in other orders
+RESIZED_TOLERANCE = 1e-3  # for others: of thousands of pixels a handful may come out one step of 255 away
+SIDES = ((1.0, 1.0), (2.3, 1.7), (0.6, 0.8))  # heights and widths of the pictures to check with, in sides of the input
+NUM_PICTURES = 4  # of each size
+
+
+@dataclass(frozen=True)
+class Exported:
+    """What was written, and how near it is.
+
+    Attributes:
+        path: the file, or the folder of a SavedModel.
+        num_pictures: it was checked with.
+        difference: largest one of a probability to the pipeline's, on pictures of the network's size.
+        resized_difference: on those of other sizes.
+        label: the last class.
+        low: its smallest probability on these pictures.
+        high: largest one.
+    """
+
+    path: Path
+    num_pictures: int
+    difference: float
+    resized_difference: float
+    label: str
+    low: float
+    high: float
+
+
+def export_network(
+    network: keras.Model,
+    card: Mapping[str, Any],
+    point: OperatingPoint,
+    form: str,
+    folder: Path,
+    *,
+    answer: Callable[[np.ndarray], np.ndarray],
+    photos: Sequence[Path] = (),
+) -> Exported:
+    """Export a network, and check that the export answers as the model does.
+
+    Args:
+        network: uint8 photos to probabilities.
+        card: classes and settings of the loader.
+        point: how its outputs become probabilities.
+        form: one of `FORMATS`.
+        folder: new or empty; written whole or not at all.
+        answer: gives the model's probabilities, (N, num_classes), for photos as the loader gives them.
+        photos: to check with, beside synthetic pictures.
+
+    Raises:
+        ConvLensError: no such photo, a package that is missing, or answers that differ.
+    """
+    pictures = paint_pictures(card["image_size"])
+    for photo in photos:
+        with open_photo(photo) as image:
+            pictures.append(np.asarray(decode_photo(image)))
+    expected = answer(np.stack([load_by_card(picture, card) for picture in pictures]))
+    write, run = FORMATS[form]
+    with new_folder(folder) as part:
+        path = write(ExportGraph(network, card, point), describe_export(card, point), part)
+        ask = run(path)
+        # One at a time, and those of the first size together as well.
+        given = np.concatenate([ask(picture[None]) for picture in pictures])
+        if not abs(ask(np.stack(pictures[:NUM_PICTURES])) - given[:NUM_PICTURES]).max() <= TOLERANCE:
+            given = np.full_like(given, np.nan)
+        differences = abs(given - expected).max(axis=1)
+        resized = np.array([picture.shape[:2] != (card["image_size"],) * 2 for picture in pictures])
+        worst = float(differences[~resized].max()), float(differences[resized].max())
+        for difference, most in zip(worst, (TOLERANCE, RESIZED_TOLERANCE), strict=True):
+            if not difference <= most:  # also if it is no number
+                raise ConvLensError(
+                    f"Expected the {form} form to answer as the model, within {most:.0e} of each probability. "
+                    f"Received: a difference of {difference:.1e}. Nothing was written; take another format."
+                )
+    low, high = float(expected[:, -1].min()), float(expected[:, -1].max())
+    return Exported(folder / path.relative_to(part), len(pictures), *worst, card["classes"][-1], low, high)
+
+
+def paint_pictures(image_size: int) -> list[np.ndarray]:
+    """Paint pictures uint8 (height, width, 3) of several sizes: from flat ones to noise, each by a fixed seed."""
+    painted = []
+    for number, (high, wide) in enumerate(side for side in SIDES for _ in range(NUM_PICTURES)):
+        side = 2 + 3 * (number % NUM_PICTURES) ** 2
+        blots = np.random.default_rng(number).integers(0, 256, (side, side, 3), dtype=np.uint8)
+        size = max(1, round(wide * image_size)), max(1, round(high * image_size))
+        painted.append(np.asarray(Image.fromarray(blots).resize(size, Image.Resampling.BILINEAR)))
+    return painted
+
+
+# --- The forms: written, and opened to be checked ---
 
 Run = Callable[[np.ndarray], np.ndarray]
 OPSET = 17
@@ -178,7 +273,7 @@ ZIP_DATE = (1980, 1, 1, 0, 0, 0)
 
 
 def write_savedmodel(graph: ExportGraph, about: Mapping[str, Any], folder: Path) -> Path:
-    """A SavedModel in `folder`, signature `serving_default`, with labels.txt and card.json in its assets."""
+    """Write a SavedModel into `folder`, signature `serving_default`, with labels.txt and card.json in its assets."""
     with tempfile.TemporaryDirectory(prefix="convlens-") as place:
         for name, text in _texts(about).items():
             (Path(place) / name).write_text(text, encoding="utf-8")
@@ -189,7 +284,7 @@ def write_savedmodel(graph: ExportGraph, about: Mapping[str, Any], folder: Path)
 
 
 def write_onnx(graph: ExportGraph, about: Mapping[str, Any], folder: Path) -> Path:
-    """model.onnx in `folder`; its metadata properties hold the labels, a line each, and the card as JSON.
+    """Write model.onnx into `folder`; its metadata properties hold the labels, a line each, and the card as JSON.
 
     Raises:
         ConvLensError: tf2onnx is not installed.
@@ -208,7 +303,7 @@ def write_onnx(graph: ExportGraph, about: Mapping[str, Any], folder: Path) -> Pa
 
 
 def write_tflite(graph: ExportGraph, about: Mapping[str, Any], folder: Path) -> Path:
-    """model.tflite in `folder`, with labels.txt and card.json as associated files: `unzip` takes them out."""
+    """Write model.tflite into `folder`, with labels.txt and card.json as associated files: `unzip` takes them out."""
     frozen = convert_variables_to_constants_v2(graph.answer.get_concrete_function())
     path = folder / "model.tflite"
     path.write_bytes(tf.lite.TFLiteConverter.from_concrete_functions([frozen]).convert())
@@ -219,14 +314,14 @@ def write_tflite(graph: ExportGraph, about: Mapping[str, Any], folder: Path) -> 
 
 
 def open_savedmodel(path: Path) -> Run:
-    """What a SavedModel answers."""
+    """Open a SavedModel."""
     opened = tf.saved_model.load(str(path))
     answer = opened.signatures[SIGNATURE]
     return lambda photos: _keep(opened, answer(**{INPUT: tf.constant(photos)})[OUTPUT].numpy())
 
 
 def open_onnx(path: Path) -> Run:
-    """What an ONNX model answers, by ONNX Runtime.
+    """Open an ONNX model with ONNX Runtime.
 
     Raises:
         ConvLensError: onnxruntime is not installed.
@@ -240,7 +335,7 @@ def open_onnx(path: Path) -> Run:
 
 
 def open_tflite(path: Path) -> Run:
-    """What a TensorFlow Lite model answers."""
+    """Open a TensorFlow Lite model."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # the interpreter will move to a package of its own
         interpreter = tf.lite.Interpreter(model_path=str(path))
