@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 from compared_runs import Repository, good
-from convlens.cli.main.main import main
+from convlens.cli.main import main
 
 from convlens.tracking import runs as durations
 

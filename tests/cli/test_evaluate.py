@@ -8,7 +8,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 from click.testing import CliRunner, Result
-from convlens.cli.main.main import commands
+from convlens.cli.main import commands
 from outside_model import paint, write_folder, write_model
 
 from convlens.errors import ConvLensError

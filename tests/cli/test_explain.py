@@ -6,7 +6,7 @@ from pathlib import Path
 import keras
 import numpy as np
 import pytest
-from convlens.cli.main.main import main
+from convlens.cli.main import main
 from lens_models import SIZE, photos, residual
 from PIL import Image
 from small_training import demand, use_own_store, write_card, write_network, write_photo, write_training

@@ -5,7 +5,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from convlens.cli.main.main import main
+from convlens.cli.main import main
 from mlflow import MlflowClient
 from small_training import (
     demand,

@@ -1,7 +1,7 @@
 from pathlib import Path
 
 import pytest
-from convlens.cli.main.main import main
+from convlens.cli.main import main
 from dvc.cli import parse_args
 from dvc.cli.parser import DvcParserError
 from photo_files import PARAMS
