@@ -3,8 +3,8 @@ from pathlib import Path
 
 import pytest
 from compared_runs import Repository, good
-from convlens.cli.main import main
 
+from convlens.cli.main import main
 from convlens.tracking import runs as durations
 
 KEYS = {"first": 65.0, "second": 8.0}
@@ -133,7 +133,7 @@ def test_what_crashes_is_no_regression(capsys: pytest.CaptureFixture[str], monke
 def test_a_page_is_about_two_runs(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     code, _, err = run(capsys, "HEAD", "wider", "workspace", "--html", str(tmp_path / "page.html"))
     assert code == 2
-    assert "compare two runs. Name one HEAD." in err
+    assert "--html and --filters compare two runs. Name one HEAD." in err
 
 
 def test_answers_that_only_another_cache_has_are_compared_unpaired(

@@ -8,10 +8,11 @@ from pathlib import Path
 import pandas as pd
 import pytest
 from click.testing import CliRunner, Result
-from convlens.cli.main import commands
-from outside_model import paint, write_folder, write_model
+from external_model import paint, write_folder, write_model
 
+from convlens.cli.main import commands
 from convlens.errors import ConvLensError
+from convlens.metrics.external import ExternalEvaluation
 
 FILES = {"metrics.json", "predictions.csv", "drift.csv", "report.html"}
 RED = (0.9, 0.1, 0.1)
@@ -52,7 +53,7 @@ def test_photos_like_those_of_the_training(root: Path, ask: Callable[..., Result
     write_folder(root / "photos")
     done = ask("photos", "--out", "new/out")
     assert (done.exit_code, done.exception) == (0, None)
-    assert done.stdout.splitlines()[0] == "data/model: 12 photos answered"
+    assert done.stdout.splitlines()[0] == "data/model: 12 photos classified"
     told = plain(done.stdout)
     assert "Accuracy 100 % (75.8 % to 100 %) 100 % (96.3 % to 100 %) +0.0 points (−24.2 to +3.7)" in told
     assert "No difference to the test split (100 %) that these photos can show" in told
@@ -106,7 +107,7 @@ def test_names_with_spaces_and_umlauts_and_broken_photos(root: Path, ask: Callab
     (root / "meine Fotos <neu>/dogs/halb.png").write_bytes((root / "meine Fotos <neu>/dogs/00.png").read_bytes()[:200])
     done = ask("meine Fotos <neu>", "--map", "Kätzchen süß=cats", "--out", "Ergebnis süß")
     assert (done.exit_code, done.exception) == (0, None)
-    assert done.stdout.splitlines()[0] == "data/model: 12 photos answered, 2 could not be read"
+    assert done.stdout.splitlines()[0] == "data/model: 12 photos classified, 2 could not be read"
     assert "  dogs/kaputt & leer.jpg: not an image that Pillow can read" in done.stdout
     answers = pd.read_csv(root / "Ergebnis süß/predictions.csv", keep_default_na=False).set_index("path")
     assert len(answers) == 14
@@ -142,21 +143,21 @@ def test_photos_without_labels_get_answers_and_drift(root: Path, ask: Callable[.
     done = ask("photos", "--out", "out")
     assert (done.exit_code, done.exception) == (0, None)
     assert [line.split() for line in done.stdout.splitlines()[2:5]] == [
-        ["answer", "photos", "share"], ["cats", "2", "100", "%"], ["dogs", "0", "0", "%"],
+        ["prediction", "photos", "share"], ["cats", "2", "100", "%"], ["dogs", "0", "0", "%"],
     ]  # fmt: skip
     metrics = read_json(root / "out/metrics.json")
     assert "accuracy" not in metrics
     assert metrics["num_unlike"] == 1
     answers = pd.read_csv(root / "out/predictions.csv", keep_default_na=False)
     assert list(answers["label"]) == ["", ""]
-    assert "nobody can say how many answers are right" in (root / "out/report.html").read_text()
+    assert "nobody can say how many predictions are right" in (root / "out/report.html").read_text()
 
 
 def test_folders_can_be_said_to_mean_nothing(root: Path, ask: Callable[..., Result]) -> None:
     write_folder(root / "photos", ("2024", "2025"))
     done = ask("photos", "--unlabeled")
     assert done.exit_code == 0
-    assert "12 photos answered" in done.stdout
+    assert "12 photos classified" in done.stdout
 
 
 def test_nothing_readable_is_an_error_and_leaves_no_folder(root: Path, ask: Callable[..., Result]) -> None:
@@ -210,6 +211,20 @@ def test_a_model_without_its_reference_statistics_is_evaluated_all_the_same(
     assert ("are of another training" if other else "has no reference statistics") in plain(done.stdout)
     assert "against_test_split" not in read_json(root / "out/metrics.json")
     assert {path.name for path in (root / "out").iterdir()} == FILES - {"drift.csv"}
+
+
+def test_classes_may_look_like_numbers(root: Path, ask: Callable[..., Result]) -> None:
+    """What is saved is read back as it was: `007` stays text, and so does a photo called `NA`."""
+    write_model(root, classes=("007", "1"))
+    write_folder(root / "photos", ("007", "1"))
+    paint(root / "NA.png", (0.2, 0.2, 0.2)).rename(root / "photos/007/NA")
+    done = ask("photos", "--out", "out")
+    assert (done.exit_code, done.exception) == (0, None)
+    metrics, predictions, drift = ExternalEvaluation.load(root / "out")
+    assert metrics["accuracy"] == 1.0
+    assert list(predictions["label"]) == list(predictions["predicted"]) == ["007"] * 7 + ["1"] * 6
+    assert "probability_007" in predictions
+    assert drift["statistic"].iloc[-1] == "features"
 
 
 def test_help_says_what_the_command_does() -> None:

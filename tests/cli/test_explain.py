@@ -6,11 +6,11 @@ from pathlib import Path
 import keras
 import numpy as np
 import pytest
-from convlens.cli.main import main
 from lens_models import SIZE, photos, residual
 from PIL import Image
 from small_training import demand, use_own_store, write_card, write_network, write_photo, write_training
 
+from convlens.cli.main import main
 from convlens.lens.lens import open_lens
 from convlens.models.files import encode_model, load_trained_model
 from convlens.stages.register import register

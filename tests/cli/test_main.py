@@ -5,7 +5,6 @@ import sys
 from pathlib import Path
 
 import pytest
-from convlens.cli.main import main
 from mlflow import MlflowClient
 from small_training import (
     demand,
@@ -18,6 +17,7 @@ from small_training import (
 )
 
 from convlens import __version__
+from convlens.cli.main import main
 from convlens.stages.register import register
 
 SOURCE = Path(__file__).parents[2] / "src"

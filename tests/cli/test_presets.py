@@ -1,11 +1,11 @@
 from pathlib import Path
 
 import pytest
-from convlens.cli.main import main
 from dvc.cli import parse_args
 from dvc.cli.parser import DvcParserError
 from photo_files import PARAMS
 
+from convlens.cli.main import main
 from convlens.params import read_yaml
 
 PRESET = "# Quick: three epochs.\n# More words.\ntrain:\n  epochs: 3\n  batch_size: 8\n"

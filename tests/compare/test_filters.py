@@ -1,26 +1,26 @@
-"""Two runs' networks beside each other: a planted permutation, a planted dead filter, photos with another answer."""
+"""Two runs' networks beside each other: a planted permutation, a planted dead filter, other depths and sizes."""
 
 import hashlib
-import re
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import keras
 import numpy as np
 import pandas as pd
 import pytest
-from click.testing import CliRunner
+from compared_runs import COMPARE, EVALUATE, make_history
 from lens_models import CLASSES, SIZE, photos, residual, sequential
+from page_reader import Page
 
-from convlens.cli.compare import compare
-from convlens.compare import filters as filters_networks
-from convlens.compare.filters import compare_filters, write_filters_page
+from convlens.compare.comparison import compare_runs
+from convlens.compare.describe import describe
+from convlens.compare.filters import compare_filters
 from convlens.compare.runs import Files, Snapshot
+from convlens.compare.sections import render_markdown, render_text
 from convlens.errors import ConvLensError
 from convlens.models.files import encode_model
 from convlens.models.inference import predict_probabilities
+from convlens.pages.comparison import render_page
 
 ORDER = [3, 0, 5, 1, 4, 2]  # of the filters of conv_2 in the second network
 DEAD = 4  # the one that is dead there
@@ -38,6 +38,12 @@ def shuffled(model: keras.Model) -> keras.Model:
     places = weights.reshape(-1, len(ORDER), weights.shape[-1])[:, ORDER]
     other.get_layer("logits").set_weights([places.reshape(weights.shape), addend])
     return other
+
+
+def widened() -> keras.Model:
+    """The same layers for photos of 40 pixels a side."""
+    layers = [type(layer).from_config(layer.get_config()) for layer in sequential().layers]
+    return keras.Sequential([keras.Input((40, 40, 3)), *layers])
 
 
 def make_run(folder: Path, name: str, model: keras.Model, *, size: int = SIZE) -> Snapshot:
@@ -59,8 +65,8 @@ def make_run(folder: Path, name: str, model: keras.Model, *, size: int = SIZE) -
     return Snapshot(
         name=name,
         params={},
-        metrics={},
-        history=pd.DataFrame(),
+        metrics={"num_photos": COUNT, "accuracy": 0.5},
+        history=make_history(2),
         card={"classes": list(CLASSES)},
         predictions=answers.iloc[::-1],  # their order is nobody's business
         photos=table,
@@ -75,89 +81,61 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Snapshot]:
         "old": make_run(root / "old", "old", model),
         "new": make_run(root / "new", "new", shuffled(model)),
         "other": make_run(root / "other", "other", residual()),
+        "wide": make_run(root / "wide", "wide", widened()),
     }
 
 
-@pytest.fixture
-def read(runs: dict[str, Snapshot], monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
-    """Lets revisions be these runs; called, it changes some."""
-    known = dict(runs)
-    monkeypatch.setattr(filters_networks, "read_snapshot", lambda _, name: known[name])
-    return lambda name, **changes: known.update({name: replace(known[name], **changes)})
-
-
-def test_a_planted_permutation_and_a_planted_dead_filter_are_found(read: Any) -> None:
-    found = compare_filters(Path(), "old", "new")
+def test_a_planted_permutation_and_a_planted_dead_filter_are_found(runs: dict[str, Snapshot]) -> None:
+    found = compare_filters(runs["old"], runs["new"])
     first, second = found.layers
-    assert (first.matched, first.died, first.born) == (4 - first.dead_base, 0, 0)
-    assert second.matched == 6 - second.dead_base - 1
-    assert (second.died, second.born) == (1, 0)
-    assert second.dead_head == second.dead_base + 1
+    assert (len(first.pairs), first.died, first.born) == (4 - len(first.dead_base), (), ())
+    assert len(second.pairs) == 6 - len(second.dead_base) - 1
+    assert (second.died, second.born) == ((ORDER[DEAD],), ())
+    assert len(second.dead_head) == len(second.dead_base) + 1
     assert first.correlation == second.correlation == pytest.approx(1, abs=1e-6)
     assert second.chance < 0.9
-    assert found.sentence.startswith(f"Filters: {found.num_matched} of 10 have a partner (responses correlate by at ")
+    partners = sum(len(layer.pairs) for layer in found.layers)
+    assert found.sentence.startswith(f"Filters: {partners} of 10 have a partner (responses correlate by at ")
     assert "1 died, 0 were born" in found.sentence
-    assert found.num_photos == COUNT
+    assert (found.num_photos, found.resized) == (COUNT, False)
 
 
-def test_networks_of_other_depth_are_paired_by_depth(read: Any) -> None:
-    found = compare_filters(Path(), "other", "new")
+def test_networks_of_other_depth_are_paired_by_depth(runs: dict[str, Snapshot]) -> None:
+    found = compare_filters(runs["other"], runs["new"])
     assert [(layer.base, layer.head) for layer in found.layers] == [("conv_1", "conv_1"), ("conv_4", "conv_2")]
     assert found.unmatched_base == ("conv_2", "conv_3")
     assert found.unmatched_head == ()
     assert "2 layers without a counterpart left out" in found.sentence
 
 
-def test_the_page_shows_both_networks_and_is_the_same_bytes_again(read: Any, runs: Any, tmp_path: Path) -> None:
-    for name in ("a.html", "b.html"):
-        write_filters_page(Path(), "old", "new", tmp_path / name)
-    text = (tmp_path / "a.html").read_text()
-    assert text == (tmp_path / "b.html").read_text()
-    assert not [
-        address for address in re.findall(r'(?:src|href)="([^"]*)"', text) if not address.startswith(("data:", "#"))
-    ]
-    said = [runs[name].predictions.sort_values("path")["predicted"].tolist() for name in ("old", "new")]
-    number = sum(a != b for a, b in zip(*said, strict=True))
-    shown = f"{number} photo{'' if number == 1 else 's'} answered otherwise"
-    assert shown in text
-    assert text.count('class="card"') >= number
-    assert f'alt="Filter {ORDER[DEAD]} of old: largest value' in text  # it died
-    assert "no partner" in text
+def test_filters_are_one_table_in_every_form(runs: dict[str, Snapshot]) -> None:
+    pair = runs["other"], runs["new"]
+    compared = compare_runs(pair, evaluate=EVALUATE, compare=COMPARE)
+    assert "layers" not in {section.key for section in describe(compared)}
+    compared = replace(compared, filters=compare_filters(*pair))
+    layers = next(section for section in describe(compared) if section.key == "layers")
+    died = compared.filters.layers[1].died
+    assert [row[0] for row in layers.rows] == ["conv_1", "conv_4 → conv_2"]
+    assert layers.rows[1][5] == f"{len(died)} ({', '.join(map(str, died[:6]))}, …)"
+    assert "Layers of other without a counterpart: conv_2, conv_3." in layers.sentences
+    page = Page(render_page(compared)).text
+    for shown in (page, render_text(describe(compared)), render_markdown(describe(compared)).replace("\\", "")):
+        assert "Filters born and died" in shown
+        assert "conv_4 → conv_2" in shown
 
 
-def test_photos_of_another_size_are_resized_for_the_base(read: Any, runs: Any, tmp_path: Path) -> None:
+def test_photos_of_another_size_are_resized_for_the_base(runs: dict[str, Snapshot], tmp_path: Path) -> None:
     pixels = tmp_path / "images-00000.npy"
     np.save(pixels, photos(6, 40))
-    read("new", files=replace(runs["new"].files, test_shards=(pixels,)))
-    assert compare_filters(Path(), "old", "new").num_photos == 6
-    write_filters_page(Path(), "old", "new", tmp_path / "page.html")
+    head = replace(runs["new"], files=replace(runs["new"].files, model=runs["wide"].files.model, test_shards=(pixels,)))
+    found = compare_filters(runs["old"], head)
+    assert (found.num_photos, found.resized) == (6, True)
+    assert found.sentence.endswith("The base takes photos of another size and was shown resized ones.")
 
 
-@pytest.mark.parametrize(
-    ("changes", "words"),
-    [
-        ({"predictions": None}, "The answers of old to the single test photos are not on this disk"),
-        ({"card": {"classes": ["cats", "foxes"]}}, "The two know different classes"),
-    ],
-)
-def test_answers_that_cannot_be_compared_are_told(read: Any, tmp_path: Path, changes: Any, words: str) -> None:
-    read("old", **changes)
-    write_filters_page(Path(), "old", "new", tmp_path / "page.html")
-    assert words in (tmp_path / "page.html").read_text()
-
-
-def test_files_that_are_not_here_are_told_with_the_way_to_get_them(read: Any, runs: Any) -> None:
-    read("old", files=Files(), commit="c" * 40)
+def test_files_that_are_not_here_are_told_with_the_way_to_get_them(runs: dict[str, Snapshot]) -> None:
+    absent = replace(runs["old"], files=Files(), commit="c" * 40)
     with pytest.raises(ConvLensError, match=r"Expected the network of old on this disk.*`dvc fetch --all-commits`"):
-        compare_filters(Path(), "old", "new")
-    read("new", files=replace(runs["new"].files, test_shards=()))
+        compare_filters(absent, runs["new"])
     with pytest.raises(ConvLensError, match=r"Expected the prepared test photos of new.*`dvc pull`"):
-        compare_filters(Path(), "old", "new")
-
-
-def test_the_command_refuses_a_folder_that_is_not_there(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setattr("convlens.cli.compare._compare", lambda *_, **__: False)
-    monkeypatch.setattr("convlens.compare.runs.find_root", lambda: tmp_path)
-    done = CliRunner().invoke(compare, ["old", "new", "--feature-maps", "--out", str(tmp_path / "none/page.html")])
-    assert done.exit_code == 2
-    assert "Expected a folder for --out" in done.stderr
+        compare_filters(runs["old"], replace(runs["new"], files=Files()))

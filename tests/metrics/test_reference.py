@@ -4,7 +4,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from outside_model import make_reference
+from external_model import make_reference
 
 from convlens.errors import ConvLensError
 from convlens.metrics.drift import (

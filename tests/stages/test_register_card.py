@@ -3,8 +3,8 @@
 from pathlib import Path
 
 import pytest
+from external_model import make_reference, paint
 from mlflow import MlflowClient
-from outside_model import make_reference, paint
 from small_training import demand, use_own_store, write_training
 
 from convlens.stages.register import register

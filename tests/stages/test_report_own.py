@@ -3,7 +3,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-from outside_model import make_reference, write_model
+from external_model import make_reference, write_model
 
 from convlens.models.files import load_trained_model
 from convlens.pages.photos import Choice, Unreadable

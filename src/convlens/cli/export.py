@@ -5,7 +5,7 @@ from pathlib import Path
 
 import click
 
-from convlens.cli.evaluate import CHAMPION, check_target, model_option
+from convlens.cli.evaluate import CHAMPION_ADDRESS, check_target, model_option
 from convlens.environment import hold_stderr
 from convlens.errors import ConvLensError
 
@@ -25,7 +25,7 @@ def export(photos: Sequence[Path], form: str, out: Path, model: str, alias: str 
     over its views and the temperature are inside, labels and settings go along. Before anything stays in FOLDER it is
     asked about synthetic pictures, and about each PHOTO if you name some, and must answer as the model itself does.
     """
-    address = f"{CHAMPION.partition('@')[0]}@{alias}" if alias else model
+    address = f"{CHAMPION_ADDRESS.partition('@')[0]}@{alias}" if alias else model
     check_target(out, force=False)
     with hold_stderr(replay=False):
         from convlens.models.export import RESIZED_TOLERANCE, TOLERANCE, export_network

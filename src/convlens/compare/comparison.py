@@ -21,7 +21,7 @@ from convlens.metrics.slices import MIN_PHOTOS, Feature
 from convlens.params import CompareParams, EvaluateParams
 
 if TYPE_CHECKING:
-    from convlens.compare.filters import FiltersCompared
+    from convlens.compare.filters import FilterComparison
 
 # --- Photos whose answer is another one than before, and how often classes are taken for each other ---
 
@@ -249,7 +249,7 @@ class RunsCompared:
     confidence: float
     max_regression: float
     detail: Detail = Detail()
-    filters: "FiltersCompared | None" = None
+    filters: "FilterComparison | None" = None
     filters_note: str = ""
 
     @property

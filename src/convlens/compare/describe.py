@@ -1,7 +1,7 @@
 """Describe a comparison in sections."""
 
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -31,6 +31,9 @@ from convlens.compare.sections import (
 from convlens.compare.verdict import NoVerdict, Verdict
 from convlens.metrics.intervals import SHARES
 from convlens.wording import interval_of, join_words, show_bytes, show_count, show_number, show_share
+
+if TYPE_CHECKING:
+    from convlens.lens.over_time import LayerMatch
 
 # --- The verdict in words: better, worse, or no difference that these photos can show ---
 
@@ -465,6 +468,7 @@ def _best(course: pd.Series, column: str) -> float:
 
 # --- What the networks cost, and how many of their filters are of use ---
 
+MAX_FILTER_NUMBERS = 6
 Show = Callable[[Snapshot], str]
 
 
@@ -482,20 +486,19 @@ def describe_cost(compared: RunsCompared) -> Section:
 
 
 def describe_filters(compared: RunsCompared) -> Section:
-    """Filters that never fire, and if asked for, which were born and died."""
+    """Filters that never fire, and what is known of those without a counterpart."""
     facts: Sequence[tuple[str, Show]] = (
         ("filters", lambda run: _show_number(run, "num_filters", ",")),
         ("never fire", lambda run: _show_number(run, "num_dead_filters", ",")),
         ("mean selectivity", lambda run: _show_number(run, "mean_selectivity", ".3f")),
     )
-    known = [run.maps for run in compared.runs if run.maps]
-    said = _say_matched(compared)
+    known = any(run.maps for run in compared.runs)
     return Section(
         "filters",
         "Filters",
         head=_head(compared) if known else (),
         rows=_list_rows_describe_cost(compared, facts) if known else (),
-        sentences=tuple(said),
+        sentences=tuple(_say_matched(compared)),
     )
 
 
@@ -509,6 +512,49 @@ def _say_matched(compared: RunsCompared) -> list[str]:
     if any(run.files.model is None for run in compared.runs):
         return ["Which were born and died is not compared: a network is not in DVC's cache (`dvc fetch`)."]
     return ["Which were born and died is not compared: `--filters` does, and shows both networks some photos."]
+
+
+def describe_layers(compared: RunsCompared) -> Section | None:
+    """Compare the filters of two networks, a row per pair of layers; only if it was asked for."""
+    found = compared.filters
+    if found is None or not found.layers:
+        return None
+    base, head = (name_run(run) for run in compared.runs)
+    missing = ((base, found.unmatched_base), (head, found.unmatched_head))
+    return Section(
+        "layers",
+        "Filters born and died",
+        head=("layer", "filters", "with a partner", "correlation", "by chance", "died", "born", "never fire"),
+        rows=tuple(_list_layer(layer) for layer in found.layers),
+        sentences=(
+            "Correlation: mean of the partners; by chance: after the photos of one network were mixed up. Died, born: "
+            f"filters of {base} and of {head} that fire and have no partner, by number. Networks trained from other "
+            "seeds share fewer filters the deeper the layer, even if their predictions are alike.",
+            *(f"Layers of {name} without a counterpart: {', '.join(map(plain, names))}."
+              for name, names in missing if names),
+        ),
+    )  # fmt: skip
+
+
+def _list_layer(layer: "LayerMatch") -> tuple[str, ...]:
+    return (
+        plain(layer.base if layer.base == layer.head else f"{layer.base} → {layer.head}"),
+        _show_cell(layer.num_base, layer.num_head),
+        f"{len(layer.pairs):,}",
+        f"{layer.correlation:.2f}" if layer.pairs else "",
+        f"{layer.chance:.2f}",
+        _name_filters(layer.died),
+        _name_filters(layer.born),
+        _show_cell(len(layer.dead_base), len(layer.dead_head)),
+    )
+
+
+def _name_filters(numbers: Sequence[int]) -> str:
+    """How many filters, and the numbers of the first."""
+    if not numbers:
+        return "0"
+    more = ", …" if len(numbers) > MAX_FILTER_NUMBERS else ""
+    return f"{len(numbers):,} ({', '.join(map(str, numbers[:MAX_FILTER_NUMBERS]))}{more})"
 
 
 def _head(compared: RunsCompared) -> tuple[str, ...]:
@@ -650,7 +696,7 @@ def _describe_confusions(classes: Sequence[str], one: np.ndarray, other: np.ndar
 
 # --- A comparison as sections, the verdict first: it is what most readers come for ---
 
-KINDS_DESCRIBE = (
+SECTIONS = (
     describe_verdict,
     describe_parameters,
     describe_metrics,
@@ -660,6 +706,7 @@ KINDS_DESCRIBE = (
     describe_data,
     describe_curves,
     describe_filters,
+    describe_layers,
     describe_cost,
 )
 
@@ -668,5 +715,5 @@ def describe(compared: RunsCompared | FirstResults) -> tuple[Section, ...]:
     """All sections that have something to say."""
     if isinstance(compared, FirstResults):
         return describe_first(compared), describe_first_metrics(compared)
-    found = (describe_kind(compared) for describe_kind in KINDS_DESCRIBE)
+    found = (describe_kind(compared) for describe_kind in SECTIONS)
     return tuple(section for section in found if section is not None)

@@ -359,6 +359,16 @@ class Snapshot:
         return self.outputs.get(self.places.get(kind, ""))
 
 
+def explain_fetch(run: Snapshot) -> str:
+    """Say how to get a run's files; those of an experiment come another way than a commit's, and no name tells."""
+    if not run.commit:
+        return "Bring them with `dvc pull`, or make them with `dvc repro`."
+    return (
+        f"Bring them with `dvc fetch --all-commits` (an experiment: `dvc exp pull origin {run.name}`), or make them "
+        f"again: `git switch --detach {run.name}` (an experiment: `dvc exp apply {run.name}`), then `dvc repro`."
+    )
+
+
 def read_snapshot(root: Path, name: str) -> Snapshot:
     """Read what a revision holds.
 

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 from scipy.stats import fisher_exact
 
-from convlens.compare.runs import Snapshot
+from convlens.compare.runs import Snapshot, explain_fetch
 from convlens.metrics.comparison import McNemar, Word, compare_predictions, newcombe_interval
 from convlens.metrics.intervals import HEADLINES, Interval
 from convlens.params import CompareParams, EvaluateParams, flatten_params
@@ -296,11 +296,4 @@ def _list(run: Snapshot) -> str:
 
 
 def _explain_absence(run: Snapshot) -> str:
-    """An experiment's files are fetched another way than a commit's, and the name does not tell which it is."""
-    start = f"The answers of {run.name} to the single test photos are not in DVC's cache."
-    if not run.commit:
-        return f"{start} Bring them with `dvc pull`, or make them with `dvc repro`."
-    return (
-        f"{start} Bring them with `dvc fetch --all-commits` (an experiment: `dvc exp pull origin {run.name}`), or make "
-        f"them again: `git switch --detach {run.name}` (an experiment: `dvc exp apply {run.name}`), then `dvc repro`."
-    )
+    return f"The answers of {run.name} to the single test photos are not in DVC's cache. {explain_fetch(run)}"

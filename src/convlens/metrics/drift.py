@@ -6,7 +6,7 @@ import zipfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -14,6 +14,9 @@ from scipy.stats import ks_2samp
 
 from convlens.errors import ConvLensError
 from convlens.files import decode_arrays, evenly_spaced, write_arrays
+
+if TYPE_CHECKING:
+    from convlens.models.inference import OperatingPoint
 
 # --- Whether photos are like those a network was made with: two-sample tests, and the distance of single photos ---
 #
@@ -255,3 +258,27 @@ def gather_statistics(photos: pd.DataFrame, manifest: pd.DataFrame) -> dict[str,
     columns = ("brightness", "contrast", "sharpness", "aspect")
     values = {name: chosen[name].to_numpy(np.float32) for name in columns}
     return {**values, "megapixels": megapixels.astype(np.float32)}
+
+
+# --- a model, opened with the reference statistics that travel with it ---
+
+
+@dataclass(frozen=True)
+class OpenedModel:
+    """A model, its operating point and its reference statistics.
+
+    Attributes:
+        address: as the user gave it.
+        classifier: has `card`, `classes` and `predict_arrays`, whatever version of ConvLens packed it.
+        operating_point: how its outputs become predictions; of a model of an earlier version what its card says.
+        folder: with model.keras; None for a model that does not say.
+        reference: what its training photos are like; None if it was packed without.
+        note: why there are no reference statistics, as a sentence; empty if there are.
+    """
+
+    address: str
+    classifier: Any
+    operating_point: "OperatingPoint"
+    folder: Path | None
+    reference: ReferenceStatistics | None
+    note: str

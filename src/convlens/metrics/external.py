@@ -1,10 +1,10 @@
-"""External evaluation: a model on a folder of images."""
+"""External evaluation: evaluate a model on a folder of images."""
 
 import os
 import unicodedata
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -16,12 +16,21 @@ from convlens.data.facts import Candidate, Doubts, PhotoFacts, ScannedPhoto, sca
 from convlens.data.loader import PhotoError
 from convlens.data.workers import map_in_processes, map_in_threads
 from convlens.errors import ConvLensError
-from convlens.files import round_array
-from convlens.metrics.comparison import Sample, SamplesCompared, compare_samples
+from convlens.files import (
+    evenly_spaced,
+    new_folder,
+    read_csv,
+    read_json,
+    round_array,
+    round_number,
+    write_csv,
+    write_json,
+    write_text,
+)
+from convlens.metrics.comparison import Sample, compare_samples
 from convlens.metrics.drift import (
-    EnergyTest,
+    OpenedModel,
     ReferenceStatistics,
-    StatisticDrift,
     compare_statistics,
     energy_test,
     round_features,
@@ -29,12 +38,10 @@ from convlens.metrics.drift import (
 from convlens.metrics.evaluation import Evaluation, Predictions
 from convlens.metrics.intervals import wilson_interval
 from convlens.models.classifier import load_by_card
-from convlens.models.inference import OperatingPoint
-from convlens.params import EvaluateParams, load_params, parse_group
+from convlens.params import EvaluateParams
 from convlens.progress import track
-from convlens.tracking.access import OpenedModel
 
-# --- Which photos a folder holds, and what its class folders say of them ---
+# --- the photos of a folder, labeled by its class folders ---
 
 IGNORED_SUFFIXES = frozenset({".csv", ".md", ".txt", ".json", ".yaml", ".yml", ".dvc", ".ini", ".db"})
 JUNK = "__macosx"
@@ -71,15 +78,17 @@ def find_photos(
         ConvLensError: no folder, no photos, a folder that is no class, or photos beside class folders.
     """
     files = _list_files(folder)
-    tops = {_plain(path.relative_to(folder).parts[0]) for path in files if path.parent != folder}
+    tops = {_normalize_name(path.relative_to(folder).parts[0]) for path in files if path.parent != folder}
     if unlabeled or not tops:
         if renamed:
             raise ConvLensError(f"Expected class folders in {folder} for --map. Received: none, or --unlabeled.")
-        return [FoundPhoto(path, _name(path, folder), "") for path in files]
+        return [FoundPhoto(path, _relative_name(path, folder), "") for path in files]
     _refuse_loose_photos(files, folder)
-    chosen = _choose_classes(sorted(tops), classes, {_plain(old): _plain(new) for old, new in renamed.items()})
-    labels = {path: chosen[_plain(path.relative_to(folder).parts[0])] for path in files}
-    photos = [FoundPhoto(path, _name(path, folder), label) for path, label in labels.items() if label]
+    chosen = _choose_classes(
+        sorted(tops), classes, {_normalize_name(old): _normalize_name(new) for old, new in renamed.items()}
+    )
+    labels = {path: chosen[_normalize_name(path.relative_to(folder).parts[0])] for path in files}
+    photos = [FoundPhoto(path, _relative_name(path, folder), label) for path, label in labels.items() if label]
     if not photos:
         raise ConvLensError(f"Expected photos in {folder}. Received: --map leaves out all of its folders.")
     return photos
@@ -125,18 +134,19 @@ def _refuse_loose_photos(files: Sequence[Path], folder: Path) -> None:
 
 def _choose_classes(names: Sequence[str], classes: Sequence[str], renamed: Mapping[str, str]) -> dict[str, str]:
     """The class of each class folder, as the model calls it; empty for those to be left out."""
-    known = {_plain(name): name for name in classes}
+    known = {_normalize_name(name): name for name in classes}
     wrong = [name for name in renamed if name not in names] + [new for new in renamed.values() if new not in known]
     wrong = [name for name in wrong if name]
     if wrong:
         raise ConvLensError(
-            f"Expected --map FOLDER=CLASS with folders {_list(names)} and classes {_list(classes)}. "
+            f"Expected --map FOLDER=CLASS with folders {_quote_names(names)} and classes {_quote_names(classes)}. "
             f"Received: '{wrong[0]}'."
         )
     unknown = [name for name in names if name not in renamed and name not in known]
     if unknown:
         raise ConvLensError(
-            f"Expected folders named as the model's classes, {_list(classes)}. Received: {_list(unknown)}. "
+            f"Expected folders named as the model's classes, {_quote_names(classes)}. "
+            f"Received: {_quote_names(unknown)}. "
             f"Say what they are: {' '.join(_suggest(name, known) for name in unknown[:MAX_SHOWN])} "
             "(nothing after = leaves a folder out), or --unlabeled."
         )
@@ -148,34 +158,35 @@ def _suggest(name: str, known: Mapping[str, str]) -> str:
     return f'--map "{name}={alike}"' if " " in name + alike else f"--map {name}={alike}"
 
 
-def _plain(name: str) -> str:
+def _normalize_name(name: str) -> str:
     """Names are compared by what they look like: macOS takes letters and accents apart."""
     return unicodedata.normalize("NFC", name)
 
 
-def _name(path: Path, folder: Path) -> str:
+def _relative_name(path: Path, folder: Path) -> str:
     """A name that is no text must not stop the others."""
     return os.fsencode(path.relative_to(folder).as_posix()).decode("utf-8", "replace")
 
 
-def _list(names: Sequence[str]) -> str:
+def _quote_names(names: Sequence[str]) -> str:
     shown = ", ".join(f"'{name}'" for name in names[:MAX_SHOWN])
     return shown if len(names) <= MAX_SHOWN else f"{shown} and {len(names) - MAX_SHOWN} more"
 
 
-# --- What a model answers to photos, what the photos are like, and how far they are from those it learned from ---
+# --- predictions for them, and statistics of them ---
 
 PHOTOS_PER_BATCH = 64
-FORMATS = ("JPEG", "PNG", "WEBP", "AVIF", "GIF", "BMP", "TIFF", "MPO", "HEIF")
+DECODED_FORMATS = ("JPEG", "PNG", "WEBP", "AVIF", "GIF", "BMP", "TIFF", "MPO", "HEIF")
 # Nothing is doubtful here: every photo is measured, hardly one pictured.
-NO_DOUBTS = Doubts(formats=FORMATS, min_side=0, max_megapixels=178.0, dark_brightness=0.0, blurred_sharpness=0.0)
-STATISTICS = ("brightness", "contrast", "sharpness", "aspect")
-Look = Callable[[np.ndarray], np.ndarray]
+NO_DOUBTS = Doubts(
+    formats=DECODED_FORMATS, min_side=0, max_megapixels=178.0, dark_brightness=0.0, blurred_sharpness=0.0
+)
+MEASURED = ("brightness", "contrast", "sharpness", "aspect")
 
 
 @dataclass(frozen=True)
-class Answered:
-    """The photos that could be read, and those that could not.
+class PredictedPhotos:
+    """The photos that could be read, with what the network makes of them, and those that could not.
 
     Attributes:
         photos: those that could, N.
@@ -192,47 +203,45 @@ class Answered:
     failures: Sequence[tuple[FoundPhoto, str]]
 
 
-def answer_photos(photos: Sequence[FoundPhoto], model: OpenedModel) -> Answered:
-    """Ask a model about photos, a batch at a time; memory is bounded by the features.
+def predict_photos(photos: Sequence[FoundPhoto], model: OpenedModel) -> PredictedPhotos:
+    """Run a model on photos, a batch at a time; memory is bounded by the features.
 
     Raises:
         ConvLensError: not one of the photos can be read.
     """
-    look = _open_look(model)
+    embed = _open_embedding(model)
     read: list[FoundPhoto] = []
     failures: list[tuple[FoundPhoto, str]] = []
-    answers: list[np.ndarray] = []
-    features: list[np.ndarray] = []
+    probabilities, features = [], []
     for batch, images in _read_batches(photos, model.classifier.card, failures):
         read += batch
-        answers.append(model.classifier.predict_arrays(images))
-        features.append(look(images))
+        probabilities.append(model.classifier.predict_arrays(images))
+        features.append(embed(images))
     if not read:
         raise ConvLensError(
             f"Expected photos that can be read. Received: {len(photos):,}, none of which can. The first: "
             f"{failures[0][1]}"
         )
-    return Answered(read, np.concatenate(answers), np.concatenate(features), measure_photos(read), failures)
+    return PredictedPhotos(read, np.concatenate(probabilities), np.concatenate(features), _measure(read), failures)
 
 
-def measure_photos(photos: Sequence[FoundPhoto]) -> dict[str, np.ndarray]:
+def _measure(photos: Sequence[FoundPhoto]) -> dict[str, np.ndarray]:
     """Brightness, contrast, sharpness, aspect and megapixels, as stage `validate` measures them."""
-    scan = partial(scan_photo, doubts=NO_DOUBTS)
     candidates = [Candidate(str(photo.path)) for photo in photos]
-    scanned: Iterator[ScannedPhoto] = map_in_processes(scan, candidates)
+    scanned: Iterator[ScannedPhoto] = map_in_processes(partial(scan_photo, doubts=NO_DOUBTS), candidates)
     facts: list[PhotoFacts] = [item.facts for item in track(scanned, total=len(photos), task="evaluate: measuring")]
-    values = {name: np.array([getattr(fact, name) for fact in facts], float) for name in STATISTICS}
+    values = {name: np.array([getattr(fact, name) for fact in facts], float) for name in MEASURED}
     return {**values, "megapixels": np.array([fact.width * fact.height / 1e6 for fact in facts])}
 
 
 def _read_batches(
-    photos: Sequence[FoundPhoto], card: Any, failures: list[tuple[FoundPhoto, str]]
+    photos: Sequence[FoundPhoto], card: Mapping[str, Any], failures: list[tuple[FoundPhoto, str]]
 ) -> Iterator[tuple[list[FoundPhoto], np.ndarray]]:
-    """Batches of photos with their pixels, uint8 (n, S, S, 3); those that cannot be read go to `failures`."""
+    """Yield batches of photos with their pixels, uint8 (n, S, S, 3); those that cannot be read go to `failures`."""
     batch: list[FoundPhoto] = []
     images: list[np.ndarray] = []
-    loaded = map_in_threads(partial(_load, card=card), photos)
-    for photo, pixels in zip(photos, track(loaded, total=len(photos), task="evaluate: answering"), strict=True):
+    loaded = map_in_threads(partial(_load_or_explain, card=card), photos)
+    for photo, pixels in zip(photos, track(loaded, total=len(photos), task="evaluate: predicting"), strict=True):
         if isinstance(pixels, str):
             failures.append((photo, pixels))
             continue
@@ -245,21 +254,16 @@ def _read_batches(
         yield batch, np.stack(images)
 
 
-def _load(photo: FoundPhoto, *, card: Any) -> np.ndarray | str:
-    """The pixels of a photo, or why there are none."""
+def _load_or_explain(photo: FoundPhoto, *, card: Mapping[str, Any]) -> np.ndarray | str:
+    """Load the pixels of a photo, or say why there are none."""
     try:
         return load_by_card(photo.path, card)
     except PhotoError as error:
         return error.reason
 
 
-def load_pixels(path: Path, card: Any) -> np.ndarray:
-    """The very pixels that the network got of a photo, uint8 (S, S, 3)."""
-    return load_by_card(path, card)
-
-
-def _open_look(model: OpenedModel) -> Look:
-    """From pixels to features; nothing for a model that they could not be compared with."""
+def _open_embedding(model: OpenedModel) -> Callable[[np.ndarray], np.ndarray]:
+    """From pixels to features; to nothing for a model that they could not be compared with."""
     if model.reference is None or model.folder is None:
         return lambda images: np.empty((len(images), 0), np.float32)
     from convlens.lens.forward import open_features
@@ -270,174 +274,222 @@ def _open_look(model: OpenedModel) -> Look:
         return open_features(load_trained_model(model.folder))
 
 
-# --- outcome ---
-# What came of asking a model about a folder: numbers, the difference to the test split, and drift; plain values.
+# --- the evaluation ---
 
+METRICS_FILE, PREDICTIONS_FILE, DRIFT_FILE, PAGE_FILE = "metrics.json", "predictions.csv", "drift.csv", "report.html"
 MAX_FEATURES = 512  # photos in the test of features; as many as reference statistics keep
+FEATURES = "features"  # the statistic that is a vector: what the network makes of a photo
 
 
-@dataclass(frozen=True)
-class Drift:
-    """Whether photos as a group are like those of the training.
-
-    Attributes:
-        statistics: one test per statistic, corrected for their number.
-        features: the test of what the network makes of the photos.
-        confidence: of all tests, 0..1; a p-value below 1 - confidence is a difference.
-        num_unlike: photos further from the training photos than 99 of 100 held-out photos.
-        share_unlike: the same as a share, with the ends of its interval.
-    """
-
-    statistics: Sequence[StatisticDrift]
-    features: EnergyTest
-    confidence: float
-    num_unlike: int
-    share_unlike: tuple[float, float, float]
-
-    def differs(self, p_value: float) -> bool:
-        """Whether a p-value says that something differs."""
-        return p_value < 1 - self.confidence
-
-    @property
-    def found(self) -> list[str]:
-        """What differs: names of statistics, and `features`."""
-        names = [item.name for item in self.statistics if self.differs(item.p_value)]
-        return [*names, *(["features"] if self.differs(self.features.p_value) else [])]
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """Everything about a folder.
+@dataclass(frozen=True, kw_only=True)
+class ExternalEvaluation:
+    """Results of evaluating a model on a folder of images.
 
     Attributes:
-        model: what was asked.
-        photos: every photo of the folder: path, label, predicted, correct, probability_<class> …, unsure, distance,
-            unlike, error.
-        failures: photos that could not be read, with reasons.
+        model: as the user named it.
+        card: of the model.
         classes: of the model.
-        settings: of the intervals.
-        evaluation: every number about the answers; None without labels.
-        compared: the folder against the test split; None without labels or reference statistics.
-        drift: None without reference statistics.
+        metrics: all numbers on one level: those of an evaluation if the photos have labels, the differences to the
+            test split and drift if the model has reference statistics.
+        predictions: one row per photo: path, label, predicted, correct, probability_<class> …, unsure, distance,
+            unlike, error.
+        drift: one row per statistic, and one for the features; empty without reference statistics.
+        evaluation: curves and scores of the classes; None without labels.
+        test_metrics: of the model's test split; empty without reference statistics.
+        statistics: values of training photos and of these photos, by name.
+        confidence: of intervals and tests.
+        note: why something is missing; empty if nothing is.
     """
 
-    model: OpenedModel
-    photos: pd.DataFrame
-    failures: Sequence[tuple[FoundPhoto, str]]
+    model: str
+    card: Mapping[str, Any]
     classes: tuple[str, ...]
-    settings: EvaluateParams
-    evaluation: Evaluation | None
-    compared: SamplesCompared | None
-    drift: Drift | None
+    metrics: dict[str, Any]
+    predictions: pd.DataFrame
+    drift: pd.DataFrame
+    evaluation: Evaluation | None = None
+    test_metrics: Mapping[str, Any] = field(default_factory=dict)
+    statistics: Mapping[str, tuple[np.ndarray, np.ndarray]] = field(default_factory=dict)
+    confidence: float
+    note: str = ""
 
-    @property
-    def num_answered(self) -> int:
-        """Photos that could be read."""
-        return len(self.photos) - len(self.failures)
+    @classmethod
+    def measure(cls, given: PredictedPhotos, model: OpenedModel, settings: EvaluateParams) -> "ExternalEvaluation":
+        """Compute everything that is told about a folder.
 
+        Args:
+            given: what `predict_photos` returned.
+            model: that predicted.
+            settings: of intervals and tests; those that the test split was measured with make the two comparable.
 
-def judge_answers(answered: Answered, model: OpenedModel) -> Outcome:
-    """Turn answers into everything that is told about a folder.
-
-    Raises:
-        ConvLensError: the model's reference statistics are about other classes.
-    """
-    reference, classes = model.reference, tuple(model.classifier.classes)
-    settings = _find_settings(reference)
-    probabilities = round_array(answered.probabilities)
-    distances = np.full(len(probabilities), np.nan)
-    if reference is not None:
-        if reference.classes != classes:
+        Raises:
+            ConvLensError: the model's reference statistics are about other classes.
+        """
+        reference, classes, point = model.reference, tuple(model.classifier.classes), model.operating_point
+        if reference is not None and reference.classes != classes:
             raise ConvLensError(
                 "Expected reference statistics of the model's classes. "
                 f"Received: those of {', '.join(reference.classes)}."
             )
-        distances = round_array(reference.measure_distances(answered.features))
-    labeled = bool(answered.photos[0].label)
-    decision = model.operating_point
-    given = Predictions([photo.name for photo in answered.photos], classes, _labels(answered, classes), probabilities)
-    return Outcome(
-        model=model,
-        photos=_list_photos(answered, given, decision, distances, reference),
-        failures=answered.failures,
-        classes=classes,
-        settings=settings,
-        evaluation=Evaluation.measure(given, settings, decision) if labeled else None,
-        compared=_compare(given, decision, reference) if labeled and reference is not None else None,
-        drift=None if reference is None else find_drift(answered, probabilities, distances, reference),
+        numbers = {name: index for index, name in enumerate(classes)}
+        labels = np.array([numbers.get(photo.label, 0) for photo in given.photos], dtype=np.int64)
+        names = [photo.name for photo in given.photos]
+        predictions = Predictions(names, classes, labels, round_array(given.probabilities))
+        evaluation = Evaluation.measure(predictions, settings, point) if given.photos[0].label else None
+        metrics: dict[str, Any] = {
+            "model": _make_printable(model.address),
+            "key": str(model.classifier.card.get("key", "")),
+            "num_photos": len(given.photos),
+            "num_unreadable": len(given.failures),
+        }
+        if evaluation is not None:
+            metrics |= {name: value for name, value in evaluation.metrics.items() if name != "num_photos"}
+        distances, drift = np.full(len(names), np.nan), pd.DataFrame()
+        if reference is not None:
+            distances = round_array(reference.measure_distances(given.features))
+            if evaluation is not None:
+                metrics |= _compare_with_test_split(predictions, model, settings)
+            drift = _measure_drift(given, predictions.probabilities, reference, settings.confidence)
+            metrics |= _count_unlike(distances, drift, reference, settings.confidence)
+        known = {} if reference is None else reference.statistics
+        return cls(
+            model=_make_printable(model.address),
+            card=model.classifier.card,
+            classes=classes,
+            metrics={name: round_number(value) if isinstance(value, float) else value
+                     for name, value in metrics.items()},
+            predictions=_list_predictions(given, predictions.tabulate(point), distances, reference),
+            drift=drift,
+            evaluation=evaluation,
+            test_metrics={} if reference is None else reference.metrics,
+            statistics={name: (known[name], given.statistics[name]) for name in known},
+            confidence=settings.confidence,
+            note=model.note,
+        )  # fmt: skip
+
+    @property
+    def readable(self) -> pd.DataFrame:
+        """The predictions for photos that could be read."""
+        read = self.predictions[self.predictions["error"] == ""]
+        return read.assign(correct=read["correct"].astype(bool)) if self.labeled else read
+
+    @property
+    def failures(self) -> pd.DataFrame:
+        """The photos that could not be read, with the reason as `error`."""
+        return self.predictions[self.predictions["error"] != ""]
+
+    @property
+    def labeled(self) -> bool:
+        """Whether the folder says what is on its photos."""
+        return bool((self.predictions["label"] != "").all())
+
+    def save(self, folder: Path, page: str) -> None:
+        """Write metrics, predictions, drift and the page, in place of what the folder held; whole or not at all."""
+        with new_folder(folder) as fresh:
+            write_json(fresh / METRICS_FILE, self.metrics)
+            write_csv(fresh / PREDICTIONS_FILE, self.predictions)
+            if not self.drift.empty:
+                write_csv(fresh / DRIFT_FILE, self.drift)
+            write_text(fresh / PAGE_FILE, page)
+
+    @staticmethod
+    def load(folder: Path) -> tuple[dict[str, Any], pd.DataFrame, pd.DataFrame]:
+        """Read the metrics, predictions and drift that `save` wrote; labels, classes and paths stay text.
+
+        Raises:
+            ConvLensError: a file is missing or cannot be read.
+        """
+        predictions = read_csv(folder / PREDICTIONS_FILE, ("path", "label", "predicted", "error"))
+        drift = folder / DRIFT_FILE
+        return (
+            read_json(folder / METRICS_FILE),
+            predictions,
+            read_csv(drift, ("statistic", "test")) if drift.is_file() else pd.DataFrame(),
+        )
+
+
+def _compare_with_test_split(given: Predictions, model: OpenedModel, settings: EvaluateParams) -> dict[str, Any]:
+    """The differences of the headline metrics to the test split, with their intervals."""
+    reference, point = model.reference, model.operating_point
+    if reference is None:
+        return {}
+    test = reference.test_probabilities
+    compared = compare_samples(
+        Sample(reference.test_labels, test, point.predict(test)),
+        Sample(given.labels, given.probabilities, point.predict(given.probabilities)),
+        **settings.model_dump(include={"num_resamples", "confidence", "seed"}),
     )
+    found: dict[str, Any] = {
+        "against_test_split": compared.word,
+        "against_test_split_p_value": compared.p_value,
+    }
+    for name, change in compared.differences.items():
+        ends = {"": change.value, "_low": change.low, "_high": change.high}
+        found |= {f"difference_{name}{end}": value for end, value in ends.items()}
+    return found
 
 
-def find_drift(
-    answered: Answered, probabilities: np.ndarray, distances: np.ndarray, reference: ReferenceStatistics
-) -> Drift:
-    """Compare photos as a group with those of the training.
+def _measure_drift(
+    given: PredictedPhotos, probabilities: np.ndarray, reference: ReferenceStatistics, confidence: float
+) -> pd.DataFrame:
+    """Compare photos as a group with those of the training, a row per test.
 
     Statistics are compared with training photos. What the network makes of the photos, and how sure it is of its
-    answers, is compared with held-out photos: training photos it knows by heart.
+    predictions, is compared with held-out photos: training photos it knows by heart. The p-values of the statistics
+    are corrected for their number; one below 1 - confidence is a difference.
     """
-    confidence = float(reference.settings["confidence"])
     known = {**reference.statistics, "confidence": reference.test_probabilities.max(axis=1)}
-    observed = {**answered.statistics, "confidence": probabilities.max(axis=1)}
-    rows = np.unique(np.linspace(0, len(distances) - 1, min(MAX_FEATURES, len(distances))).round().astype(int))
-    features = energy_test(reference.held_out_features, round_features(answered.features[rows]))
+    observed = {**given.statistics, "confidence": probabilities.max(axis=1)}
+    rows: list[dict[str, Any]] = [
+        {
+            "statistic": item.name,
+            "test": "Kolmogorov-Smirnov, Holm",
+            "reference_median": round_number(item.reference_median),
+            "median": round_number(item.observed_median),
+            "effect": round_number(item.gap),
+            "p_value": round_number(item.p_value),
+            "differs": item.p_value < 1 - confidence,
+        }
+        for item in compare_statistics(known, observed)
+    ]
+    chosen = evenly_spaced(len(given.features), MAX_FEATURES)
+    test = energy_test(reference.held_out_features, round_features(given.features[chosen]))
+    last = {"statistic": FEATURES, "test": "energy distance, permutations", "effect": round_number(test.share)}
+    differs = test.p_value < 1 - confidence
+    return pd.DataFrame([*rows, {**last, "p_value": round_number(test.p_value), "differs": differs}])
+
+
+def _count_unlike(
+    distances: np.ndarray, drift: pd.DataFrame, reference: ReferenceStatistics, confidence: float
+) -> dict[str, Any]:
+    """What differs, and how many photos are further from the training photos than 99 of 100 held-out photos."""
     num_unlike = int((distances > reference.unlike_above).sum())
-    ends = wilson_interval(num_unlike, len(distances), confidence=confidence)
-    return Drift(
-        statistics=compare_statistics(known, observed),
-        features=features,
-        confidence=confidence,
-        num_unlike=num_unlike,
-        share_unlike=(num_unlike / len(distances), *ends),
-    )
+    low, high = wilson_interval(num_unlike, len(distances), confidence=confidence)
+    return {
+        "drift": ", ".join(drift.loc[drift["differs"].astype(bool), "statistic"]),
+        "num_unlike": num_unlike,
+        "share_unlike": num_unlike / len(distances),
+        "share_unlike_low": low,
+        "share_unlike_high": high,
+    }
 
 
-def _find_settings(reference: ReferenceStatistics | None) -> EvaluateParams:
-    """As the test split was measured; without reference statistics as params.yaml of this folder says."""
-    if reference is None:
-        return load_params().evaluate
-    known = {name: value for name, value in reference.settings.items() if name in EvaluateParams.model_fields}
-    if set(known) != set(EvaluateParams.model_fields):  # reference statistics of an earlier version
-        known = load_params().evaluate.model_dump(mode="json") | known
-    return parse_group(EvaluateParams, known, where="the model's reference statistics")
-
-
-def _labels(answered: Answered, classes: tuple[str, ...]) -> np.ndarray:
-    """Numbers of the classes, int64 (N,); without labels none, all 0."""
-    known = {name: place for place, name in enumerate(classes)}
-    return np.array([known.get(photo.label, 0) for photo in answered.photos], dtype=np.int64)
-
-
-def _compare(given: Predictions, decision: OperatingPoint, reference: ReferenceStatistics) -> SamplesCompared:
-    settings = _find_settings(reference)
-    test = reference.test_probabilities
-    return compare_samples(
-        Sample(reference.test_labels, test, decision.predict(test)),
-        Sample(given.labels, given.probabilities, decision.predict(given.probabilities)),
-        num_resamples=settings.num_resamples,
-        confidence=settings.confidence,
-        seed=settings.seed,
-    )
-
-
-def _list_photos(
-    answered: Answered,
-    given: Predictions,
-    decision: OperatingPoint,
-    distances: np.ndarray,
-    reference: ReferenceStatistics | None,
+def _list_predictions(
+    given: PredictedPhotos, table: pd.DataFrame, distances: np.ndarray, reference: ReferenceStatistics | None
 ) -> pd.DataFrame:
     """One row per photo of the folder, by name; cells about photos that could not be read are empty."""
-    predicted, unsure = decision.predict(given.probabilities), decision.is_unsure(given.probabilities)
-    rows = []
-    for place, photo in enumerate(answered.photos):
-        answer = given.classes[int(predicted[place])]
-        row: dict[str, Any] = {"path": photo.name, "label": photo.label, "predicted": answer}
-        row["correct"] = answer == photo.label if photo.label else None
-        chances = dict(zip((f"probability_{name}" for name in given.classes), given.probabilities[place], strict=True))
-        unlike = None if reference is None else bool(distances[place] > reference.unlike_above)
-        last = {"unsure": bool(unsure[place]), "distance": distances[place], "unlike": unlike, "error": ""}
-        rows.append({**row, **chances, **last})
-    for photo, reason in answered.failures:
-        rows.append({"path": photo.name, "label": photo.label, "predicted": "", "error": reason})
-    return pd.DataFrame(rows).sort_values("path", kind="stable").reset_index(drop=True)
+    labels = np.array([photo.label for photo in given.photos], dtype=object)
+    unlike = None if reference is None else (distances > reference.unlike_above).astype(object)
+    correct = np.where(labels == "", None, (labels == table["predicted"].to_numpy(object)).astype(object))
+    read = table.assign(label=labels, correct=correct, distance=distances, unlike=unlike, error="").astype(
+        {"unsure": object}
+    )
+    failed = [
+        {"path": photo.name, "label": photo.label, "predicted": "", "error": reason} for photo, reason in given.failures
+    ]
+    rows = [*read.to_dict("records"), *failed]
+    return pd.DataFrame(rows, columns=list(read.columns)).sort_values("path", kind="stable").reset_index(drop=True)
+
+
+def _make_printable(text: str) -> str:
+    return os.fsencode(text).decode("utf-8", "replace")

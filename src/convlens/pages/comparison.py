@@ -179,7 +179,7 @@ def _scale(found: Interval, factor: float) -> Interval:
 
 # --- A comparison as a page: one HTML file that needs nothing else, with curves, confusion matrices and photos ---
 
-CORNERS = {"parameters": "Parameter", "metrics": "Metric"}
+CORNERS = {"parameters": "Parameter", "metrics": "Metric"}  # of a table whose first column has no name
 BADGES = {"better": "met", "worse": "failed"}
 
 
@@ -207,7 +207,6 @@ def _describe_first(first: FirstResults) -> dict[str, Any]:
         "gallery": [],
         "pictures": {},
         "groups": [],
-        "layers": [],
         "confidence": "",
     }
 
@@ -227,7 +226,6 @@ def _describe_page(compared: RunsCompared) -> dict[str, Any]:
         "gallery": gallery,
         "pictures": pictures,
         "groups": compared.detail.groups,
-        "layers": [] if compared.filters is None else compared.filters.layers,
         "confidence": show_share(compared.confidence, 0),
     }
 

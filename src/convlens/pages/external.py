@@ -2,20 +2,20 @@
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
+from convlens.metrics.external import FEATURES, ExternalEvaluation
 from convlens.pages.engine import Drawing, draw, fill_template, picture_source
 from convlens.pages.report_evaluation import name_task
 from convlens.plots.data import KNOWN, plot_two_groups
 from convlens.plots.evaluation import plot_confusion_matrix, plot_reliability, plot_roc_curve
 from convlens.wording import interval_of, join_words, show_count, show_number, show_share
 
-# --- How a model on other photos is told: the same words in the terminal and on the page ---
+# --- the results in words: the same in the terminal and on the page ---
 
 TITLES = {
     "accuracy": "Accuracy",
@@ -33,10 +33,9 @@ STATISTICS = {
     "sharpness": ("sharpness", "variance of the Laplacian"),
     "aspect": ("aspect", "width over height"),
     "megapixels": ("size", "millions of pixels"),
-    "confidence": ("confidence", "probability of the answer"),
+    "confidence": ("confidence", "probability of the prediction"),
     "features": ("features", "what the network makes of them"),
 }
-FEATURES = "features"
 SMALL_EFFECT = 0.1
 POINT = 100
 
@@ -94,8 +93,8 @@ def describe_statistic(row: Mapping[Any, Any]) -> dict[str, str]:
     return {
         "name": name,
         "unit": unit,
-        "reference": _plain(row.get("reference_median")),
-        "observed": _plain(row.get("median")),
+        "reference": _show_median(row.get("reference_median")),
+        "observed": _show_median(row.get("median")),
         "effect": f"{row['effect']:.2f}",
         "p_value": show_p_value(float(row["p_value"])),
         "word": word,
@@ -129,116 +128,72 @@ def _signed(value: float) -> str:
     return f"{value:+.3f}".replace("-", "\N{MINUS SIGN}")
 
 
-def _plain(value: Any) -> str:
+def _show_median(value: Any) -> str:
     return "" if value is None or math.isnan(value) else f"{value:.3g}"
 
 
-# --- overview outside ---
-# The page of `convlens evaluate`: a model on photos from outside its data set, in one self-contained HTML file.
+# --- one self-contained HTML file ---
 
-MAX_MISTAKES = 24
+MAX_ERRORS = 24
 MAX_UNSURE = 12
 MAX_UNLIKE = 12
 MAX_FAILURES = 100
 
 
-@dataclass(frozen=True, kw_only=True)
-class OutsideInputs:
-    """Everything the page shows, as plain values.
-
-    Attributes:
-        model: as the user named it.
-        card: of the model.
-        classes: of the model.
-        metrics: `metrics.json` of the folder.
-        test_metrics: of the model's test split; empty without reference statistics.
-        predictions: one row per photo: path, label, predicted, correct, probability_<class> …, unsure, distance,
-            unlike, error.
-        class_scores: one row per class; None without labels, as the next two.
-        roc: points of the ROC curve.
-        reliability: photos in bins of similar probability.
-        drift: `drift.csv`; empty without reference statistics.
-        statistics: values of training photos and of these photos, by name.
-        confidence: of intervals and tests.
-        note: why something is missing; empty if nothing is.
-        pictures: PNG or JPEG bytes by path, of `photos_shown`.
-    """
-
-    model: str
-    card: Mapping[str, Any]
-    classes: tuple[str, ...]
-    metrics: Mapping[str, Any]
-    test_metrics: Mapping[str, Any]
-    predictions: pd.DataFrame
-    class_scores: pd.DataFrame | None
-    roc: pd.DataFrame | None
-    reliability: pd.DataFrame | None
-    drift: pd.DataFrame
-    statistics: Mapping[str, tuple[np.ndarray, np.ndarray]]
-    confidence: float
-    note: str
-    pictures: Mapping[str, bytes]
-
-
-def photos_shown(predictions: pd.DataFrame) -> list[str]:
+def choose_photos_shown(result: ExternalEvaluation) -> list[str]:
     """The paths of the photos that the page shows, each once."""
-    read = _readable(predictions)
-    mistakes = list(_choose_mistakes(read)["path"]) if _is_labeled(read) else []
-    return list(dict.fromkeys([*mistakes, *_choose_unsure(read)["path"], *_choose_unlike(read)["path"]]))
+    read = result.readable
+    errors = list(_choose_errors(read)["path"]) if result.labeled else []
+    return list(dict.fromkeys([*errors, *_choose_unsure(read)["path"], *_choose_unlike(read)["path"]]))
 
 
-def render_outside(inputs: OutsideInputs) -> str:
-    """The whole page as HTML text; the same inputs give the same bytes."""
-    read = _readable(inputs.predictions)
-    labeled = _is_labeled(read)
+def render_external(result: ExternalEvaluation, pictures: Mapping[str, bytes]) -> str:
+    """Render the page as HTML text; the same inputs give the same bytes.
+
+    Args:
+        result: what to show.
+        pictures: PNG or JPEG bytes by path, of `choose_photos_shown`.
+    """
+    read, labeled, metrics = result.readable, result.labeled, result.metrics
     values = {
-        "title": name_task(inputs.classes),
-        "model": inputs.model,
-        "card": inputs.card,
-        "note": inputs.note,
+        "title": name_task(result.classes),
+        "model": result.model,
+        "card": result.card,
+        "note": result.note,
         "labeled": labeled,
         "num_photos": len(read),
-        "accuracy": interval_of(inputs.metrics, "accuracy"),
-        "confidence": show_share(inputs.confidence, 0),
-        "verdict": say_verdict(inputs.metrics, inputs.test_metrics) if labeled else None,
-        "rows": list_rows(inputs.metrics, inputs.test_metrics) if labeled else [],
-        "answers": _count_predicted(read, inputs.classes),
-        "drift": _describe_drift(inputs),
-        "figures": _draw_answers(inputs, read) if labeled else [],
-        "scores": _describe_classes(inputs.class_scores),
-        "num_mistakes": int((~read["correct"]).sum()) if labeled else 0,
-        "mistakes": _describe(_choose_mistakes(read)) if labeled else [],
-        "unsure": _describe(_choose_unsure(read)),
-        "unlike": _describe(_choose_unlike(read)),
-        "failures": _list_failures(inputs.predictions),
-        "num_failures": len(inputs.predictions) - len(read),
-        "picture": lambda path: picture_source(inputs.pictures.get(path)),
+        "accuracy": interval_of(metrics, "accuracy"),
+        "confidence": show_share(result.confidence, 0),
+        "verdict": say_verdict(metrics, result.test_metrics) if labeled else None,
+        "rows": list_rows(metrics, result.test_metrics) if labeled else [],
+        "predicted": count_predicted(result),
+        "drift": _describe_drift(result),
+        "figures": _draw_predictions(result, read),
+        "scores": _describe_classes(result),
+        "num_errors": int((~read["correct"]).sum()) if labeled else 0,
+        "errors": _describe_photos(_choose_errors(read)) if labeled else [],
+        "unsure": _describe_photos(_choose_unsure(read)),
+        "unlike": _describe_photos(_choose_unlike(read)),
+        "failures": list(result.failures.head(MAX_FAILURES)[["path", "error"]].itertuples(index=False)),
+        "num_failures": len(result.failures),
+        "picture": lambda path: picture_source(pictures.get(path)),
     }
     return fill_template("external/external.html", values)
 
 
-def _readable(predictions: pd.DataFrame) -> pd.DataFrame:
-    read = predictions[predictions["error"] == ""]
-    return read.assign(correct=read["correct"].astype(bool)) if _is_labeled(read) else read
-
-
-def _is_labeled(predictions: pd.DataFrame) -> bool:
-    return bool((predictions["label"] != "").all())
-
-
-def _choose_mistakes(read: pd.DataFrame) -> pd.DataFrame:
-    """The wrong answers, the most confident first; at most 24."""
+def _choose_errors(read: pd.DataFrame) -> pd.DataFrame:
+    """The misclassified photos, the most confident first; at most 24."""
     wrong = _add_confidence(read[~read["correct"]])
-    return wrong.sort_values(["confidence", "path"], ascending=[False, True]).head(MAX_MISTAKES)
+    return wrong.sort_values(["confidence", "path"], ascending=[False, True]).head(MAX_ERRORS)
 
 
 def _choose_unsure(read: pd.DataFrame) -> pd.DataFrame:
-    """The least confident answers, right or wrong; at most 12."""
+    """The least confident predictions; at most 12."""
     return _add_confidence(read).sort_values(["confidence", "path"]).head(MAX_UNSURE)
 
 
 def _add_confidence(read: pd.DataFrame) -> pd.DataFrame:
-    """The photos with the probability of their answer."""
+    """The photos with the probability of their prediction."""
     given = [row[f"probability_{row['predicted']}"] for row in read.to_dict("records")]
     return read.assign(confidence=np.array(given, dtype=float))
 
@@ -249,7 +204,7 @@ def _choose_unlike(read: pd.DataFrame) -> pd.DataFrame:
     return unlike.sort_values(["distance", "path"], ascending=[False, True]).head(MAX_UNLIKE)
 
 
-def _describe(answers: pd.DataFrame) -> list[dict[str, Any]]:
+def _describe_photos(table: pd.DataFrame) -> list[dict[str, Any]]:
     return [
         {
             "path": row["path"],
@@ -259,60 +214,56 @@ def _describe(answers: pd.DataFrame) -> list[dict[str, Any]]:
             "correct": bool(row["correct"]) if row["label"] else None,
             "probability": show_share(float(row["confidence"])),
         }
-        for row in answers.to_dict("records")
+        for row in table.to_dict("records")
     ]
 
 
-def _count_predicted(read: pd.DataFrame, classes: tuple[str, ...]) -> list[tuple[str, str, str]]:
-    """For photos without labels: each class with the photos answered with it."""
-    counts = [(name, int((read["predicted"] == name).sum())) for name in classes]
+def count_predicted(result: ExternalEvaluation) -> list[tuple[str, str, str]]:
+    """Each class with the number and share of the photos that it is predicted for."""
+    read = result.readable
+    counts = [(name, int((read["predicted"] == name).sum())) for name in result.classes]
     return [(name, f"{count:,}", show_share(count / len(read))) for name, count in counts]
 
 
-def _describe_drift(inputs: OutsideInputs) -> dict[str, Any] | None:
-    if inputs.drift.empty:
+def _describe_drift(result: ExternalEvaluation) -> dict[str, Any] | None:
+    if result.drift.empty:
         return None
     figures: list[Drawing] = []
-    for name, (reference, observed) in inputs.statistics.items():
+    for name, (reference, observed) in result.statistics.items():
         if name in KNOWN and np.ptp(np.concatenate([reference, observed])) > 0:
             caption = f"{KNOWN[name].title} of training photos and of these."
             figures.append(draw(plot_two_groups(name, reference, observed), "Two histograms", caption, alone=False))
-    share, low, high = (inputs.metrics[f"share_unlike{end}"] for end in ("", "_low", "_high"))
+    share, low, high = interval_of(result.metrics, "share_unlike")
     return {
-        "sentence": say_drift(inputs.drift),
-        "rows": [describe_statistic(row) for row in inputs.drift.to_dict("records")],
+        "sentence": say_drift(result.drift),
+        "rows": [describe_statistic(row) for row in result.drift.to_dict("records")],
         "figures": figures,
         "unlike": f"{show_share(share)} ({show_share(low)} to {show_share(high)})",
-        "num_unlike": show_count(inputs.metrics["num_unlike"], "photo"),
-        "found": bool(inputs.drift["differs"].any()),
-        "features": FEATURES,
+        "num_unlike": show_count(result.metrics["num_unlike"], "photo"),
+        "found": bool(result.drift["differs"].any()),
     }
 
 
-def _draw_answers(inputs: OutsideInputs, read: pd.DataFrame) -> list[Drawing]:
-    counts = _count_answers(read, inputs.classes)
-    drawings = [
-        draw(plot_confusion_matrix(counts, inputs.classes), "Confusion matrix", "Rows: truth. Columns: answer.")
-    ]
-    if inputs.roc is not None and len(inputs.roc):
-        area = interval_of(inputs.metrics, "roc_auc")
-        drawings.append(draw(plot_roc_curve(inputs.roc, area), "ROC curve", f"Area: {show_number(area[0])}."))
-    if inputs.reliability is not None:
-        error = show_share(inputs.metrics.get("expected_calibration_error"))
-        figure = plot_reliability(inputs.reliability, len(inputs.classes))
-        drawings.append(draw(figure, "Reliability diagram", f"Mean gap between probability and truth: {error}."))
+def _draw_predictions(result: ExternalEvaluation, read: pd.DataFrame) -> list[Drawing]:
+    evaluation = result.evaluation
+    if evaluation is None:
+        return []
+    table = pd.crosstab(read["label"], read["predicted"])
+    classes = list(result.classes)
+    counts = table.reindex(index=classes, columns=classes, fill_value=0).to_numpy()
+    caption = "Rows: truth. Columns: prediction."
+    drawings = [draw(plot_confusion_matrix(counts, classes), "Confusion matrix", caption)]
+    if len(evaluation.roc):
+        area = interval_of(result.metrics, "roc_auc")
+        drawings.append(draw(plot_roc_curve(evaluation.roc, area), "ROC curve", f"Area: {show_number(area[0])}."))
+    error = show_share(result.metrics.get("expected_calibration_error"))
+    figure = plot_reliability(evaluation.reliability, len(classes))
+    drawings.append(draw(figure, "Reliability diagram", f"Mean gap between probability and truth: {error}."))
     return drawings
 
 
-def _count_answers(read: pd.DataFrame, classes: tuple[str, ...]) -> np.ndarray:
-    """The confusion matrix, int (K, K): rows are the truth, columns the answers."""
-    table = pd.crosstab(read["label"], read["predicted"])
-    counts: np.ndarray = table.reindex(index=list(classes), columns=list(classes), fill_value=0).to_numpy()
-    return counts
-
-
-def _describe_classes(scores: pd.DataFrame | None) -> list[dict[str, str]]:
-    if scores is None:
+def _describe_classes(result: ExternalEvaluation) -> list[dict[str, str]]:
+    if result.evaluation is None:
         return []
     return [
         {
@@ -320,7 +271,7 @@ def _describe_classes(scores: pd.DataFrame | None) -> list[dict[str, str]]:
             "num_photos": f"{row['num_photos']:,}",
             **{name: _show_with_ends(row, name) for name in ("recall", "precision")},
         }
-        for row in scores.to_dict("records")
+        for row in result.evaluation.class_scores.to_dict("records")
     ]
 
 
@@ -328,8 +279,3 @@ def _show_with_ends(row: Mapping[Any, Any], name: str) -> str:
     if row[name] is None or pd.isna(row[name]):
         return "undefined"
     return f"{show_share(row[name])} ({show_share(row[f'{name}_low'])} to {show_share(row[f'{name}_high'])})"
-
-
-def _list_failures(predictions: pd.DataFrame) -> list[tuple[str, str]]:
-    failed = predictions[predictions["error"] != ""].head(MAX_FAILURES)
-    return list(zip(failed["path"], failed["error"], strict=True))

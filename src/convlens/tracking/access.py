@@ -4,9 +4,8 @@ import contextlib
 import os
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import mlflow
 import pandas as pd
@@ -16,7 +15,7 @@ from mlflow.exceptions import MlflowException
 
 from convlens.environment import hide_passwords
 from convlens.errors import ConvLensError
-from convlens.metrics.drift import FORMER_NAME, REFERENCE, ReferenceStatistics
+from convlens.metrics.drift import FORMER_NAME, REFERENCE, OpenedModel, ReferenceStatistics
 from convlens.tracking.registry import ABSENT, CHAMPION, find_alias
 from convlens.tracking.store import (
     Store,
@@ -29,9 +28,6 @@ from convlens.tracking.store import (
     store_must_answer,
     tracking_uri,
 )
-
-if TYPE_CHECKING:
-    from convlens.models.inference import OperatingPoint
 
 # --- For those who use models: find a version, load it, bring it home. Reads the store, never creates one ---
 
@@ -184,27 +180,6 @@ def predict_packaged(model: Any, photos: Sequence[Any], params: Mapping[str, Any
 NETWORK = "model.keras"
 OPERATING_POINT_FOLDER = "operating_point"
 UNKNOWN = "The model has no reference statistics of its training photos: `dvc repro` makes and registers them."
-
-
-@dataclass(frozen=True)
-class OpenedModel:
-    """A model, its operating point and its reference statistics.
-
-    Attributes:
-        address: as the user gave it.
-        classifier: has `card`, `classes` and `predict_arrays`, whatever version of ConvLens packed it.
-        operating_point: how its outputs become predictions; of a model of an earlier version what its card says.
-        folder: with model.keras; None for a model that does not say.
-        reference: what its training photos are like; None if it was packed without.
-        note: why there are no reference statistics, as a sentence; empty if there is.
-    """
-
-    address: str
-    classifier: Any
-    operating_point: "OperatingPoint"
-    folder: Path | None
-    reference: ReferenceStatistics | None
-    note: str
 
 
 def open_model(model: str) -> Any:

@@ -29,7 +29,7 @@ def paint(path: Path, color: np.ndarray | tuple[float, ...]) -> Path:
     return path
 
 
-def make_reference(key: str = KEY) -> ReferenceStatistics:
+def make_reference(key: str = KEY, classes: tuple[str, str] = ("cats", "dogs")) -> ReferenceStatistics:
     """What the model's photos are like: features are mean colors, as the network's layer before the last gives."""
     train, held_out = round_features(gray_colors(200, 1)), round_features(gray_colors(100, 2))
     brightness = gray_colors(200, 1).mean(axis=1).astype(np.float32)
@@ -37,7 +37,7 @@ def make_reference(key: str = KEY) -> ReferenceStatistics:
     labels = (dogs > 0.5).astype(np.int64)
     return ReferenceStatistics(
         key=key,
-        classes=("cats", "dogs"),
+        classes=classes,
         settings=SETTINGS,
         metrics={"num_photos": 100, "accuracy": 1.0, "accuracy_low": 0.963, "accuracy_high": 1.0, "log_loss": 0.2},
         statistics={
@@ -55,13 +55,13 @@ def make_reference(key: str = KEY) -> ReferenceStatistics:
     )
 
 
-def write_model(root: Path, key: str = KEY) -> Path:
+def write_model(root: Path, key: str = KEY, classes: tuple[str, str] = ("cats", "dogs")) -> Path:
     """data/model and data/operating_point, as the pipeline leaves them; the model's folder."""
     write_network(root / "data/model/model.keras")
     write_card(root / "data/model/card.json", KEY)
     settings = json.loads((root / "data/model/card.json").read_text())
-    (root / "data/model/card.json").write_text(json.dumps(settings))
-    make_reference(key).save(root / "data/operating_point")
+    (root / "data/model/card.json").write_text(json.dumps(settings | {"classes": list(classes)}))
+    make_reference(key, classes).save(root / "data/operating_point")
     return root / "data/model"
 
 
