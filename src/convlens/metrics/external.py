@@ -480,7 +480,8 @@ def _list_predictions(
     """One row per photo of the folder, by name; cells about photos that could not be read are empty."""
     labels = np.array([photo.label for photo in given.photos], dtype=object)
     unlike = None if reference is None else (distances > reference.unlike_above).astype(object)
-    correct = np.where(labels == "", None, (labels == table["predicted"].to_numpy(object)).astype(object))
+    pairs = zip(labels, table["predicted"], strict=True)
+    correct = pd.Series([label == name if label else None for label, name in pairs], table.index, dtype=object)
     read = table.assign(label=labels, correct=correct, distance=distances, unlike=unlike, error="").astype(
         {"unsure": object}
     )
