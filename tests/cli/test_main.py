@@ -247,7 +247,7 @@ def test_broken_network_is_told(root: Path, capfd: pytest.CaptureFixture[str]) -
     (root / "data/model/model.keras").write_bytes(b"broken")
     code, _, err = run(capfd, "predict", "dark.png", "--model", "data/model")
     assert code == 1
-    assert err.startswith("Expected a trained network in data/model/model.keras")
+    assert err.startswith("Expected a trained network in data/model (model.keras and card.json)")
     assert len(err.splitlines()) == 1
 
 
