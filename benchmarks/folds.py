@@ -70,7 +70,7 @@ class FoldTask:
         return np.flatnonzero(self.assigned == self.number)
 
 
-def train_fold(task: FoldTask) -> dict[str, Any]:
+def run_fold(task: FoldTask) -> dict[str, Any]:
     """Train and predict, or take what an earlier call has left; an interrupted training is resumed.
 
     Returns:
@@ -83,41 +83,37 @@ def train_fold(task: FoldTask) -> dict[str, Any]:
         with np.load(io.BytesIO(path.read_bytes())) as arrays:
             return {"logits": arrays["logits"], **json.loads(arrays["facts"].tobytes())}
     with hold_stderr():
-        from convlens.models.architectures import finish_model
         from convlens.models.files import FILE, encode_model
         from convlens.models.inference import predict_logits
         from convlens.training.checkpoints import Checkpoint
-        from convlens.training.cross_validation import Part
-        from convlens.training.fit import FitResult, Photos, fit
+        from convlens.training.cross_validation import Part, train_fold
+        from convlens.training.fit import Photos
         from convlens.training.runtime import prepare_runtime
 
-    params, images, num_classes = task.params, harness.open_array(task.array), len(np.unique(task.labels))
-    rows = np.flatnonzero(task.assigned != task.number), task.evaluated
-    train, evaluated = (Photos(Part(images, some), task.labels[some]) for some in rows)
-    checkpoint, trained = Checkpoint(task.folder / "checkpoint"), list[FitResult]()
-    before, tell = checkpoint.load(), partial(_tell_epoch, number=task.number)
+    params, images = task.params, harness.open_array(task.array)
+    checkpoint, trained = Checkpoint(task.folder / "checkpoint"), list[Any]()
+    before = checkpoint.load()
     resume = partial(
-        fit,
+        train_fold,
         params.recipe,
-        train,
-        validation=evaluated,
-        num_classes=num_classes,
+        Photos(images, task.labels),
+        task.evaluated,
+        num_classes=len(np.unique(task.labels)),
         runtime=prepare_runtime(params.train),
         checkpoint=checkpoint,
-        on_epoch=tell,
+        on_epoch=partial(_tell_epoch, number=task.number),
     )
-    usage = harness.measure(lambda: trained.append(resume()))
-    size = params.preprocess.image_size
-    network = finish_model(trained[0].body, params.model, num_classes=num_classes, image_size=size)
+    usage = harness.measure(lambda: trained.extend(resume()))
+    network, history = trained
     facts = {
-        "num_train": len(train.labels),
-        "epochs": len(trained[0].history),
+        "num_train": len(task.labels) - len(task.evaluated),
+        "epochs": len(history),
         "seconds": usage.seconds + (before.seconds if before else 0.0),
         "cpu_seconds": None if before else usage.cpu_seconds,
         "memory_megabytes": harness.peak_memory(),
     }
     views = params.inference
-    logits = predict_logits(network, evaluated.images, mirror=views.mirror, center_crop=views.center_crop)
+    logits = predict_logits(network, Part(images, task.evaluated), mirror=views.mirror, center_crop=views.center_crop)
     write_bytes(task.folder / FILE, encode_model(network, task.folder))
     write_bytes(path, encode_arrays({"logits": logits, "facts": np.frombuffer(json.dumps(facts).encode(), np.uint8)}))
     checkpoint.remove()
@@ -169,7 +165,7 @@ def cross_validate(
         chosen = [tasks[number] for number in sorted(set(numbers)) or range(count)]
         say(f"benchmark: {len(chosen)} of {count} folds of {len(table):,} photos, {jobs} at a time.")
         with ThreadPoolExecutor(jobs) as pool:
-            results = list(pool.map(partial(harness.in_new_process, train_fold), chosen))
+            results = list(pool.map(partial(harness.in_new_process, run_fold), chosen))
     rows = table[["sha256", "label"]].sort_values(["sha256", "label"]).to_csv(index=False, lineterminator="\n")
     digest, classes = hashlib.sha256(rows.encode()).hexdigest(), sorted(table["label"].unique())
     photos = {"source": source, "classes": classes, "num_photos": len(table), "digest": digest}

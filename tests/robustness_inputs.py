@@ -6,9 +6,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from convlens.metrics.robustness import Results, Sample, measure_contestants
+from convlens.metrics.robustness import BASELINE, MODEL, EvaluatedNetwork, Robustness
 from convlens.params import RobustnessParams, load_params
-from convlens.training.baseline import BASELINE, MODEL, Contestant
 
 PARAMS = load_params().robustness
 
@@ -28,16 +27,16 @@ def make_results(
     *,
     ours: Callable[[np.ndarray], np.ndarray] = by_mean,
     dense: Callable[[np.ndarray], np.ndarray] = by_one_pixel,
-) -> Results:
-    """Answers of two simple predictors to twenty noisy photos, every other one bright."""
+) -> Robustness:
+    """Predictions of two simple rules for twenty noisy photos, every other one bright."""
     labels = np.arange(20) % 2
     images = np.random.default_rng(0).integers(0, 156, (20, 16, 16, 3), dtype=np.uint8)
     images[labels == 1] += 100
-    contestants = [Contestant(MODEL, 1234, ours), Contestant(BASELINE, 98765, dense)]
-    return measure_contestants(contestants, Sample(images, np.arange(20), labels), params, confidence=0.95)
+    networks = {MODEL: EvaluatedNetwork(1234, ours), BASELINE: EvaluatedNetwork(98765, dense)}
+    return Robustness.measure(networks, images, labels, params, rows=np.arange(20))
 
 
-def page_inputs(found: Results) -> dict[str, Any]:
+def page_inputs(found: Robustness) -> dict[str, Any]:
     """The fields of `ReportInputs`."""
     return {"robustness": found.metrics, "curves": found.curves, "places": found.places}
 

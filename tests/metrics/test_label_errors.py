@@ -2,10 +2,12 @@ import numpy as np
 import pytest
 
 from convlens.errors import ConvLensError
-from convlens.metrics.label_errors import MIN_PHOTOS, judge_labels, score_labels
+from convlens.metrics.label_errors import MIN_PHOTOS, find_suspicious, score_labels
 
 
-def answers(num_photos: int, num_classes: int, *, seed: int = 0, skill: float = 6.0) -> tuple[np.ndarray, np.ndarray]:
+def predictions(
+    num_photos: int, num_classes: int, *, seed: int = 0, skill: float = 6.0
+) -> tuple[np.ndarray, np.ndarray]:
     """True classes, and the probabilities of a network that mostly knows them."""
     generator = np.random.default_rng(seed)
     truth = np.arange(num_photos) % num_classes
@@ -15,45 +17,45 @@ def answers(num_photos: int, num_classes: int, *, seed: int = 0, skill: float = 
 
 @pytest.mark.parametrize("num_classes", [2, 5])
 def test_planted_label_errors_are_found(num_classes):
-    truth, probabilities = answers(500, num_classes)
+    truth, probabilities = predictions(500, num_classes)
     given, planted = truth.copy(), np.arange(0, 500, 17)
     given[planted] = (truth[planted] + 1) % num_classes
-    found = np.flatnonzero(judge_labels(given, probabilities).suspicious)
+    found = np.flatnonzero(find_suspicious(given, probabilities))
     assert len(set(found) & set(planted)) / len(planted) >= 0.95
     assert len(set(found) - set(planted)) <= 2
 
 
 def test_right_labels_are_left_alone():
-    truth, probabilities = answers(200, 2, skill=12.0)
-    assert not judge_labels(truth, probabilities).suspicious.any()
+    truth, probabilities = predictions(200, 2, skill=12.0)
+    assert not find_suspicious(truth, probabilities).any()
 
 
 def test_the_noise_of_each_class_is_counted_as_the_paper_defines():
-    """Northcutt et al. 2021, eq. 1: thresholds 0.7 and 0.6; one dog is labeled cat, and one only doubtful."""
+    """Northcutt et al. 2021, eq. 1: thresholds 0.7 and 0.6; one dog is labeled cat, and one only uncertain."""
     cats = [0.9] * 6 + [0.1, 0.45]  # mean 0.74; 1 - 0.1 exceeds the dogs' threshold, 1 - 0.45 does not
     dogs = [0.8] * 8
     probabilities = np.array([[p, 1 - p] for p in cats] + [[1 - p, p] for p in dogs])
     labels = np.array([0] * 8 + [1] * 8)
-    assert np.flatnonzero(judge_labels(labels, probabilities).suspicious).tolist() == [6]
+    assert np.flatnonzero(find_suspicious(labels, probabilities)).tolist() == [6]
 
 
-def test_scores_are_the_normalised_margin():
+def test_scores_are_the_normalized_margin():
     probabilities = np.array([[0.7, 0.2, 0.1], [0.7, 0.2, 0.1], [0.5, 0.5, 0.0]])
     np.testing.assert_allclose(score_labels(np.array([0, 1, 1]), probabilities), [0.75, 0.25, 0.5])
 
 
 def test_classes_with_next_to_no_photos_are_never_suspicious():
-    truth, probabilities = answers(60, 2)
+    truth, probabilities = predictions(60, 2)
     rare = np.full(MIN_PHOTOS - 1, 2)
     wide = np.zeros((60 + len(rare), 3))
     wide[:60, :2] = probabilities
     wide[60:, 0] = 1.0
-    found = judge_labels(np.concatenate([truth, rare]), wide)
-    assert not found.suspicious[60:].any()
-    assert (found.scores[60:] == 0).all()
-    assert not judge_labels(rare, wide[60:]).suspicious.any()  # nothing but the rare class
+    given = np.concatenate([truth, rare])
+    assert not find_suspicious(given, wide)[60:].any()
+    assert (score_labels(given, wide)[60:] == 0).all()
+    assert not find_suspicious(rare, wide[60:]).any()  # nothing but the rare class
 
 
 def test_what_is_no_probability_is_told():
     with pytest.raises(ConvLensError, match="Expected probabilities"):
-        judge_labels(np.array([0, 1]), np.array([[2.0, 0], [0, 1]]))
+        find_suspicious(np.array([0, 1]), np.array([[2.0, 0], [0, 1]]))

@@ -57,9 +57,9 @@ IN_GIT = {
     "reports/evaluation/plots/slices.png",
     "reports/evaluation/plots/thresholds.csv",
     "reports/evaluation/plots/thresholds.png",
-    "reports/robustness/curves.png",
+    "reports/robustness/plots/curves.png",
     "reports/robustness/metrics.json",
-    "reports/robustness/places.png",
+    "reports/robustness/plots/places.png",
     "reports/label_errors/metrics.json",
     "reports/model_card.md",
 }

@@ -12,6 +12,7 @@ from PIL import Image
 from robustness_inputs import make_doubts, make_results
 
 from convlens.errors import ConvLensError
+from convlens.metrics.label_errors import LabelErrors
 from convlens.models.files import SNAPSHOTS, encode_model, encode_weights, snapshot_name
 from convlens.models.inference import OperatingPoint
 from convlens.params import Params, load_params
@@ -95,11 +96,9 @@ def _write_model(folder: Path) -> None:
 
 
 def _write_robustness(home: Path) -> None:
-    found = make_results()
-    (home / "robustness.json").write_text(json.dumps(found.metrics))
-    for name, table in (("curves", found.curves), ("places", found.places),
-                        ("doubts", make_doubts(pd.read_csv(home / "evaluation/predictions.csv"), 2))):  # fmt: skip
-        table.to_csv(home / f"{name}.csv", index=False)
+    make_results().save(home / "robustness")
+    doubts = make_doubts(pd.read_csv(home / "evaluation/predictions.csv"), 2)
+    LabelErrors({}, doubts, pd.DataFrame({"fold": [], "epoch": []})).save(home / "label_errors")
 
 
 def _write_own(folder: Path) -> None:
@@ -115,8 +114,7 @@ def _write_own(folder: Path) -> None:
 def _run(home: Path, target: Path, params: Params, **changes: Path) -> None:
     inputs = {"manifest": ".", "validation": ".", "prepared": "prepared", "model_folder": "model",
               "training": ".", "evaluation": "evaluation",
-              "robustness_metrics": "robustness.json", "curves": "curves.csv",
-              "places": "places.csv", "doubts": "doubts.csv", "own": "own",
+              "robustness": "robustness", "label_errors": "label_errors", "own": "own",
               "operating_point": "operating_point"}  # fmt: skip
     outputs = {"page": "report.html", "feature_maps": "feature_maps.html", "feature_maps_folder": "feature_maps",
                "summary": "summary.md", "model_card": "model_card.md", "own_answers": "own.csv"}  # fmt: skip

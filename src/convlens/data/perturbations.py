@@ -1,14 +1,15 @@
-"""Disturbed photos: shifted, turned, darkened and so on, to see whether a network's answers stay.
+"""Perturbed photos: shifted, rotated, darkened and so on, to see whether a network's predictions stay.
 
 Arrays are uint8 (N, size, size, 3), values in and values out; what is moved in from outside the photo is its mirror
 image at the border (NumPy's `reflect`: the outermost pixel is not doubled). Random numbers depend on seed and photo
-alone, never on the order or the number of photos disturbed together. Kept apart from the augmentation of the training,
+alone, never on the order or the number of photos perturbed together. Kept apart from the augmentation of the training,
 whose code every trained network depends on.
 """
 
 import io
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 from PIL import Image, ImageFilter
@@ -21,12 +22,12 @@ Change = Callable[[np.ndarray, np.ndarray], np.ndarray]
 
 DIRECTIONS = ((-1, 0), (-1, 1), (0, 1), (1, 1), (1, 0), (1, -1), (0, -1), (-1, -1))  # down, across
 PLACES = tuple((row, column) for row in range(3) for column in range(3))
-NOISE, PLACE = 0, 1  # purposes of random numbers
+NOISE, OCCLUSION = 0, 1  # purposes of random numbers
 
 
 @dataclass(frozen=True)
-class Distortion:
-    """One kind of disturbance at one strength.
+class Perturbation:
+    """One kind of perturbation at one strength.
 
     Attributes:
         name: `shift`, say: a field of `RobustnessParams`, or `flip` or `gray`, which have no strength.
@@ -39,88 +40,111 @@ class Distortion:
     changes: tuple[Change, ...]
 
 
-def list_distortions(params: RobustnessParams) -> Iterator[Distortion]:
-    """Every disturbance that the parameters ask for, weakest first as far as they are sorted."""
+def list_perturbations(params: RobustnessParams) -> Iterator[Perturbation]:
+    """List every perturbation that the parameters ask for, weakest first as far as they are sorted."""
     makers: dict[str, Callable[[float], tuple[Change, ...]]] = {
-        "shift": lambda pixels: tuple(_shift_by(int(pixels), *way) for way in DIRECTIONS),
-        "rotation": lambda degrees: (_each(_rotate, degrees), _each(_rotate, -degrees)),
-        "scale": lambda factor: (_each(_zoom, factor),),
-        "brightness": lambda share: (lambda photos, _: brighten(photos, share),),
-        "contrast": lambda factor: (lambda photos, _: stretch_contrast(photos, factor),),
-        "blur": lambda radius: (_each(_blur, radius),),
-        "noise": lambda spread: (lambda photos, numbers: add_noise(photos, numbers, spread, seed=params.seed),),
-        "jpeg": lambda quality: (_each(_compress, quality),),
-        "occlusion": lambda share: (lambda photos, numbers: occlude(photos, numbers, share, seed=params.seed),),
+        "shift": lambda pixels: tuple(
+            _of_pixels(shift, down=int(pixels) * down, across=int(pixels) * across) for down, across in DIRECTIONS
+        ),
+        "rotation": lambda degrees: (_of_pixels(rotate, degrees=degrees), _of_pixels(rotate, degrees=-degrees)),
+        "scale": lambda factor: (_of_pixels(zoom, factor=factor),),
+        "brightness": lambda share: (_of_pixels(brighten, share=share),),
+        "contrast": lambda factor: (_of_pixels(stretch_contrast, factor=factor),),
+        "blur": lambda radius: (_of_pixels(blur, radius=radius),),
+        "noise": lambda spread: (partial(add_noise, spread=spread, seed=params.seed),),
+        "jpeg": lambda quality: (_of_pixels(compress, quality=int(quality)),),
+        "occlusion": lambda share: (partial(occlude, share=share, seed=params.seed),),
     }
     for name, make in makers.items():
         for strength in getattr(params, name):
-            yield Distortion(name, float(strength), make(strength))
-    yield Distortion("flip", 1.0, (lambda photos, _: photos[:, :, ::-1],))
-    yield Distortion("gray", 1.0, (lambda photos, _: turn_gray(photos),))
+            yield Perturbation(name, float(strength), make(strength))
+    yield Perturbation("flip", 1.0, (lambda photos, _: photos[:, :, ::-1],))
+    yield Perturbation("gray", 1.0, (_of_pixels(turn_gray),))
 
 
 def list_places(share: float) -> Iterator[tuple[int, int, Change]]:
-    """The nine places of a shrunken photo: row and column (0..2, from the upper left), and how it gets there."""
+    """List the nine places of a shrunken photo: row and column (0..2, from the upper left), and how it gets there."""
     for row, column in PLACES:
-        yield row, column, _place_at(share, row, column)
+        yield row, column, _of_pixels(place, share=share, row=row, column=column)
 
 
 def shift(photos: np.ndarray, down: int, across: int) -> np.ndarray:
-    """Photos moved by whole pixels, down and to the right where positive."""
+    """Move photos by whole pixels, down and to the right where positive."""
     size, reach = photos.shape[1], max(abs(down), abs(across))
-    if not reach:
-        return photos.copy()
     wide = np.pad(photos, ((0, 0), (reach, reach), (reach, reach), (0, 0)), mode="reflect")
     return np.ascontiguousarray(wide[:, reach - down :, reach - across :][:, :size, :size])
 
 
 def rotate(photos: np.ndarray, degrees: float) -> np.ndarray:
-    """Photos turned counter-clockwise about their center, bilinear."""
-    return _each(_rotate, degrees)(photos, np.arange(len(photos)))
+    """Rotate photos counter-clockwise about their center, bilinear."""
+    size = photos.shape[1]
+    wide, edge = _extend(photos, 2**0.5)
+    box = (edge, edge, edge + size, edge + size)
+    return _by_pillow(wide, lambda photo: photo.rotate(degrees, Image.Resampling.BILINEAR).crop(box))
 
 
 def zoom(photos: np.ndarray, factor: float) -> np.ndarray:
-    """Photos whose content is `factor` times as large, about their center, bicubic."""
-    return _each(_zoom, factor)(photos, np.arange(len(photos)))
+    """Make the content of photos `factor` times as large, about their center, bicubic."""
+    size = photos.shape[1]
+    wide, edge = _extend(photos, max(1.0, 1 / factor))
+    middle, half = edge + size / 2, size / factor / 2
+    box = (middle - half, middle - half, middle + half, middle + half)
+    return _by_pillow(wide, lambda photo: photo.resize((size, size), Image.Resampling.BICUBIC, box=box))
 
 
 def brighten(photos: np.ndarray, share: float) -> np.ndarray:
-    """Photos with a share of the full range added to every value."""
+    """Add a share of the full range to every value."""
     return _to_bytes(photos.astype(np.float32) + 255 * share)
 
 
 def stretch_contrast(photos: np.ndarray, factor: float) -> np.ndarray:
-    """Photos whose values are `factor` times as far from the photo's mean brightness."""
+    """Multiply the distance of the values from the photo's mean brightness by `factor`."""
     values = photos.astype(np.float32)
     middle = values.mean(axis=(1, 2, 3), keepdims=True)
     return _to_bytes(middle + factor * (values - middle))
 
 
 def turn_gray(photos: np.ndarray) -> np.ndarray:
-    """Photos without color: luma of ITU-R BT.601 in all three channels."""
+    """Remove color: luma of ITU-R BT.601 in all three channels."""
     luma = photos.astype(np.float32) @ np.array([0.299, 0.587, 0.114], np.float32)
     return np.repeat(_to_bytes(luma)[..., None], 3, axis=3)
 
 
-def add_noise(photos: np.ndarray, numbers: np.ndarray, spread: float, *, seed: int) -> np.ndarray:
-    """Photos with Gaussian noise; the same noise at every strength, times `spread` of the full range."""
+def blur(photos: np.ndarray, radius: float) -> np.ndarray:
+    """Blur photos by a Gaussian; the radius is its standard deviation in pixels."""
+    return _by_pillow(photos, lambda photo: photo.filter(ImageFilter.GaussianBlur(radius)))
+
+
+def compress(photos: np.ndarray, quality: int) -> np.ndarray:
+    """Compress photos as JPEG of a quality, and decode them."""
+
+    def through_jpeg(photo: Image.Image) -> Image.Image:
+        stream = io.BytesIO()
+        photo.save(stream, "JPEG", quality=quality)
+        return Image.open(stream).convert("RGB")
+
+    return _by_pillow(photos, through_jpeg)
+
+
+def add_noise(photos: np.ndarray, numbers: np.ndarray, spread: float, seed: int) -> np.ndarray:
+    """Add Gaussian noise; the same noise at every strength, times `spread` of the full range."""
     draws = [_random(seed, number, NOISE).standard_normal(photos.shape[1:], np.float32) for number in numbers]
     return _to_bytes(photos + np.float32(255 * spread) * np.stack(draws))
 
 
-def occlude(photos: np.ndarray, numbers: np.ndarray, share: float, *, seed: int) -> np.ndarray:
-    """Photos with a gray square over a share of their area, wholly inside; a photo keeps its place at all shares."""
+def occlude(photos: np.ndarray, numbers: np.ndarray, share: float, seed: int) -> np.ndarray:
+    """Hide a share of the area behind a gray square, wholly inside; a photo keeps its place at all shares."""
     size = photos.shape[1]
     side = max(1, round(size * share**0.5))
     hidden = photos.copy()
     for photo, number in zip(hidden, numbers, strict=True):
-        top, left = (_random(seed, number, PLACE).random(2) * (size - side + 1)).astype(int)
+        top, left = (_random(seed, number, OCCLUSION).random(2) * (size - side + 1)).astype(int)
         photo[top : top + side, left : left + side] = PADDING_GRAY
     return hidden
 
 
 def place(photos: np.ndarray, share: float, row: int, column: int) -> np.ndarray:
-    """Photos made smaller, to a share of their side, on a canvas of their mean color: at row and column of nine."""
+    """Shrink photos to a share of their side, on a canvas of their mean color: at row and column of nine."""
     size = photos.shape[1]
     side = max(1, round(size * share))
     top, left = (round((size - side) * step / 2) for step in (row, column))
@@ -131,9 +155,10 @@ def place(photos: np.ndarray, share: float, row: int, column: int) -> np.ndarray
 
 
 def resize(photos: np.ndarray, size: int, resampling: str = "bicubic") -> np.ndarray:
-    """Photos at another size, uint8 (N, size, size, 3), by one of the loader's filters."""
-    small = [np.asarray(Image.fromarray(photo).resize((size, size), FILTERS[resampling])) for photo in photos]
-    return np.stack(small) if small else np.empty((0, size, size, 3), np.uint8)
+    """Bring photos to another size, uint8 (N, size, size, 3), by one of the loader's filters."""
+    if not len(photos):
+        return np.empty((0, size, size, 3), np.uint8)
+    return _by_pillow(photos, lambda photo: photo.resize((size, size), FILTERS[resampling]))
 
 
 def _random(seed: int, number: int, purpose: int) -> np.random.Generator:
@@ -145,43 +170,16 @@ def _to_bytes(values: np.ndarray) -> np.ndarray:
     return rounded
 
 
-def _shift_by(pixels: int, down: int, across: int) -> Change:
-    return lambda photos, _: shift(photos, pixels * down, pixels * across)
+def _of_pixels(change: Callable[..., np.ndarray], **strength: float) -> Change:
+    """Make a change of one that depends on the pixels alone."""
+    return lambda photos, _: change(photos, **strength)
 
 
-def _place_at(share: float, row: int, column: int) -> Change:
-    return lambda photos, _: place(photos, share, row, column)
+def _by_pillow(photos: np.ndarray, change: Callable[[Image.Image], Image.Image]) -> np.ndarray:
+    return np.stack([np.asarray(change(Image.fromarray(photo))) for photo in photos])
 
 
-def _each(change: Callable[[np.ndarray, float], Image.Image], strength: float) -> Change:
-    """A change of one photo after the other, by Pillow."""
-    return lambda photos, _: np.stack([np.asarray(change(photo, strength)) for photo in photos])
-
-
-def _rotate(photo: np.ndarray, degrees: float) -> Image.Image:
-    wide, edge = _extend(photo, 2**0.5)
-    turned = wide.rotate(degrees, Image.Resampling.BILINEAR)
-    return turned.crop((edge, edge, edge + len(photo), edge + len(photo)))
-
-
-def _zoom(photo: np.ndarray, factor: float) -> Image.Image:
-    wide, edge = _extend(photo, max(1.0, 1 / factor))
-    middle, half = edge + len(photo) / 2, len(photo) / factor / 2
-    box = (middle - half, middle - half, middle + half, middle + half)
-    return wide.resize((len(photo), len(photo)), Image.Resampling.BICUBIC, box=box)
-
-
-def _extend(photo: np.ndarray, factor: float) -> tuple[Image.Image, int]:
-    """The photo with its mirror image around it, at least `factor` times as wide; and how many pixels on each side."""
-    edge = int(np.ceil(len(photo) * (factor - 1) / 2)) + (factor > 1)
-    return Image.fromarray(np.pad(photo, ((edge, edge), (edge, edge), (0, 0)), mode="reflect")), edge
-
-
-def _blur(photo: np.ndarray, radius: float) -> Image.Image:
-    return Image.fromarray(photo).filter(ImageFilter.GaussianBlur(radius))
-
-
-def _compress(photo: np.ndarray, quality: float) -> Image.Image:
-    stream = io.BytesIO()
-    Image.fromarray(photo).save(stream, "JPEG", quality=int(quality))
-    return Image.open(stream).convert("RGB")
+def _extend(photos: np.ndarray, factor: float) -> tuple[np.ndarray, int]:
+    """Put the mirror image around photos, so that they are at least `factor` times as wide; pixels on each side."""
+    edge = int(np.ceil(photos.shape[1] * (factor - 1) / 2)) + (factor > 1)
+    return np.pad(photos, ((0, 0), (edge, edge), (edge, edge), (0, 0)), mode="reflect"), edge

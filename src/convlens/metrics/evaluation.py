@@ -211,13 +211,17 @@ class Evaluation:
         return self.reliability[self.reliability["temperature"] == temperature].reset_index(drop=True)
 
 
-def load_predictions(folder: Path) -> pd.DataFrame:
+def load_predictions(folder: Path, split: str = "test") -> pd.DataFrame:
     """Read the predictions of a saved evaluation alone, for stages that depend on nothing else of it.
+
+    Args:
+        folder: of the evaluation.
+        split: `test` or `validation`.
 
     Raises:
         ConvLensError: they are missing or cannot be read.
     """
-    file, text = TABLES["predictions"]
+    file, text = TABLES["predictions" if split == "test" else "validation_predictions"]
     return read_csv(folder / file, text)
 
 

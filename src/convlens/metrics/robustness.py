@@ -1,219 +1,168 @@
-"""Robustness: accuracy and consistency on perturbed photos."""
+"""Robustness: accuracy and consistency of networks on perturbed photos, with intervals."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from convlens.data.perturbations import Change, Distortion, list_distortions, list_places
-from convlens.data.prepared import Images
-from convlens.errors import ConvLensError
-from convlens.metrics.intervals import Interval, wilson_interval
+from convlens.data.loader import Images
+from convlens.data.perturbations import Change, list_perturbations, list_places
+from convlens.files import csv_bytes, json_bytes, read_csv, read_json, round_number, write_together
+from convlens.metrics.intervals import wilson_interval
 from convlens.params import RobustnessParams
 from convlens.progress import track
-from convlens.training.baseline import Contestant
 
-# --- How far photos may be changed before the answers change: accuracy and consistency, with intervals ---
-#
-# Answers are int64 class indices. A disturbance may have several variants (directions, say): answers (V, N), one row
-# each. Photos, not variants, are what is drawn at random, so an interval counts every photo once, however many variants
-# it was answered in. As a photo's share of hits lies in 0..1, the mean over photos varies at most as much as a share of
-# N single answers: the intervals hold the truth at least as often as they say.
+# --- the artefact of stage `robustness` ---
+
+MODEL, BASELINE = "model", "baseline"  # the networks, as columns and metrics name them
+UNPERTURBED = "none"
+METRICS, CURVES, PLACES = "metrics.json", "curves.csv", "places.csv"
+TEXT = ("network", "perturbation")
+
+
+@dataclass(frozen=True)
+class EvaluatedNetwork:
+    """A network whose robustness is measured.
+
+    Attributes:
+        num_parameters: weights of the network.
+        predict: class indices int64 (N,) of prepared photos, uint8 (N, size, size, 3).
+    """
+
+    num_parameters: int
+    predict: Callable[[np.ndarray], np.ndarray]
 
 
 @dataclass(frozen=True)
 class Robustness:
-    """What a disturbance does to the answers.
+    """Accuracy and consistency on perturbed photos.
+
+    Consistency is the share of predictions that are the same as for the unperturbed photo, correct or not.
 
     Attributes:
-        accuracy: share of right answers to the disturbed photos, mean over variants and photos.
-        consistency: share of answers that are the same as to the undisturbed photo, right or wrong.
-    """
-
-    accuracy: Interval
-    consistency: Interval
-
-
-def measure_robustness(
-    labels: np.ndarray, undisturbed: np.ndarray, answers: np.ndarray, *, confidence: float = 0.95
-) -> Robustness:
-    """Compare answers to disturbed photos with the truth and with the answers to the photos as they are.
-
-    Args:
-        labels: true classes, int64 (N,).
-        undisturbed: answers to the photos as they are, int64 (N,).
-        answers: answers to the disturbed photos, int64 (V, N).
-        confidence: coverage of the intervals, 0..1.
-
-    Raises:
-        ConvLensError: no photos, or shapes that do not fit.
-    """
-    _check(labels, undisturbed, answers)
-    return Robustness(
-        accuracy=share_of_photos(answers == labels, confidence=confidence),
-        consistency=share_of_photos(answers == undisturbed, confidence=confidence),
-    )
-
-
-def measure_agreement(answers: np.ndarray, *, confidence: float = 0.95) -> Interval:
-    """The share of photos that get one and the same answer in all variants, from answers int64 (V, N)."""
-    _check(answers[0], answers[0], answers)
-    return share_of_photos((answers == answers[0]).all(axis=0)[np.newaxis], confidence=confidence)
-
-
-def share_of_photos(hits: np.ndarray, *, confidence: float = 0.95) -> Interval:
-    """The share of hits among booleans (V, N), with Wilson's interval for N independent photos."""
-    num_photos = hits.shape[1]
-    share = float(hits.mean())
-    return Interval(share, *wilson_interval(share * num_photos, num_photos, confidence=confidence))
-
-
-def _check(labels: np.ndarray, undisturbed: np.ndarray, answers: np.ndarray) -> None:
-    fits = labels.shape == undisturbed.shape == answers.shape[1:] and answers.ndim == 2
-    if not (fits and answers.size):
-        raise ConvLensError(
-            "Expected labels (N,), answers (N,) and answers to disturbed photos (V, N) of at least one photo. "
-            f"Received: {labels.shape}, {undisturbed.shape} and {answers.shape}."
-        )
-
-
-# --- Answers to disturbed photos as tables and numbers: what stage `robustness` writes, as plain values ---
-
-CHUNK_BYTES = 2**26  # of photos disturbed at once
-UNDISTURBED = "none"
-DIGITS = 7
-
-
-@dataclass(frozen=True)
-class Results:
-    """Everything about disturbed photos.
-
-    Attributes:
-        curves: a row per network, disturbance and strength: num_variants, accuracy and consistency with their ends.
+        metrics: one level of names and numbers, with the network's name before them; of a perturbation the mean over
+            its strengths.
+        curves: a row per network, perturbation and strength: num_photos, num_variants, accuracy and consistency with
+            the ends of their intervals; perturbation `none` is the photos as they are.
         places: a row per network and place of the shrunken photo: row, column (0..2), accuracy with its ends.
-        metrics: one level of names and numbers; of a disturbance the mean over its strengths.
     """
 
+    metrics: dict[str, Any]
     curves: pd.DataFrame
     places: pd.DataFrame
-    metrics: dict[str, Any]
+
+    @classmethod
+    def measure(
+        cls,
+        networks: Mapping[str, EvaluatedNetwork],
+        images: Images,
+        labels: np.ndarray,
+        params: RobustnessParams,
+        *,
+        rows: np.ndarray,
+        confidence: float = 0.95,
+    ) -> "Robustness":
+        """Perturb photos in every way, and compare the predictions of every network for the same pixels.
+
+        Args:
+            networks: by name.
+            images: uint8 (num_photos, size, size, 3), read as needed.
+            labels: true classes of the photos, int64 (num_photos,).
+            params: the group `robustness`.
+            rows: the photos that are perturbed, int64 (N,), at least one; random numbers depend on them.
+            confidence: coverage of the intervals.
+        """
+        perturbations, places = list(list_perturbations(params)), list(list_places(params.patch))
+        changes = [change for each in perturbations for change in each.changes]
+        changes = [lambda photos, _: photos, *changes, *(change for _, _, change in places)]
+        predictions = predict_perturbed([each.predict for each in networks.values()], images, rows, changes)
+        ends = np.cumsum([1, *(len(each.changes) for each in perturbations)])
+        truth, curves, cells = labels[rows], [], []
+        metrics: dict[str, float] = {"num_photos": len(rows)}
+        for (network, facts), predicted in zip(networks.items(), predictions, strict=True):
+            unperturbed, *parts, at_places = np.split(predicted, ends)
+
+            def accuracy(variants: np.ndarray, prefix: str = "") -> dict[str, float]:
+                return share_of_photos(variants == truth, f"{prefix}accuracy", confidence=confidence)
+
+            def compare(variants: np.ndarray, prefix: str = "", before: np.ndarray = unperturbed) -> dict[str, float]:
+                same = share_of_photos(variants == before, f"{prefix}consistency", confidence=confidence)
+                return accuracy(variants, prefix) | same
+
+            kinds = [(UNPERTURBED, 0.0, unperturbed)]
+            kinds += [(each.name, each.strength, part) for each, part in zip(perturbations, parts, strict=True)]
+            for name, strength, part in kinds:
+                head = {"network": network, "perturbation": name, "strength": strength, "num_photos": len(rows)}
+                curves.append(head | {"num_variants": len(part)} | compare(part))
+            for (row, column, _), part in zip(places, at_places, strict=True):
+                cells.append({"network": network, "row": row, "column": column} | accuracy(part[np.newaxis]))
+            numbers = {"num_parameters": facts.num_parameters, **accuracy(unperturbed)}
+            for kind in dict.fromkeys(name for name, _, _ in kinds[1:]):
+                numbers |= compare(np.concatenate([part for name, _, part in kinds if name == kind]), f"{kind}_")
+            alike = (at_places == at_places[0]).all(axis=0)[np.newaxis]
+            numbers |= accuracy(at_places, "places_")
+            numbers |= share_of_photos(alike, "places_agreement", confidence=confidence)
+            metrics |= {f"{network}_{name}": value for name, value in numbers.items()}
+        return cls(metrics, pd.DataFrame(curves), pd.DataFrame(cells))
+
+    def save(self, folder: Path, figures: Mapping[str, bytes] | None = None) -> None:
+        """Write everything into a folder, whole or not at all.
+
+        Args:
+            folder: gets metrics.json, curves.csv, places.csv and `plots/`.
+            figures: content of pictures by name, for `plots/`.
+        """
+        contents = {folder / CURVES: csv_bytes(self.curves), folder / PLACES: csv_bytes(self.places)}
+        contents |= {folder / "plots" / name: content for name, content in (figures or {}).items()}
+        write_together({**contents, folder / METRICS: json_bytes(self.metrics)})
+
+    @classmethod
+    def load(cls, folder: Path) -> "Robustness":
+        """Read what `save` wrote.
+
+        Raises:
+            ConvLensError: a file is missing or cannot be read.
+        """
+        return cls(read_json(folder / METRICS), read_csv(folder / CURVES, TEXT), read_csv(folder / PLACES, TEXT))
 
 
-@dataclass(frozen=True)
-class Sample:
-    """The photos that are disturbed: uint8 (N, size, size, 3) where they lie, their rows (N,), their labels (N,)."""
+# --- predictions and shares ---
 
-    images: Images
-    rows: np.ndarray
-    labels: np.ndarray
-
-    def __len__(self) -> int:
-        return len(self.rows)
+CHUNK_BYTES = 2**26  # of photos perturbed at once
 
 
-def measure_contestants(
-    contestants: Sequence[Contestant], sample: Sample, params: RobustnessParams, *, confidence: float
-) -> Results:
-    """Disturb the photos in every way and ask every network about the same pixels.
+def predict_perturbed(
+    predictors: Sequence[Callable[[np.ndarray], np.ndarray]],
+    images: Images,
+    rows: np.ndarray,
+    changes: Sequence[Change],
+) -> np.ndarray:
+    """Predict the classes of photos after each change: int64 (predictors, changes, N)."""
+    size = max(1, CHUNK_BYTES // images[rows[:1]].nbytes)
+    predictions = np.empty((len(predictors), len(changes), len(rows)), np.int64)
+    for place, change in enumerate(track(changes, total=len(changes), task="robustness", unit="perturbations")):
+        for start in range(0, len(rows), size):
+            chunk = rows[start : start + size]
+            photos = change(images[chunk], chunk)
+            for number, predict in enumerate(predictors):
+                predictions[number, place, start : start + size] = predict(photos)
+    return predictions
 
-    Args:
-        contestants: the networks.
-        sample: the photos.
-        params: the group `robustness`.
-        confidence: coverage of the intervals.
+
+def share_of_photos(hits: np.ndarray, name: str, *, confidence: float = 0.95) -> dict[str, float]:
+    """Compute the share of hits among booleans (V, N), with Wilson's interval for N independent photos.
+
+    A perturbation may have several variants (directions, say), one row each. Photos, not variants, are what is drawn at
+    random, so an interval counts every photo once. As a photo's share of hits lies in 0..1, the mean over photos varies
+    at most as much as a share of N single hits: the intervals hold the truth at least as often as they say.
+
+    Returns:
+        The share as `name`, the ends of its interval as `name_low` and `name_high`, rounded.
     """
-    distortions = list(list_distortions(params))
-    places = list(list_places(params.patch))
-    changes = [_leave, *(change for each in distortions for change in each.changes), *(place[2] for place in places)]
-    answers = _answer_all(contestants, sample, changes)
-    parts = []
-    for contestant, given in zip(contestants, answers, strict=True):
-        judge = _Judge(contestant, given, labels=sample.labels, confidence=confidence)
-        disturbed = list(zip(distortions, _part(given[1:], distortions), strict=True))
-        moved = [(row, column, found) for (row, column, _), found in zip(places, given[-len(places) :], strict=True)]
-        parts.append((judge.curves(disturbed), judge.places(moved), judge.numbers(disturbed, moved)))
-    curves = pd.concat([part[0] for part in parts], ignore_index=True)
-    placed = pd.concat([part[1] for part in parts], ignore_index=True)
-    numbers = {name: value for part in parts for name, value in part[2].items()}
-    return Results(curves, placed, {"num_photos": len(sample), **numbers})
-
-
-def _part(answers: np.ndarray, distortions: Sequence[Distortion]) -> list[np.ndarray]:
-    """The answers to each disturbance, int64 (V, N)."""
-    ends = np.cumsum([len(distortion.changes) for distortion in distortions])
-    return np.split(answers, ends)[:-1]
-
-
-def _leave(photos: np.ndarray, _: np.ndarray) -> np.ndarray:
-    return photos
-
-
-def _answer_all(contestants: Sequence[Contestant], sample: Sample, changes: Sequence[Change]) -> np.ndarray:
-    """Answers int64 (networks, changes, N)."""
-    answers = np.empty((len(contestants), len(changes), len(sample)), np.int64)
-    for place, change in enumerate(track(changes, total=len(changes), task="robustness", unit="ways of disturbing")):
-        for chunk in _chunks(sample):
-            changed = change(sample.images[sample.rows[chunk]], sample.rows[chunk])
-            for number, contestant in enumerate(contestants):
-                answers[number, place, chunk] = contestant.answer(changed)
-    return answers
-
-
-def _chunks(sample: Sample) -> Iterator[slice]:
-    size = max(1, CHUNK_BYTES // sample.images[sample.rows[:1]].nbytes)
-    return (slice(start, start + size) for start in range(0, len(sample), size))
-
-
-class _Judge:
-    """Makes tables and numbers about one network of its answers (changes, N)."""
-
-    def __init__(self, contestant: Contestant, answers: np.ndarray, *, labels: np.ndarray, confidence: float) -> None:
-        self._contestant, self._labels, self._confidence = contestant, labels, confidence
-        self._undisturbed = answers[0]
-
-    def curves(self, answers: Sequence[tuple[Distortion, np.ndarray]]) -> pd.DataFrame:
-        """A row for the photos as they are, and one for each disturbance."""
-        rows = [self._row(UNDISTURBED, 0.0, self._undisturbed[np.newaxis])]
-        rows += [self._row(distortion.name, distortion.strength, given) for distortion, given in answers]
-        return pd.DataFrame(rows)
-
-    def places(self, answers: Sequence[tuple[int, int, np.ndarray]]) -> pd.DataFrame:
-        """A row for each place."""
-        base = {"network": self._contestant.name}
-        rows = [
-            {**base, "row": row, "column": column, **_ends("accuracy", self._share_right(given[np.newaxis]))}
-            for row, column, given in answers
-        ]
-        return pd.DataFrame(rows)
-
-    def numbers(
-        self, answers: Sequence[tuple[Distortion, np.ndarray]], at_places: Sequence[tuple[int, int, np.ndarray]]
-    ) -> dict[str, Any]:
-        """Flat numbers, with the network's name before them; of a disturbance the mean over its strengths."""
-        undisturbed = self._undisturbed[np.newaxis]
-        found = {"num_parameters": self._contestant.num_parameters, **_ends("accuracy", self._share_right(undisturbed))}
-        for name in dict.fromkeys(distortion.name for distortion, _ in answers):
-            together = np.concatenate([given for distortion, given in answers if distortion.name == name])
-            found |= self._measure(together, prefix=f"{name}_")
-        everywhere = np.stack([given for _, _, given in at_places])
-        found |= _ends("places_accuracy", self._share_right(everywhere))
-        found |= _ends("places_agreement", measure_agreement(everywhere, confidence=self._confidence))
-        return {f"{self._contestant.name}_{name}": value for name, value in found.items()}
-
-    def _row(self, name: str, strength: float, answers: np.ndarray) -> dict[str, Any]:
-        facts = {"network": self._contestant.name, "distortion": name, "strength": strength}
-        return facts | {"num_photos": answers.shape[1], "num_variants": len(answers)} | self._measure(answers)
-
-    def _measure(self, answers: np.ndarray, prefix: str = "") -> dict[str, float]:
-        found = measure_robustness(self._labels, self._undisturbed, answers, confidence=self._confidence)
-        return _ends(f"{prefix}accuracy", found.accuracy) | _ends(f"{prefix}consistency", found.consistency)
-
-    def _share_right(self, answers: np.ndarray) -> Interval:
-        return share_of_photos(answers == self._labels, confidence=self._confidence)
-
-
-def _ends(name: str, interval: Interval) -> dict[str, float]:
-    values = {name: interval.value, f"{name}_low": interval.low, f"{name}_high": interval.high}
-    return {key: float(f"{value:.{DIGITS}g}") for key, value in values.items() if value is not None}
+    share, num_photos = float(hits.mean()), hits.shape[1]
+    low, high = wilson_interval(share * num_photos, num_photos, confidence=confidence)
+    values = {name: share, f"{name}_low": low, f"{name}_high": high}
+    return {key: round_number(value) for key, value in values.items()}

@@ -26,7 +26,14 @@ from convlens.pages.report_evaluation import (
     describe_slices,
 )
 from convlens.pages.user_photos import describe_own
-from convlens.plots.robustness import LOOKS, MEASURES, NETWORKS, drawn_distortions, plot_distortion, plot_places
+from convlens.plots.robustness import (
+    MEASURES,
+    NETWORKS,
+    PERTURBATIONS,
+    drawn_perturbations,
+    plot_perturbation,
+    plot_places,
+)
 from convlens.wording import show_share
 
 # --- The robustness section of the overview page: what stays when photos are moved, turned, darkened or blurred ---
@@ -56,7 +63,9 @@ def describe_robustness(
         "worthless": metrics["baseline_accuracy_low"] <= guess,
         "num_photos": metrics["num_photos"],
         "networks": [_describe_network(metrics, name) for name in NETWORKS],
-        "figures": [(LOOKS[name].title, _draw_distortion(curves, name)) for name in drawn_distortions(curves)],
+        "figures": [
+            (PERTURBATIONS[name].title, _draw_perturbation(curves, name)) for name in drawn_perturbations(curves)
+        ],
         "places": _draw_places(places, metrics),
         "rows": _list_rows(curves),
         "mirror": mirror,
@@ -65,7 +74,7 @@ def describe_robustness(
 
 def say_shift(curves: pd.DataFrame) -> str:
     """How many answers stay when photos are shifted, in one sentence; empty if no shift was tried."""
-    shifts = curves[curves["distortion"] == "shift"]
+    shifts = curves[curves["perturbation"] == "shift"]
     if shifts.empty:
         return ""
     strengths = sorted(shifts["strength"])
@@ -100,9 +109,9 @@ def _describe_network(metrics: Mapping[str, Any], name: str) -> dict[str, Any]:
     }
 
 
-def _draw_distortion(curves: pd.DataFrame, name: str) -> Drawing:
+def _draw_perturbation(curves: pd.DataFrame, name: str) -> Drawing:
     """The caption tells of the strength at which this network loses most."""
-    rows = curves[curves["distortion"] == name]
+    rows = curves[curves["perturbation"] == name]
     strongest_first = rows[rows["network"] == "model"].iloc[::-1]
     worst = strongest_first.sort_values("accuracy", kind="stable").iloc[0]["strength"]
     at_worst = rows[rows["strength"] == worst].set_index("network").to_dict("index")
@@ -112,7 +121,7 @@ def _draw_distortion(curves: pd.DataFrame, name: str) -> Drawing:
         f"{show_share(ours['consistency'])} answered as before; the dense network {show_share(dense['accuracy'])} and "
         f"{show_share(dense['consistency'])}."
     )
-    return draw(plot_distortion(curves, name), f"{LOOKS[name].title}: curves of two networks", caption)
+    return draw(plot_perturbation(curves, name), f"{PERTURBATIONS[name].title}: curves of two networks", caption)
 
 
 def _draw_places(places: pd.DataFrame, metrics: Mapping[str, Any]) -> Drawing:
@@ -122,9 +131,9 @@ def _draw_places(places: pd.DataFrame, metrics: Mapping[str, Any]) -> Drawing:
 
 
 def _list_rows(curves: pd.DataFrame) -> list[dict[str, Any]]:
-    """One row per disturbance and strength, with both networks side by side."""
+    """One row per perturbation and strength, with both networks side by side."""
     rows = []
-    for key, group in curves.groupby(["distortion", "strength"], sort=False):
+    for key, group in curves.groupby(["perturbation", "strength"], sort=False):
         name, strength = cast(tuple[str, float], key)
         cells = group.set_index("network").to_dict("index")
         rows.append(
@@ -138,13 +147,13 @@ def _list_rows(curves: pd.DataFrame) -> list[dict[str, Any]]:
 
 
 def _title(name: str) -> str:
-    return "As they are" if name == "none" else WITHOUT_STRENGTH.get(name) or LOOKS[name].title
+    return "As they are" if name == "none" else WITHOUT_STRENGTH.get(name) or PERTURBATIONS[name].title
 
 
 def _show_strength(name: str, strength: float) -> str:
-    if name not in LOOKS:
+    if name not in PERTURBATIONS:
         return ""
-    if LOOKS[name].in_percent:
+    if PERTURBATIONS[name].in_percent:
         return f"{100 * strength:g}{PERCENT}".replace("-", "\N{MINUS SIGN}")
     units = {"shift": " px", "rotation": "°", "scale": "×", "contrast": "×", "blur": " px"}
     return f"quality {strength:g}" if name == "jpeg" else f"{strength:g}{units[name]}"

@@ -1,4 +1,4 @@
-"""Figures of disturbed photos: answers over strength, and over nine places, of two networks side by side."""
+"""Figures of robustness: accuracy and consistency over strength, and accuracy at nine places, of two networks."""
 
 from dataclasses import dataclass
 
@@ -15,14 +15,14 @@ from convlens.wording import show_share
 SHARES = PercentFormatter(1, decimals=0, symbol=" %")
 PANEL_HEIGHT = 2.5
 PAIRS_PER_ROW = 2
-MEASURES = {"accuracy": "right answers", "consistency": "same answers"}
+MEASURES = {"accuracy": "correct predictions", "consistency": "unchanged predictions"}
 LINES = {"model": (SERIES[0], "-", "o"), "baseline": (SERIES[1], (0, (4, 2)), "s")}
-NETWORKS = {"model": "this network", "baseline": "dense network"}
+NETWORKS = {"model": "this network", "baseline": "dense baseline"}
 
 
 @dataclass(frozen=True)
-class Look:
-    """How a disturbance is called and drawn.
+class PerturbationStyle:
+    """How a perturbation is titled and drawn.
 
     Attributes:
         title: of its panels.
@@ -39,32 +39,32 @@ class Look:
     falling: bool = False
 
 
-LOOKS = {
-    "shift": Look("Shift", "pixels, mean of eight directions"),
-    "rotation": Look("Rotation", "degrees, mean of both ways"),
-    "scale": Look("Scale", "factor", neutral=1.0),
-    "brightness": Look("Brightness", "added share of the full range", in_percent=True),
-    "contrast": Look("Contrast", "factor", neutral=1.0),
-    "blur": Look("Blur", "radius in pixels"),
-    "noise": Look("Noise", "deviation, share of the full range", in_percent=True),
-    "jpeg": Look("JPEG", "quality", neutral=None, falling=True),
-    "occlusion": Look("Occlusion", "hidden share of the photo", in_percent=True),
+PERTURBATIONS = {
+    "shift": PerturbationStyle("Shift", "pixels, mean of eight directions"),
+    "rotation": PerturbationStyle("Rotation", "degrees, mean of both ways"),
+    "scale": PerturbationStyle("Scale", "factor", neutral=1.0),
+    "brightness": PerturbationStyle("Brightness", "added share of the full range", in_percent=True),
+    "contrast": PerturbationStyle("Contrast", "factor", neutral=1.0),
+    "blur": PerturbationStyle("Blur", "radius in pixels"),
+    "noise": PerturbationStyle("Noise", "deviation, share of the full range", in_percent=True),
+    "jpeg": PerturbationStyle("JPEG", "quality", neutral=None, falling=True),
+    "occlusion": PerturbationStyle("Occlusion", "hidden share of the photo", in_percent=True),
 }
 
 
-def drawn_distortions(curves: pd.DataFrame) -> list[str]:
-    """The disturbances of a table that have strengths, in the order of drawing."""
-    return [name for name in LOOKS if (curves["distortion"] == name).any()]
+def drawn_perturbations(curves: pd.DataFrame) -> list[str]:
+    """List the perturbations of a table that have strengths, in the order of drawing."""
+    return [name for name in PERTURBATIONS if (curves["perturbation"] == name).any()]
 
 
 @styled
-def plot_distortion(curves: pd.DataFrame, name: str) -> Figure:
-    """Accuracy and consistency over the strength of one disturbance, with bands of their intervals.
+def plot_perturbation(curves: pd.DataFrame, name: str) -> Figure:
+    """Plot accuracy and consistency over the strength of one perturbation, with bands of their intervals.
 
     Args:
-        curves: columns network, distortion, strength, accuracy, consistency, each with `_low` and `_high`; the
-            distortion `none` is the undisturbed photos, whose accuracy is drawn as a thin line.
-        name: a disturbance of `LOOKS`.
+        curves: columns network, perturbation, strength, accuracy, consistency, each with `_low` and `_high`; the
+            perturbation `none` is the photos as they are, whose accuracy is drawn as a thin line.
+        name: a perturbation of `PERTURBATIONS`.
     """
     figure = Figure(figsize=(WIDTH, PANEL_HEIGHT + 0.2))
     panels = figure.subplots(1, 2, sharey=True)
@@ -77,14 +77,14 @@ def plot_distortion(curves: pd.DataFrame, name: str) -> Figure:
 
 @styled
 def plot_curves(curves: pd.DataFrame) -> Figure:
-    """All disturbances of `plot_distortion` on one sheet, one scale for all."""
-    names = drawn_distortions(curves)
+    """Plot all perturbations on one sheet, one scale for all."""
+    names = drawn_perturbations(curves)
     rows = max(1, -(-len(names) // PAIRS_PER_ROW))
     figure = Figure(figsize=(2 * WIDTH + 1, 0.5 + PANEL_HEIGHT * rows))
     panels = figure.subplots(rows, 2 * PAIRS_PER_ROW, sharey=True, squeeze=False).ravel()
     for panel, (name, measure) in zip(panels, [(n, m) for n in names for m in MEASURES], strict=False):
         _draw(panel, curves, name, measure)
-        panel.set_title(f"{LOOKS[name].title}: {MEASURES[measure]}", fontsize=9, pad=6)
+        panel.set_title(f"{PERTURBATIONS[name].title}: {MEASURES[measure]}", fontsize=9, pad=6)
     for panel in panels[2 * len(names) :]:
         panel.set_visible(False)
     if names:
@@ -94,7 +94,7 @@ def plot_curves(curves: pd.DataFrame) -> Figure:
 
 @styled
 def plot_places(places: pd.DataFrame) -> Figure:
-    """Accuracy at nine places of a shrunken photo, a square of nine cells per network.
+    """Plot accuracy at nine places of a shrunken photo, a square of nine cells per network.
 
     Args:
         places: columns network, row, column (0..2), accuracy, accuracy_low, accuracy_high.
@@ -112,33 +112,33 @@ def plot_places(places: pd.DataFrame) -> Figure:
 
 
 def _draw(panel: Axes, curves: pd.DataFrame, name: str, measure: str) -> None:
-    look = LOOKS[name]
+    style = PERTURBATIONS[name]
     for network, (color, line, marker) in LINES.items():
         table = curves[curves["network"] == network]
         if table.empty:
             continue
-        points = _points(table, name, look)
+        points = _points(table, name, style)
         at = points["strength"]
         panel.fill_between(at, points[f"{measure}_low"], points[f"{measure}_high"], color=color, alpha=0.16, lw=0)
         panel.plot(at, points[measure], color=color, linestyle=line, marker=marker, markersize=4, zorder=3,
                    clip_on=False, label=NETWORKS[network])  # fmt: skip
         if measure == "accuracy":
-            before = float(table.loc[table["distortion"] == "none", measure].iloc[0])
+            before = float(table.loc[table["perturbation"] == "none", measure].iloc[0])
             panel.axhline(before, color=MUTED, linewidth=0.9, linestyle=(0, (1, 2)))
-    panel.set(ylim=(0, 1), xlabel=look.unit)
+    panel.set(ylim=(0, 1), xlabel=style.unit)
     panel.xaxis.set_major_locator(MaxNLocator(5, steps=[1, 2, 5, 10]))
     panel.yaxis.set_major_formatter(SHARES)
-    if look.in_percent:
+    if style.in_percent:
         panel.xaxis.set_major_formatter(SHARES)
-    if look.falling:
+    if style.falling:
         panel.invert_xaxis()
 
 
-def _points(table: pd.DataFrame, name: str, look: Look) -> pd.DataFrame:
-    """The strengths of a disturbance in order, with the photos as they are where nothing is changed."""
-    points = table[table["distortion"] == name]
-    if look.neutral is not None:
-        points = pd.concat([points, table[table["distortion"] == "none"].assign(strength=look.neutral)])
+def _points(table: pd.DataFrame, name: str, style: PerturbationStyle) -> pd.DataFrame:
+    """Order the strengths of a perturbation, with the photos as they are where nothing is changed."""
+    points = table[table["perturbation"] == name]
+    if style.neutral is not None:
+        points = pd.concat([points, table[table["perturbation"] == "none"].assign(strength=style.neutral)])
     return points.sort_values("strength")
 
 

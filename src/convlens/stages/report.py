@@ -8,10 +8,12 @@ from typing import Any
 
 from convlens.data.prepared import Prepared
 from convlens.data.validation import Validation
-from convlens.files import new_folder, read_csv, read_json, write_bytes, write_csv, write_json, write_text
+from convlens.files import new_folder, read_csv, write_bytes, write_csv, write_json, write_text
 from convlens.lens.lens import open_lens
 from convlens.metrics.drift import ReferenceStatistics
 from convlens.metrics.evaluation import Evaluation
+from convlens.metrics.label_errors import LabelErrors
+from convlens.metrics.robustness import Robustness
 from convlens.models.files import load_card, load_snapshots, load_trained_model
 from convlens.models.inference import OperatingPoint, predict_probabilities
 from convlens.pages.feature_maps.maps import FeatureMaps, PageSettings, add_regions, gather_sample, make_feature_maps
@@ -55,10 +57,8 @@ def report(
     training: Path,
     evaluation: Path,
     operating_point: Path,
-    robustness_metrics: Path,
-    curves: Path,
-    places: Path,
-    doubts: Path,
+    robustness: Path,
+    label_errors: Path,
     own: Path,
     page: Path,
     feature_maps: Path,
@@ -85,10 +85,8 @@ def report(
         training: folder with history.csv and timing.csv; curves.png and speed.png are drawn into it.
         evaluation: folder of metrics, predictions and curves, from `evaluate`.
         operating_point: folder of the operating point and the reference statistics, from `evaluate`.
-        robustness_metrics: numbers on disturbed photos (JSON).
-        curves: the same by disturbance and strength (CSV).
-        places: the same by place of a shrunken photo (CSV).
-        doubts: photos by how well their label fits (CSV).
+        robustness: folder of accuracy and consistency on perturbed photos, from `robustness`.
+        label_errors: folder of photos by how well their label fits, from `label_errors`.
         own: folder with photos of the user; may be empty or missing.
         page: the overview to write (HTML).
         feature_maps: the feature-map page to write (HTML).
@@ -111,6 +109,7 @@ def report(
     """
     data = Prepared.load(prepared)
     checked = Validation.load(manifest, validation)
+    robust = Robustness.load(robustness)
     groups = {"validate": validate, "preprocess": preprocess, "model": model, "augment": augment, "train": train,
               "inference": inference, "evaluate": evaluate}  # fmt: skip
     network, card = load_trained_model(model_folder), load_card(model_folder)
@@ -135,10 +134,10 @@ def report(
                 "reliability_before": evaluated.reliability_bins("before"),
                 "precision_recall": evaluated.precision_recall, "thresholds": evaluated.thresholds,
                 "risk_coverage": evaluated.risk_coverage, "slices": evaluated.slices,
-                "curves": read_csv(curves, TEXT), "places": read_csv(places, TEXT), "doubts": read_csv(doubts, TEXT)},
+                "curves": robust.curves, "places": robust.places, "doubts": LabelErrors.load(label_errors).photos},
         cards={"validation_result": checked.result, "duplicates": data.duplicates,
                "metrics": evaluated.metrics, "operating_point": point,
-               "robustness": read_json(robustness_metrics),
+               "robustness": robust.metrics,
                "model_card": card},
         own=answered,
     )  # fmt: skip

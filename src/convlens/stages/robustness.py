@@ -1,18 +1,20 @@
-"""Stage `robustness`: how far the test photos may be changed before the answers change, beside a dense network."""
+"""Stage `robustness`: accuracy and consistency on perturbed test photos, beside a dense baseline."""
 
 from pathlib import Path
 
-import numpy as np
-
+from convlens.data.perturbations import resize
 from convlens.data.prepared import Prepared
 from convlens.errors import ConvLensError
-from convlens.files import write_bytes, write_csv, write_json
-from convlens.metrics.robustness import Results, Sample, measure_contestants
+from convlens.files import evenly_spaced
+from convlens.metrics.robustness import BASELINE, MODEL, EvaluatedNetwork, Robustness
+from convlens.models.files import load_card, load_trained_model
+from convlens.models.inference import OperatingPoint, Predictor
 from convlens.params import EvaluateParams, ModelParams, RobustnessParams, TrainParams
 from convlens.plots.robustness import plot_curves, plot_places
 from convlens.plots.style import to_png
 from convlens.progress import say
-from convlens.training.baseline import open_model, train_baseline
+from convlens.training.baseline import baseline_recipe, train_baseline
+from convlens.training.runtime import prepare_runtime
 from convlens.wording import show_share
 
 SPLIT = "test"
@@ -23,27 +25,19 @@ def robustness(
     prepared: Path,
     model_folder: Path,
     operating_point: Path,
-    metrics: Path,
-    curves: Path,
-    curves_figure: Path,
-    places: Path,
-    places_figure: Path,
+    results: Path,
     model: ModelParams,
     train: TrainParams,
     evaluate: EvaluateParams,
     robustness: RobustnessParams,
 ) -> None:
-    """Disturb test photos, ask the trained network and a fully connected one, and write what came of it.
+    """Perturb test photos, and measure how the trained network and a dense baseline predict them.
 
     Args:
         prepared: folder of arrays per split.
         model_folder: folder of the trained network.
         operating_point: folder of its operating point, from `evaluate`.
-        metrics: numbers with the ends of their intervals (flat JSON).
-        curves: one row per network, disturbance and strength: accuracy and consistency (CSV).
-        curves_figure: the same as a picture (PNG).
-        places: one row per network and place of a shrunken photo (CSV).
-        places_figure: the same as a picture (PNG).
+        results: folder to write: metrics, tables and plots; see `Robustness`.
         model: the group `model`, for the form of the baseline.
         train: the group `train`, for its device and threads.
         evaluate: the group `evaluate`, for the confidence of the intervals.
@@ -53,40 +47,37 @@ def robustness(
         ConvLensError: no test photos, or no model.
     """
     data = Prepared.load(prepared)
-    sample = choose_sample(data, robustness.max_photos)
-    contestants = [
-        open_model(model_folder, operating_point),
-        train_baseline(data, robustness, model=model, train=train),
-    ]
-    found = measure_contestants(contestants, sample, robustness, confidence=evaluate.confidence)
-    pictures = to_png(plot_curves(found.curves)), to_png(plot_places(found.places))
-
-    write_csv(curves, found.curves)
-    write_csv(places, found.places)
-    write_bytes(curves_figure, pictures[0])
-    write_bytes(places_figure, pictures[1])
-    write_json(metrics, found.metrics)
-    _tell(found)
-
-
-def choose_sample(prepared: Prepared, max_photos: int) -> Sample:
-    """At most so many test photos, evenly taken.
-
-    Raises:
-        ConvLensError: there are none.
-    """
-    images, labels = prepared.images(SPLIT), prepared.labels(SPLIT)
+    images, labels = data.images(SPLIT), data.labels(SPLIT)
     if not len(labels):
         raise ConvLensError("Expected photos in the test split. Received: none. Raise preprocess.test_fraction.")
-    rows = np.unique(np.linspace(0, len(labels) - 1, min(max_photos, len(labels))).round().astype(np.int64))
-    return Sample(images, rows, labels[rows])
-
-
-def _tell(found: Results) -> None:
+    size = robustness.baseline.image_size
+    recipe = baseline_recipe(robustness.baseline, model, train, seed=robustness.seed)
+    runtime = prepare_runtime(recipe.train)  # before anything else touches TensorFlow
+    point = OperatingPoint.load(operating_point, key=load_card(model_folder)["key"])
+    network, baseline = load_trained_model(model_folder), train_baseline(data, recipe, size, runtime=runtime)
+    predict, predict_baseline = Predictor(network, point), Predictor(baseline, OperatingPoint())
+    found = Robustness.measure(
+        {
+            MODEL: EvaluatedNetwork(network.count_params(), lambda photos: point.predict(predict(photos))),
+            BASELINE: EvaluatedNetwork(
+                baseline.count_params(),
+                lambda photos: predict_baseline(resize(photos, size, data.loader.resampling)).argmax(axis=1),
+            ),
+        },
+        images,
+        labels,
+        robustness,
+        rows=evenly_spaced(len(labels), robustness.max_photos),
+        confidence=evaluate.confidence,
+    )
+    found.save(
+        results,
+        {"curves.png": to_png(plot_curves(found.curves)), "places.png": to_png(plot_places(found.places))},
+    )
     numbers = found.metrics
-    for name, title in (("model", "the network"), ("baseline", "a dense one")):
+    for name, title in ((MODEL, "the network"), (BASELINE, "the dense baseline")):
         say(
-            f"robustness: {title}: {show_share(numbers[f'{name}_accuracy'])} right, "
+            f"robustness: {title}: accuracy {show_share(numbers[f'{name}_accuracy'])}, "
             f"{show_share(numbers[f'{name}_places_agreement'])} of {numbers['num_photos']:,} photos "
-            "answered alike at all nine places."
+            "predicted alike at all nine places."
         )

@@ -1,84 +1,35 @@
-"""Answers to the training photos by networks that did not learn from them: the run's recipe, once per fold."""
+"""Train finished networks: one on given photos, or one per fold, to predict photos it was not trained on."""
 
 import hashlib
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
-from typing import Any
 
+import keras
 import numpy as np
+import pandas as pd
 
-from convlens.data.prepared import Images, Prepared
+from convlens.data.loader import Images
+from convlens.data.prepared import Prepared
 from convlens.data.split import deal_folds
 from convlens.environment import repository_root
 from convlens.models.architectures import finish_model
 from convlens.models.inference import OperatingPoint, predict_probabilities
-from convlens.params import TrainingRecipe, TrainParams
+from convlens.params import TrainingRecipe
 from convlens.progress import say
 from convlens.training.checkpoints import Checkpoint
-from convlens.training.fit import EpochReport, FitResult, History, Photos, fit
-from convlens.training.runtime import Runtime, prepare_runtime
+from convlens.training.fit import EpochReport, History, Photos, fit
+from convlens.training.runtime import Runtime
 
 SPLIT = "train"
+CHECKPOINTS = Path(".convlens/checkpoints")  # below the repository's root
 
 
-@dataclass(frozen=True)
-class Folds:
-    """What the trainings need.
-
-    Attributes:
-        count: number of folds.
-        recipe: the run's own.
-        card: of the run's network: key, precision.
-        point: the operating point of the run's network.
-        groups: paths of photos that show the same, which stay in one fold.
-        checkpoints: folder below the repository's root for the state of unfinished trainings.
-    """
-
-    count: int
-    recipe: TrainingRecipe
-    card: dict[str, Any]
-    point: OperatingPoint
-    groups: Sequence[Sequence[str]]
-    checkpoints: Path
-
-
-def answer_out_of_fold(
-    data: Prepared, folds: Folds, on_fold: Callable[[int, History], None] | None = None
-) -> np.ndarray:
-    """Probabilities float64 (N, K) of the training photos, each by the network that did not learn from it.
-
-    A run that is cut off goes on where it was when repeated: all checkpoints are kept until the last fold is done.
-
-    Args:
-        data: the prepared photos.
-        folds: what the trainings need.
-        on_fold: gets number, from 1, and history of every fold's training.
-    """
-    assigned = assign_folds(data, folds)
-    runtime = prepare_runtime(_single(folds.recipe.train, folds.card["precision"]))
-    kept = [_checkpoint(folds, number) for number in range(folds.count)]
-    answers = np.empty((len(assigned), len(data.classes)))
-    for number in range(folds.count):
-        held_out = np.flatnonzero(assigned == number)
-        result = _train(data, folds, number, held_out, runtime=runtime, checkpoint=kept[number])
-        if on_fold is not None:
-            on_fold(number + 1, result.history)
-        answers[held_out] = _answer(data, folds, held_out, result)
-    for checkpoint in kept:
-        checkpoint.remove()
-    return answers
-
-
-def assign_folds(data: Prepared, folds: Folds) -> np.ndarray:
-    """The fold of each training photo, int64 (N,): every class spread evenly, photos that show the same together."""
-    first = {path: group[0] for group in folds.groups for path in group}
-    leaders = np.array([first.get(path, path) for path in data.photos(SPLIT)["path"]], dtype=object)
-    return deal_folds(data.labels(SPLIT), leaders, count=folds.count, seed=folds.recipe.train.seed)
+# --- one training ---
 
 
 class Part:
-    """Some rows of photos that lie on disk."""
+    """Some rows of photos, read when asked for."""
 
     def __init__(self, images: Images, rows: np.ndarray) -> None:
         self._images, self._rows = images, rows
@@ -90,42 +41,121 @@ class Part:
         return self._images[self._rows[rows]]
 
 
-def _train(
-    data: Prepared, folds: Folds, number: int, held_out: np.ndarray, *, runtime: Runtime, checkpoint: Checkpoint
-) -> FitResult:
-    """Train without the photos held out."""
-    images, labels = data.images(SPLIT), data.labels(SPLIT)
-    others = np.setdiff1d(np.arange(len(labels)), held_out)
-    return fit(
-        folds.recipe,
-        Photos(Part(images, others), labels[others]),
-        validation=Photos(data.images("validation"), data.labels("validation")),
-        num_classes=len(data.classes),
+def train_network(
+    recipe: TrainingRecipe,
+    photos: Photos,
+    *,
+    validation: Photos,
+    num_classes: int,
+    runtime: Runtime,
+    checkpoint: Checkpoint | None = None,
+    on_epoch: Callable[[EpochReport], None] | None = None,
+) -> tuple[keras.Model, History]:
+    """Train a network as `fit` does, and finish it: from uint8 photos to probabilities."""
+    result = fit(
+        recipe,
+        photos,
+        validation=validation,
+        num_classes=num_classes,
         runtime=runtime,
         checkpoint=checkpoint,
-        on_epoch=lambda report: _tell(report, number, folds.count),
+        on_epoch=on_epoch,
+    )
+    network = finish_model(result.body, recipe.model, num_classes=num_classes, image_size=photos.image_size)
+    return network, result.history
+
+
+def train_fold(
+    recipe: TrainingRecipe,
+    photos: Photos,
+    held_out: np.ndarray,
+    *,
+    num_classes: int,
+    runtime: Runtime,
+    validation: Photos | None = None,
+    checkpoint: Checkpoint | None = None,
+    on_epoch: Callable[[EpochReport], None] | None = None,
+) -> tuple[keras.Model, History]:
+    """Train a network on all photos but those held out.
+
+    Args:
+        recipe: what to train and how.
+        photos: of all folds.
+        held_out: rows of the photos of this fold, int64 (n,).
+        num_classes: at least 2.
+        runtime: device and precision.
+        validation: photos to validate on; None takes those held out.
+        checkpoint: to resume an interrupted training from.
+        on_epoch: called after every epoch.
+    """
+    others = np.setdiff1d(np.arange(len(photos.labels)), held_out)
+    train, rest = (Photos(Part(photos.images, rows), photos.labels[rows]) for rows in (others, held_out))
+    return train_network(
+        recipe,
+        train,
+        validation=validation or rest,
+        num_classes=num_classes,
+        runtime=runtime,
+        checkpoint=checkpoint,
+        on_epoch=on_epoch,
     )
 
 
-def _answer(data: Prepared, folds: Folds, held_out: np.ndarray, result: FitResult) -> np.ndarray:
-    recipe, size = folds.recipe, data.card["image_size"]
-    network = finish_model(result.body, recipe.model, num_classes=len(data.classes), image_size=size)
-    return predict_probabilities(network, Part(data.images(SPLIT), held_out), folds.point)
+# --- all folds of the training photos ---
 
 
-def _single(params: TrainParams, precision: str) -> TrainParams:
-    """The run's precision, so that folds learn as it did; on one device."""
-    return params.model_copy(update={"precision": precision, "strategy": "single"})
+def assign_folds(data: Prepared, count: int, *, seed: int) -> np.ndarray:
+    """Deal the training photos out, int64 (N,): every class spread evenly, near-duplicates in one fold."""
+    first = {path: group[0] for group in data.duplicates["groups"] for path in group}
+    leaders = np.array([first.get(path, path) for path in data.photos(SPLIT)["path"]], dtype=object)
+    return deal_folds(data.labels(SPLIT), leaders, count=count, seed=seed)
 
 
-def _checkpoint(folds: Folds, number: int) -> Checkpoint:
-    name = f"{folds.card['key']}/{folds.count}/{number}"
-    return Checkpoint(Path(repository_root()) / folds.checkpoints / hashlib.sha256(name.encode()).hexdigest())
+def predict_out_of_fold(
+    data: Prepared, recipe: TrainingRecipe, assigned: np.ndarray, *, key: str, point: OperatingPoint, runtime: Runtime
+) -> tuple[np.ndarray, pd.DataFrame]:
+    """Predict the training photos, each by a network that was not trained on it.
+
+    An interrupted run is resumed when repeated: all checkpoints are kept until the last fold is done.
+
+    Args:
+        data: the prepared photos.
+        recipe: the run's own.
+        assigned: the fold of each training photo, int64 (N,), from 0.
+        key: training key of the run; names the checkpoints.
+        point: the operating point of the run's network.
+        runtime: with the run's precision, so that folds learn as it did.
+
+    Returns:
+        Probabilities float64 (N, K), and the history of the trainings: fold and epoch, from 1, and the values of each.
+    """
+    photos, validation = (Photos(data.images(split), data.labels(split)) for split in (SPLIT, "validation"))
+    count, num_classes = int(assigned.max()) + 1, len(data.classes)
+    checkpoints = [_checkpoint(f"{key}/{count}/{fold}") for fold in range(count)]
+    probabilities, histories = np.empty((len(assigned), num_classes)), []
+    for fold, checkpoint in enumerate(checkpoints):
+        held_out = np.flatnonzero(assigned == fold)
+        network, history = train_fold(
+            recipe,
+            photos,
+            held_out,
+            num_classes=num_classes,
+            runtime=runtime,
+            validation=validation,
+            checkpoint=checkpoint,
+            on_epoch=partial(_tell_epoch, f"label_errors: fold {fold + 1} of {count}"),
+        )
+        probabilities[held_out] = predict_probabilities(network, Part(photos.images, held_out), point)
+        histories.append(pd.DataFrame(history).astype({"epoch": int, "image_size": int}).assign(fold=fold + 1))
+    for checkpoint in checkpoints:
+        checkpoint.remove()
+    table = pd.concat(histories)
+    return probabilities, table[["fold", *table.columns.drop("fold")]]
 
 
-def _tell(report: EpochReport, number: int, count: int) -> None:
-    minutes, seconds = divmod(round(report.seconds_left), 60)
-    say(
-        f"label_errors: fold {number + 1} of {count}, epoch {int(report.values['epoch'])}/{report.num_epochs}, "
-        f"{minutes}:{seconds:02d} left of this fold"
-    )
+def _tell_epoch(title: str, report: EpochReport) -> None:
+    say(f"{title}, {report}")
+
+
+def _checkpoint(name: str) -> Checkpoint:
+    return Checkpoint(Path(repository_root()) / CHECKPOINTS / hashlib.sha256(name.encode()).hexdigest())

@@ -5,7 +5,7 @@ from convlens.data.perturbations import (
     DIRECTIONS,
     add_noise,
     brighten,
-    list_distortions,
+    list_perturbations,
     list_places,
     occlude,
     place,
@@ -30,13 +30,13 @@ def changed(params: RobustnessParams) -> dict[tuple[str, float, int], np.ndarray
     photos = paint()
     return {
         (each.name, each.strength, number): change(photos, np.arange(3))
-        for each in list_distortions(params)
+        for each in list_perturbations(params)
         for number, change in enumerate(each.changes)
     }
 
 
 @pytest.mark.parametrize(("down", "across"), DIRECTIONS)
-@pytest.mark.parametrize("pixels", [1, 7])
+@pytest.mark.parametrize("pixels", [0, 1, 7])
 def test_a_shift_is_a_roll_where_the_photo_was_and_its_mirror_image_elsewhere(down, across, pixels):
     photos = paint()
     moved = shift(photos, pixels * down, pixels * across)
@@ -47,19 +47,19 @@ def test_a_shift_is_a_roll_where_the_photo_was_and_its_mirror_image_elsewhere(do
     assert line[0, 0, :4, 0].tolist() == [2, 1, 0, 1]
 
 
-def test_a_quarter_turn_turns_the_pixels():
+def test_a_rotation_by_90_degrees_turns_the_pixels():
     photos = paint()
     np.testing.assert_array_equal(rotate(photos, 90)[:, 1:-1, 1:-1], np.rot90(photos, axes=(1, 2))[:, 1:-1, 1:-1])
     np.testing.assert_array_equal(rotate(photos, 0), photos)
 
 
-def test_a_turn_brings_in_the_mirror_image_and_no_black():
+def test_a_rotation_brings_in_the_mirror_image_and_no_black():
     white = np.full((1, SIDE, SIDE, 3), 255, np.uint8)
     assert (rotate(white, 45) == 255).all()
     assert (zoom(white, 0.3) == 255).all()
 
 
-def test_zoom_keeps_the_centre_and_changes_the_size_of_a_square():
+def test_zoom_keeps_the_center_and_changes_the_size_of_a_square():
     photo = np.zeros((1, SIDE, SIDE, 3), np.uint8)
     photo[:, 8:16, 8:16] = 255
     assert (zoom(photo, 0.5)[0, 10:14, 10:14] > 127).all()
@@ -133,14 +133,14 @@ def test_the_same_parameters_give_the_same_pixels_and_an_empty_list_skips_a_kind
         np.testing.assert_array_equal(pixels, second[key])
     kinds = ("shift", "rotation", "scale", "brightness", "contrast", "blur", "noise", "jpeg", "occlusion")
     none = PARAMS.model_copy(update=dict.fromkeys(kinds, ()))
-    assert [each.name for each in list_distortions(none)] == ["flip", "gray"]
+    assert [each.name for each in list_perturbations(none)] == ["flip", "gray"]
 
 
 def test_stronger_blur_and_lower_quality_take_more_away():
     photos = paint()
 
     def loss(name: str) -> list[float]:
-        found = [each for each in list_distortions(PARAMS) if each.name == name]
+        found = [each for each in list_perturbations(PARAMS) if each.name == name]
         return [np.abs(each.changes[0](photos, np.arange(3)).astype(float) - photos).mean() for each in found]
 
     for name in ("blur", "jpeg"):
