@@ -340,7 +340,7 @@ class BaselineParams(Group):
 
 
 class RobustnessParams(Group):
-    """How the test photos are disturbed. Every list holds the strengths of one disturbance; an empty one skips it."""
+    """How the test photos are perturbed. Every list holds the strengths of one perturbation; an empty one skips it."""
 
     max_photos: PositiveInt = Field(description="Test photos at most, evenly taken from the split.")
     seed: int = Field(ge=0, description="Seed of noise, of occluded places, and of the baseline.")

@@ -48,7 +48,7 @@ def register(
         validation: folder of the data checks: result.json, quarantine.csv, data_docs/.
         training: folder with history.csv and perhaps timing.csv.
         evaluation: folder with metrics.json, predictions.csv and plots.
-        robustness: folder with metrics.json, tables and plots about disturbed photos.
+        robustness: folder with metrics.json, tables and plots of perturbed photos.
         label_errors: folder with metrics.json and the table of photos whose label may be wrong.
         report: page about data, training and evaluation.
         feature_maps: page of feature maps.
