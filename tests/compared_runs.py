@@ -19,31 +19,41 @@ from convlens.params import CompareParams, EvaluateParams, read_yaml
 EVALUATE = EvaluateParams(num_resamples=500, confidence=0.95, seed=0)
 COMPARE = CompareParams(max_regression=0.02)
 SIZE = 8
+PREPARED_CARD = {"digest": "d" * 64, "source": "photos"}
 # Other paths than the project's: where files are is read from dvc.yaml.
 PIPELINE = """\
 stages:
   validate:
-    cmd: echo --photos made/list.parquet --manifest made/facts.parquet --result told/checks.json
-    outs: [made/facts.parquet]
-    metrics: [{told/checks.json: {cache: false}}]
+    cmd: echo --photos made/list.parquet --manifest made/facts --report told/checks
+    outs: [made/facts]
+    metrics: [{told/checks/result.json: {cache: false}}]
   preprocess:
     cmd: echo --prepared made/arrays
     params: [preprocess]
     outs: [made/arrays]
   train:
-    cmd: echo --prepared made/arrays --model-folder made/network --history told/history.csv
+    cmd: echo --prepared made/arrays --model-folder made/network --training told/training
     deps: [made/arrays, src/network.py]
     params: [train]
     outs: [made/network]
-    plots: [{told/history.csv: {cache: false}}]
+    plots: [{told/training/history.csv: {cache: false}}]
+  evaluate:
+    cmd: echo --evaluation told/numbers
+    deps: [made/network]
+    outs: [told/numbers/predictions.csv]
+    metrics: [{told/numbers/metrics.json: {cache: false}}]
+  report:
+    cmd: echo
+    outs: [told/report.html, told/feature_maps]
+"""
+EARLIER_PIPELINE = """\
+stages:
+  validate:
+    cmd: echo --photos made/list.parquet --manifest made/facts --report told/checks
+  train:
+    cmd: echo --prepared made/arrays --model-folder made/network --history told/history.csv
   evaluate:
     cmd: echo --predictions told/answers.csv --metrics told/numbers.json
-    deps: [made/network]
-    outs: [told/answers.csv]
-    metrics: [{told/numbers.json: {cache: false}}]
-  report:
-    cmd: echo --page told/report.html --feature-maps told/maps.html --feature-maps-folder told/maps
-    outs: [told/report.html, told/maps]
 """
 
 
@@ -164,17 +174,17 @@ class Repository:
         answers = make_answers(right)
         photos = make_photos(list(answers["path"]), list(answers["label"]))
         self.write("made/arrays/splits.csv", photos.to_csv(index=False))
-        self.write("made/arrays/card.json", json.dumps({"digest": "d" * 64, "source": "photos"}))
+        self.write("made/arrays/card.json", json.dumps(PREPARED_CARD))
         self._write_arrays(len(right))
         self._write_facts(photos)
         self.write("made/network/card.json", json.dumps({"key": key, "num_parameters": 7}))
         self.write("made/network/model.keras", key)
-        self.write("told/history.csv", make_history(2).to_csv(index=False))
-        self.write("told/answers.csv", answers.to_csv(index=False))
-        self.write("told/numbers.json", json.dumps(make_metrics(right)))
-        self.write("told/checks.json", json.dumps(make_validation(len(right))))
+        self.write("told/training/history.csv", make_history(2).to_csv(index=False))
+        self.write("told/numbers/predictions.csv", answers.to_csv(index=False))
+        self.write("told/numbers/metrics.json", json.dumps(make_metrics(right)))
+        self.write("told/checks/result.json", json.dumps(make_validation(len(right))))
         self.write("told/report.html", "report")
-        self.write("told/maps/maps_metrics.json", json.dumps({"num_filters": 4, "num_dead_filters": 1}))
+        self.write("told/feature_maps/maps_metrics.json", json.dumps({"num_filters": 4, "num_dead_filters": 1}))
         with chdir(self.root), Repo() as repo:  # DVC looks at the working directory
             repo.commit(force=True)
 
@@ -216,7 +226,8 @@ class Repository:
         facts = photos[["path"]].assign(
             width=90, height=60, aspect=1.5, brightness=brightness, sharpness=100.0, format="PNG", signature="long"
         )
-        facts.to_parquet(self.root / "made/facts.parquet", index=False)
+        (self.root / "made/facts").mkdir(parents=True, exist_ok=True)
+        facts.to_parquet(self.root / "made/facts/manifest.parquet", index=False)
 
 
 def params_with(**train: Any) -> Mapping[str, Any]:

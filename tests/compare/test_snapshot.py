@@ -4,8 +4,21 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from compared_runs import Repository, good, make_answers, make_metrics, make_validation, params_with
+from compared_runs import (
+    COMPARE,
+    EARLIER_PIPELINE,
+    EVALUATE,
+    Repository,
+    good,
+    make_answers,
+    make_metrics,
+    make_photos,
+    make_validation,
+    params_with,
+)
 
+from convlens.compare.comparison import compare_runs
+from convlens.compare.describe import describe
 from convlens.compare.runs import Files, NoResultsError, find_root, read_snapshot
 from convlens.errors import ConvLensError
 
@@ -83,11 +96,11 @@ def test_what_the_cache_lacks_is_told_and_never_taken_from_the_workspace(reposit
     found = read_snapshot(repository.root, "HEAD")
     assert (found.predictions, found.photos, found.card) == (None, None, {})
     assert set(found.absent) == {
-        "told/answers.csv",
+        "told/numbers/predictions.csv",
         "made/arrays/splits.csv",
         "made/arrays/card.json",
         "made/network/card.json",
-        "told/maps/maps_metrics.json",
+        "told/feature_maps/maps_metrics.json",
     }
     assert found.files == Files()
     assert (found.metrics, found.validation) == (make_metrics(FIRST), make_validation(10))  # these are in Git
@@ -147,9 +160,11 @@ def test_a_commit_before_dvc_has_no_results(tmp_path: Path) -> None:
 
 
 def test_a_revision_without_results_is_told(repository: Repository) -> None:
-    repository.run("git", "rm", "--quiet", "--force", "told/numbers.json")
+    repository.run("git", "rm", "--quiet", "--force", "told/numbers/metrics.json")
     repository.commit()
-    with pytest.raises(ConvLensError, match=r"^Expected told/numbers.json at the revision 'HEAD'. Received: nothing"):
+    with pytest.raises(
+        ConvLensError, match=r"^Expected told/numbers/metrics.json at the revision 'HEAD'. Received: "
+    ):
         read_snapshot(repository.root, "HEAD")
 
 
@@ -157,6 +172,27 @@ def test_another_pipeline_is_told(repository: Repository) -> None:
     (repository.root / "dvc.yaml").write_text("stages: {train: {cmd: echo}}")
     with pytest.raises(ConvLensError, match=r"^Expected a stage 'train' with --prepared in dvc.yaml at .*'workspace'"):
         read_snapshot(repository.root, "workspace")
+
+
+def test_results_of_an_earlier_version_are_told_in_a_line(repository: Repository) -> None:
+    (repository.root / "dvc.yaml").write_text(EARLIER_PIPELINE)
+    with pytest.raises(NoResultsError, match=r"^Expected a stage 'train' with --training .*an earlier version") as told:
+        read_snapshot(repository.root, "workspace")
+    assert "\n" not in str(told.value)
+
+
+def test_classes_may_look_like_numbers(repository: Repository) -> None:
+    names = {"cats": "007", "dogs": "NA", "probability_cats": "probability_007", "probability_dogs": "probability_NA"}
+    answers = make_answers(NOW).rename(columns=names).replace(names)
+    photos = make_photos(list(answers["path"]), list(answers["label"]), ["0" * 63 + str(row) for row in range(10)])
+    repository.write("told/numbers/predictions.csv", answers.to_csv(index=False))
+    repository.write("made/arrays/splits.csv", photos.to_csv(index=False))
+    run = read_snapshot(repository.root, "workspace")
+    assert set(run.predictions["predicted"]) == {"007", "NA"}
+    compared = compare_runs([run, run], evaluate=EVALUATE, compare=COMPARE)
+    assert compared.verdicts[0].num_shared == 10
+    found = {section.key: section for section in describe(compared)}
+    assert found["confusion"].head == ("truth ↓ answer →", "007", "NA")
 
 
 def test_the_root_is_found_from_inside(shared: Repository, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,9 +1,9 @@
 """Two runs to compare: revisions, experiments, and the results of each."""
 
-import io
 import json
 import shlex
 import subprocess
+import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from fnmatch import fnmatch
@@ -13,8 +13,12 @@ from typing import Any
 
 import pandas as pd
 
-from convlens.data.validation import MANIFEST_FILE, RESULT_FILE
+from convlens.data.prepared import CARD_FILE, SPLITS_FILE, Prepared
+from convlens.data.validation import MANIFEST_FILE, RESULT_FILE, load_result
 from convlens.errors import ConvLensError
+from convlens.files import read_csv, read_json
+from convlens.metrics.evaluation import METRICS, TABLES, load_metrics, load_predictions
+from convlens.models.files import CARD, FILE, HISTORY, load_card
 from convlens.params import flatten_params
 
 # --- Which parameters differ between runs ---
@@ -107,30 +111,27 @@ class Revision:
             raise self._lacks("a repository of DVC") from error
 
     def read(self, path: str) -> bytes:
-        """A file that every run has, in Git.
+        """Read a file that every run has, in Git.
 
         Raises:
             NoResultsError: it is not there.
         """
-        found = self.read_if_there(path)
-        if found is None:
-            raise self._lacks(path)
-        return found
-
-    def read_if_there(self, path: str) -> bytes | None:
-        """A file in Git; None if it is not there."""
         try:
             return bytes(self._files.read_bytes(path))
-        except OSError:
-            return None
+        except OSError as error:
+            raise self._lacks(path) from error
 
-    def read_tracked(self, path: str) -> bytes | None:
-        """A file that DVC tracks; None if it cannot be had."""
-        try:
-            return bytes(self._files.read_bytes(path))
-        except Exception:  # each kind of remote fails in its own way
-            self.absent.append(path)
-            return None
+    def fetch(self, paths: Sequence[str], folder: Path) -> bool:
+        """Copy files, tracked by DVC or Git, into a folder; whether all could be had."""
+        folder.mkdir(parents=True, exist_ok=True)
+        missing = []
+        for path in paths:
+            try:
+                (folder / PurePosixPath(path).name).write_bytes(self._files.read_bytes(path))
+            except Exception:  # each kind of remote fails in its own way
+                missing.append(path)
+        self.absent += missing
+        return not missing
 
     def read_yaml(self, path: str) -> dict[str, Any]:
         """The plain content of a YAML file in Git."""
@@ -176,7 +177,7 @@ def _ask_git(root: Path, *arguments: str) -> str:
     return done.stdout.strip()
 
 
-# --- Where a revision keeps its files, what DVC recorded of them, and which of them are on this disk ---
+# --- where a revision keeps its files, what DVC recorded of them, and which of them are on this disk ---
 
 Lock = Mapping[str, Any]
 
@@ -190,27 +191,19 @@ class Places:
         self._revision = revision.name
 
     def find(self, stage: str, name: str) -> str:
-        """The path that a stage is given for one of its parameters.
+        """Find the path that a stage is given for one of its parameters.
 
         Raises:
             NoResultsError: there is no such stage, or it takes no such path.
         """
-        path = self.find_if_there(stage, name)
-        if path is None:
+        option, words = f"--{name.replace('_', '-')}", self._words.get(stage, [])
+        if option not in words[:-1]:
             raise NoResultsError(
-                f"Expected a stage '{stage}' with {_option(name)} in dvc.yaml at the revision '{self._revision}'. "
-                "Received: none. Name a revision with the pipeline of ConvLens."
+                f"Expected a stage '{stage}' with {option} in dvc.yaml at the revision '{self._revision}'. Received: "
+                "none. Its results are of an earlier version of ConvLens or of another pipeline: run `dvc repro` there "
+                "with this version, or name another revision."
             )
-        return path
-
-    def find_if_there(self, stage: str, name: str) -> str | None:
-        """The same; None where the pipeline of that time had no such stage or file."""
-        words = self._words.get(stage, [])
-        return words[words.index(_option(name)) + 1] if _option(name) in words[:-1] else None
-
-
-def _option(name: str) -> str:
-    return f"--{name.replace('_', '-')}"
+        return words[words.index(option) + 1]
 
 
 @dataclass(frozen=True)
@@ -230,8 +223,12 @@ class Output:
 
 def list_outputs(lock: Lock) -> dict[str, Output]:
     """All outputs of a dvc.lock by their paths."""
-    rows = [row for stage in lock.get("stages", {}).values() for row in stage.get("outs", [])]
+    rows = [row for stage in lock.get("stages", {}) for row in _list_outs(lock, stage)]
     return {row["path"]: Output(row["path"], row.get("md5", ""), row.get("size")) for row in rows}
+
+
+def _list_outs(lock: Lock, stage: str) -> list[dict[str, Any]]:
+    return list(lock.get("stages", {}).get(stage, {}).get("outs", []))
 
 
 def list_outdated(params: Mapping[str, Any], lock: Lock) -> tuple[str, ...]:
@@ -255,10 +252,8 @@ class Disk:
         with Repo(str(revision.root)) as repo:
             self._cache = repo.cache.local
 
-    def find(self, path: str | None) -> Path | None:
+    def find(self, path: str) -> Path | None:
         """Where the content of a file lies; its name there may be another."""
-        if path is None:
-            return None
         if self._root is not None:
             return self._root / path if (self._root / path).is_file() else None
         if path in self._outputs:
@@ -288,9 +283,9 @@ class Disk:
         return path if path.is_file() else None
 
 
-# --- What one run left behind, as plain values: parameters, numbers, answers, facts about data and model ---
+# --- what one run left behind: parameters, numbers, predictions, facts about data and model ---
 
-TEXTS = {"path": str, "label": str, "predicted": str, "sha256": str}
+MAPS_METRICS = "maps_metrics.json"  # in the folder of the feature maps
 
 
 @dataclass(frozen=True)
@@ -370,74 +365,74 @@ def explain_fetch(run: Snapshot) -> str:
 
 
 def read_snapshot(root: Path, name: str) -> Snapshot:
-    """Read what a revision holds.
+    """Read what a revision holds, each artefact by its owner.
 
     Raises:
-        NoResultsError: it has no results.
+        NoResultsError: it has no results, or those of an earlier version of ConvLens.
         ConvLensError: there is no such revision.
     """
     revision = Revision(root, name)
     params, lock = revision.read_yaml("params.yaml"), revision.read_yaml("dvc.lock")
-    places = Places(revision)
-    known = _find_places(places)
+    places = _find_places(Places(revision), lock)
+    found: dict[str, Any] = {}
+    with tempfile.TemporaryDirectory() as temporary:
+        copies = {kind: Path(temporary) / kind for kind in places}
+
+        def fetch(kind: str, *names: str) -> bool:
+            return kind in places and revision.fetch([f"{places[kind]}/{file}" for file in names], copies[kind])
+
+        for kind, file in (("evaluation", METRICS), ("training", HISTORY)):  # in Git; without them there is no run
+            copies[kind].mkdir()
+            (copies[kind] / file).write_bytes(revision.read(f"{places[kind]}/{file}"))
+        found["metrics"] = load_metrics(copies["evaluation"])
+        found["history"] = read_csv(copies["training"] / HISTORY)
+        if fetch("model", CARD):
+            found["card"] = load_card(copies["model"])
+        if fetch("prepared", CARD_FILE, SPLITS_FILE):
+            prepared = Prepared.load(copies["prepared"])
+            found |= {"prepared_card": prepared.card, "photos": prepared.splits}
+        if fetch("evaluation", TABLES["predictions"][0]):
+            found["predictions"] = load_predictions(copies["evaluation"])
+        if fetch("validation", RESULT_FILE):
+            found["validation"] = load_result(copies["validation"])
+        if fetch("maps", MAPS_METRICS):
+            found["maps"] = read_json(copies["maps"] / MAPS_METRICS)
     return Snapshot(
         name=name,
         params=params,
-        metrics=json.loads(revision.read(_find_evaluated(places, "metrics"))),
-        history=pd.read_csv(io.BytesIO(revision.read(places.find("train", "history")))),
         commit=revision.commit,
         outdated=list_outdated(params, lock),
-        card=_read_facts(revision, f"{known['model']}/card.json"),
-        prepared_card=_read_facts(revision, f"{known['prepared']}/card.json"),
-        validation=_read_validation(revision, known),
-        maps=_read_facts(revision, f"{known['maps']}/maps_metrics.json") if "maps" in known else {},
-        predictions=_parse(revision.read_tracked(known["predictions"])),
-        photos=_parse(revision.read_tracked(f"{known['prepared']}/splits.csv")),
         absent=tuple(revision.absent),
-        places=known,
+        places=places,
         outputs=list_outputs(lock),
         code=_list_code(lock),
-        files=_find_files(Disk(revision, lock), known),
+        files=_find_large_files(Disk(revision, lock), places),
+        **found,
     )
 
 
-def _find_places(places: Places) -> dict[str, str]:
+def _find_places(places: Places, lock: Lock) -> dict[str, str]:
     known = {
         "prepared": places.find("train", "prepared"),
         "model": places.find("train", "model_folder"),
-        "predictions": _find_evaluated(places, "predictions"),
+        "training": places.find("train", "training"),
+        "evaluation": places.find("evaluate", "evaluation"),
+        "manifest": places.find("validate", "manifest"),
+        "listing": places.find("validate", "photos"),
+        "validation": places.find("validate", "report"),
     }
-    others = {
-        "manifest": places.find_if_there("validate", "manifest"),
-        "listing": places.find_if_there("validate", "photos"),
-        "validation": places.find_if_there("validate", "report") or places.find_if_there("validate", "result"),
-        "report": places.find_if_there("report", "page"),
-        "feature_maps": places.find_if_there("report", "feature_maps"),
-        "maps": places.find_if_there("report", "feature_maps_folder"),
-    }
-    return known | {kind: path for kind, path in others.items() if path is not None}
+    pages = {PurePosixPath(row["path"]).name: row["path"] for row in _list_outs(lock, "report")}
+    kinds = {"report": "report.html", "feature_maps": "feature_maps.html", "maps": "feature_maps"}
+    return known | {kind: pages[name] for kind, name in kinds.items() if name in pages}
 
 
-def _find_evaluated(places: Places, name: str) -> str:
-    """A file of the evaluation: in the folder that the stage is given, or one by one, as earlier pipelines had it."""
-    folder = places.find_if_there("evaluate", "evaluation")
-    file = {"metrics": "metrics.json", "predictions": "predictions.csv"}[name]
-    return places.find("evaluate", name) if folder is None else f"{folder}/{file}"
-
-
-def _find_files(disk: Disk, known: Mapping[str, str]) -> Files:
+def _find_large_files(disk: Disk, places: Mapping[str, str]) -> Files:
     return Files(
-        test_shards=disk.match(f"{known['prepared']}/test/images-*.npy"),
-        model=disk.find(f"{known['model']}/model.keras"),
-        manifest=disk.find(_inside(known, "manifest", MANIFEST_FILE)),
-        listing=disk.find(known.get("listing")),
+        test_shards=disk.match(f"{places['prepared']}/test/images-*.npy"),
+        model=disk.find(f"{places['model']}/{FILE}"),
+        manifest=disk.find(f"{places['manifest']}/{MANIFEST_FILE}"),
+        listing=disk.find(places["listing"]),
     )
-
-
-def _inside(known: Mapping[str, str], kind: str, name: str) -> str | None:
-    """A file of a folder; earlier pipelines named the file itself."""
-    path = known.get(kind)
-    return path if path is None or PurePosixPath(path).suffix else f"{path}/{name}"
 
 
 def _list_code(lock: Lock) -> dict[str, tuple[str, tuple[str, ...]]]:
@@ -448,20 +443,6 @@ def _list_code(lock: Lock) -> dict[str, tuple[str, tuple[str, ...]]]:
                 _, users = found.get(row["path"], ("", ()))
                 found[row["path"]] = (row.get("md5", ""), (*users, stage))
     return found
-
-
-def _read_facts(revision: Revision, path: str) -> dict[str, Any]:
-    return dict(json.loads(revision.read_tracked(path) or "{}"))
-
-
-def _read_validation(revision: Revision, known: Mapping[str, str]) -> dict[str, Any]:
-    path = _inside(known, "validation", RESULT_FILE)
-    content = None if path is None else revision.read_if_there(path)
-    return dict(json.loads(content or "{}"))
-
-
-def _parse(content: bytes | None) -> pd.DataFrame | None:
-    return None if content is None else pd.read_csv(io.BytesIO(content), dtype=TEXTS, keep_default_na=False)
 
 
 # --- Which photos a data set has gained and lost between two runs, told by content ---

@@ -211,6 +211,15 @@ class Evaluation:
         return self.reliability[self.reliability["temperature"] == temperature].reset_index(drop=True)
 
 
+def load_metrics(folder: Path) -> dict[str, Any]:
+    """Read the metrics of a saved evaluation alone, which are in Git where the tables are not.
+
+    Raises:
+        ConvLensError: they are missing or cannot be read.
+    """
+    return dict(read_json(folder / METRICS))
+
+
 def load_predictions(folder: Path, split: str = "test") -> pd.DataFrame:
     """Read the predictions of a saved evaluation alone, for stages that depend on nothing else of it.
 
