@@ -1,23 +1,26 @@
 """`dvc.yaml` says what the code says: paths, groups, and the code each stage depends on."""
 
 import shlex
+import shutil
 from pathlib import Path
 
 import pytest
 from house.imports import ROOT, SOURCE, needed_files
 from ruamel.yaml import YAML
 
+import convlens
 from convlens.params import load_params
 from convlens.pipeline import STAGES, group_names, load_stage, path_names
-from convlens.training.key import training_key
+from convlens.training.key import CODE, digest_code, training_key
 
 PIPELINE = YAML(typ="safe").load((ROOT / "dvc.yaml").read_text(encoding="utf-8"))
 PACKAGE = SOURCE / "convlens"
 # These say how things are told, not what comes out.
 FOUNDATION = {"__init__.py", "environment.py", "errors.py", "params.py", "progress.py"}
 NO_STAGES_GROUPS = {"compare"}  # `convlens compare` reads it; a change of it changes no result
-# How a run is recorded must not cost a training.
-NOT_A_DEPENDENCY = {"train": ("tracking",)}
+# How a run is recorded, how files are written and how photos were decoded must not cost a training: what came of the
+# latter is a dependency itself.
+NOT_A_DEPENDENCY = {"train": ("tracking", "files.py", "data/loader.py")}
 
 
 def entries(stage: str, *kinds: str) -> list[str]:
@@ -88,7 +91,7 @@ def is_dependency(path: Path, stage: str) -> bool:
     room = path.relative_to(PACKAGE).parts[0]
     if room in FOUNDATION or (path.name == "__init__.py" and "import" not in path.read_text(encoding="utf-8")):
         return False
-    return room not in NOT_A_DEPENDENCY.get(stage, ())
+    return not any(path.is_relative_to(PACKAGE / entry) for entry in NOT_A_DEPENDENCY.get(stage, ()))
 
 
 def test_a_change_of_inference_trains_nothing():
@@ -98,9 +101,7 @@ def test_a_change_of_inference_trains_nothing():
     assert set(changed) == set(params.inference.model_dump())
     assert not set(changed) & {*type(params.model).model_fields, *type(params.evaluate).model_fields}
     other = params.model_copy(update={"inference": params.inference.model_copy(update=changed)})
-    recipes = [(each.model, each.augment, each.train) for each in (params, other)]
-    keys = {training_key({}, model=model, augment=augment, train=train) for model, augment, train in recipes}
-    assert len(keys) == 1
+    assert training_key({}, params.recipe) == training_key({}, other.recipe)
     assert "inference" not in group_names(load_stage("train"))
     assert "inference" not in PIPELINE["stages"]["train"]["params"]
     listed = [ROOT / entry for entry in entries("train", "deps")]
@@ -108,6 +109,29 @@ def test_a_change_of_inference_trains_nothing():
         path = PACKAGE / module
         assert path not in needed_files(PACKAGE / "stages/train.py")
         assert not any(path.is_relative_to(entry) for entry in listed), module
+
+
+def test_the_training_key_and_the_stage_depend_on_the_same_code():
+    assert sorted(f"src/convlens/{name}" for name in CODE) == [
+        entry for entry in entries("train", "deps") if entry.startswith("src/")
+    ]
+
+
+def test_a_comment_elsewhere_trains_nothing(tmp_path, monkeypatch):
+    """Not in the export, the pages, the record, the commands, inference or figures."""
+    copy = tmp_path / "convlens"
+    shutil.copytree(PACKAGE, copy, ignore=shutil.ignore_patterns("__pycache__"))
+    monkeypatch.setattr(convlens, "__file__", str(copy / "__init__.py"))
+    before = digest_code()
+    rooms = ("pages", "tracking", "cli", "plots", "lens", "metrics", "compare")
+    files = [file for room in rooms for file in (copy / room).rglob("*.py")]
+    for file in [*files, *(copy / "models" / f"{name}.py" for name in ("export", "inference", "classifier"))]:
+        file.write_text(file.read_text(encoding="utf-8") + "# a comment\n", encoding="utf-8")
+        listed = f"src/{file.relative_to(tmp_path).as_posix()}"
+        assert not [entry for entry in entries("train", "deps") if f"{listed}/".startswith(f"{entry}/")]
+    assert digest_code() == before
+    (copy / "training/fit.py").write_text("# another loop\n", encoding="utf-8")
+    assert digest_code() != before
 
 
 def test_the_outputs_are_those_of_the_design():
