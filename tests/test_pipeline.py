@@ -106,7 +106,7 @@ def test_ctrl_c_is_told_in_one_line(monkeypatch: pytest.MonkeyPatch, capsys: pyt
 
     monkeypatch.setattr(stage, "run_stage", interrupt)
     assert main(["ingest"]) == 130
-    assert capsys.readouterr().err == "ingest: interrupted. The same command takes it up again.\n"
+    assert capsys.readouterr().err == "ingest: interrupted. The same command resumes it.\n"
 
 
 @pytest.mark.parametrize("arguments", [[], ["paint"], ["--help"]])

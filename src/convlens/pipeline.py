@@ -89,7 +89,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         return _run_guarded(name, rest)
     except KeyboardInterrupt:
-        print(f"{name}: interrupted. The same command takes it up again.", file=sys.stderr)
+        print(f"{name}: interrupted. The same command resumes it.", file=sys.stderr)
         return 130
     except ModuleNotFoundError as error:
         if (error.name or "").startswith("convlens"):

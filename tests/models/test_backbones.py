@@ -10,7 +10,6 @@ from keras import layers
 from convlens.errors import ConvLensError
 from convlens.models.transfer import (
     Preprocessing,
-    _preprocess,
     apply_backbone,
     find_builder,
     list_backbones,
@@ -29,7 +28,7 @@ def test_every_network_of_keras_is_known():
 @pytest.mark.parametrize("name", NAMES)
 def test_preprocessing_is_what_keras_does(name):
     pictures = keras.Input((None, None, 3), dtype="uint8")
-    model = keras.Model(pictures, _preprocess(pictures, probe_preprocessing(name)))
+    model = keras.Model(pictures, probe_preprocessing(name).apply(pictures))
     found = model(PIXELS).numpy()
     values = PIXELS.astype(np.float32)
     if name.startswith("EfficientNetB"):

@@ -18,7 +18,7 @@ from convlens.errors import ConvLensError
 from convlens.lens.lens import open_lens
 from convlens.models.architectures import build_body, build_model, finish_model
 from convlens.models.files import encode_model
-from convlens.models.transfer import _preprocess, copy_weights, load_pretrained, phase_at, probe_preprocessing
+from convlens.models.transfer import copy_weights, load_pretrained, phase_at, probe_preprocessing
 from convlens.params import ModelParams, load_params
 from convlens.training.optimizers import build_optimizer
 
@@ -325,7 +325,7 @@ def test_a_plain_call_is_inference():
 def bgr_network():
     """The preprocessing of ResNet50 and one convolution."""
     photos = keras.Input((SIZE, SIZE, 3), dtype="uint8")
-    values = _preprocess(photos, probe_preprocessing("ResNet50"))
+    values = probe_preprocessing("ResNet50").apply(photos)
     return keras.Model(photos, keras.layers.Flatten()(keras.layers.Conv2D(2, 3, padding="same", name="conv")(values)))
 
 
@@ -367,7 +367,7 @@ def test_the_lens_opens_it(network):
     copy_weights(network, body, name=NAME)
     model = finish_model(body, params, num_classes=2, image_size=SIZE)
     lens = open_lens(model)
-    look = lens.look(PHOTOS[0])  # raises if the answer differs by a bit
+    look = lens.run(PHOTOS[0])  # raises if the answer differs by a bit
     assert np.array_equal(look.picture, PHOTOS[0])
     assert lens.blocks[0].name == "conv"
     assert len(lens.blocks) == 52
@@ -377,7 +377,7 @@ def test_the_lens_opens_it(network):
 
 def test_the_lens_follows_pixels_through_bgr():
     lens = open_lens(bgr_network())
-    lens.look(PHOTOS[0])
+    lens.run(PHOTOS[0])
     field = lens.blocks[0].steps[0].receptive_field
     assert (field.rows.size, field.rows.stride, field.rows.start) == (3, 1, -1)
     assert [layer.name for layer in lens.layers if layer.agrees is False] == []

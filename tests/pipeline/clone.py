@@ -115,8 +115,7 @@ def stamp_environment(folder: Path) -> None:
 def lose_training(clone: Clone) -> None:
     """Remove the network and its MLflow run from a clone and its cache: `dvc.lock` names what cannot be had."""
     cache = clone.folder / ".dvc/cache"
-    for name in ("data/model", "data/snapshots"):
-        shutil.rmtree(clone.folder / name)
+    shutil.rmtree(clone.folder / "data/model")
     stages = YAML(typ="safe").load((clone.folder / "dvc.lock").read_text())["stages"]
     for out in stages["train"]["outs"]:
         (cache / "files/md5" / out["md5"][:2] / out["md5"][2:]).unlink(missing_ok=True)

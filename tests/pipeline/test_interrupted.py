@@ -123,7 +123,7 @@ def test_it_is_told_in_few_words(interrupted: tuple[Clone, list[str]]) -> None:
     for moment, text in zip(MOMENTS, told, strict=True):
         assert "Traceback" not in text, text
         if moment.number == CTRL_C and moment.event != SAID:
-            assert text.count(f"{moment.stage}: interrupted. The same command takes it up again.") == 1, text
+            assert text.count(f"{moment.stage}: interrupted. The same command resumes it.") == 1, text
     assert stages_run(last) == ["register"]
     assert not re.search("traceback|warning|error", last, flags=re.IGNORECASE)
 

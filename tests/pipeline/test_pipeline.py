@@ -18,7 +18,6 @@ DVC_OUTPUTS = {
     "data/manifest/gallery.parquet",
     "data/prepared",
     "data/model",
-    "data/snapshots",
     "data/operating_point/operating_point.json",
     "data/operating_point/reference.npz",
     "reports/validation/quarantine.csv",

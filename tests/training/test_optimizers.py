@@ -5,10 +5,10 @@ import tensorflow as tf
 
 from convlens.models.architectures import build_body
 from convlens.params import load_params
-from convlens.training.optimizers import NEWTON_SCHULZ, ConvMuon, build_optimizer, orthogonalise
+from convlens.training.optimizers import NEWTON_SCHULZ, ConvMuon, build_optimizer, orthogonalize
 
 
-def orthogonalise_in_numpy(matrix, num_iterations):
+def orthogonalize_in_numpy(matrix, num_iterations):
     a, b, c = NEWTON_SCHULZ
     value = matrix / np.linalg.norm(matrix)
     value = value.T if matrix.shape[0] > matrix.shape[1] else value
@@ -19,16 +19,16 @@ def orthogonalise_in_numpy(matrix, num_iterations):
 
 
 @pytest.mark.parametrize("shape", [(27, 8), (8, 27), (16, 16)])
-def test_orthogonalise_agrees_with_numpy(shape):
+def test_orthogonalize_agrees_with_numpy(shape):
     matrix = np.random.default_rng(0).normal(size=shape).astype(np.float32)
-    found = orthogonalise(tf.constant(matrix), num_iterations=3).numpy()
-    expected = orthogonalise_in_numpy(matrix.astype(np.float64), 3)
+    found = orthogonalize(tf.constant(matrix), num_iterations=3).numpy()
+    expected = orthogonalize_in_numpy(matrix.astype(np.float64), 3)
     assert np.abs(found - expected).max() < 1e-4
 
 
-def test_orthogonalise_brings_singular_values_near_one():
+def test_orthogonalize_brings_singular_values_near_one():
     matrix = np.random.default_rng(1).normal(size=(72, 16)).astype(np.float32)
-    values = np.linalg.svd(orthogonalise(tf.constant(matrix), num_iterations=5).numpy(), compute_uv=False)
+    values = np.linalg.svd(orthogonalize(tf.constant(matrix), num_iterations=5).numpy(), compute_uv=False)
     assert values.min() > 0.5
     assert values.max() < 1.4
 
@@ -44,7 +44,7 @@ def test_a_kernel_is_brought_to_its_norm_and_moved_by_the_orthogonal_direction()
     rng = np.random.default_rng(2)
     start, gradient = rng.normal(size=(2, 3, 3, 4, 6)).astype(np.float32)
     found = step(ConvMuon(learning_rate=0.1, momentum=0.6), start, gradient)
-    direction = orthogonalise_in_numpy((1.6 * gradient).reshape(-1, 6).astype(np.float64), 3)
+    direction = orthogonalize_in_numpy((1.6 * gradient).reshape(-1, 6).astype(np.float64), 3)
     expected = start * np.sqrt(6) / np.linalg.norm(start) - 0.1 * direction.reshape(start.shape)
     assert np.abs(found - expected).max() < 1e-5
 

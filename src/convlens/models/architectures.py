@@ -15,7 +15,7 @@ from convlens.params import ClassicParams, DenseParams, ModelParams
 # touch a quarter of the values. The first convolution is 5x5, and brings the picture to a quarter of its side: a 3x3
 # before it, with few filters on many pixels, took a third of the time and made nothing better.
 
-BATCH_NORMALISATION_MOMENTUM = 0.95
+BATCH_NORMALIZATION_MOMENTUM = 0.95
 
 
 def apply_residual(pictures: keras.KerasTensor, *, width: int, dtype: str) -> keras.KerasTensor:
@@ -65,7 +65,7 @@ class _Blocks:
         )(values)
         if pool:
             values = layers.MaxPooling2D(2, name=f"pool_{number}", dtype=dtype)(values)
-        momentum = BATCH_NORMALISATION_MOMENTUM
+        momentum = BATCH_NORMALIZATION_MOMENTUM
         values = layers.BatchNormalization(momentum=momentum, name=f"normalise_{number}", dtype=dtype)(values)
         return layers.ReLU(name=f"relu_{number}", dtype=dtype)(values)
 

@@ -20,6 +20,7 @@ from keras import layers
 
 from convlens.environment import repository_root
 from convlens.errors import ConvLensError
+from convlens.files import round_array
 from convlens.params import ModelParams, TransferParams
 from convlens.progress import say
 
@@ -41,31 +42,43 @@ class Preprocessing:
     offset: tuple[float, ...]
     flipped: bool
 
+    def apply(self, pictures: keras.KerasTensor) -> keras.KerasTensor:
+        """Build it of plain Keras layers, for pictures (N, height, width, 3) of 0..255."""
+        # One number where all channels have the same.
+        scale, offset = (values[0] if len(set(values)) == 1 else list(values) for values in (self.scale, self.offset))
+        values = layers.Rescaling(scale, offset=offset, name="preprocess", dtype="float32")(pictures)
+        return keras.ops.flip(values, axis=-1) if self.flipped else values
+
 
 def list_backbones() -> tuple[str, ...]:
-    """The names of all networks in `keras.applications`, sorted."""
+    """List the names of all networks in `keras.applications`, sorted."""
     public = vars(keras.applications)
     return tuple(sorted(name for name, value in public.items() if callable(value) and name[:1].isupper()))
 
 
 def find_builder(name: str) -> Callable[..., keras.Model]:
-    """The function of `keras.applications` that builds a network.
+    """Find the function of `keras.applications` that builds a network.
 
     Raises:
         ConvLensError: there is none of that name; the message suggests others.
     """
     known = list_backbones()
     if name not in known:
+        lower = {other.lower(): other for other in known}
+        close = difflib.get_close_matches(name.lower().replace("-", "").replace("_", ""), lower, n=3, cutoff=0.5)
+        hint = (
+            f"Did you mean {', '.join(lower[match] for match in close)}?" if close else f"There are {', '.join(known)}."
+        )
         raise ConvLensError(
             "Expected model.transfer.backbone to be the name of a network in keras.applications. "
-            f"Received: '{name}'. {_suggest(name, known)}"
+            f"Received: '{name}'. {hint}"
         )
     builder: Callable[..., keras.Model] = getattr(keras.applications, name)
     return builder
 
 
 def probe_preprocessing(name: str) -> Preprocessing:
-    """What the `preprocess_input` that belongs to a network does to pictures of 0..255, found by showing it some.
+    """Find what the `preprocess_input` of a network does to pictures of 0..255, by showing it some.
 
     The first EfficientNets (B0 to B7) scale inside the network, by values that come with their weights. Theirs is what
     takes pictures to ImageNet's mean 0 and deviation 1 behind that layer; see `pretrained.copy_weights`.
@@ -76,14 +89,15 @@ def probe_preprocessing(name: str) -> Preprocessing:
     prepare = sys.modules[find_builder(name).__module__].preprocess_input
     if re.fullmatch(r"EfficientNetB\d", name):
         found = _probe(name, lambda values: keras.applications.imagenet_utils.preprocess_input(values, mode="torch"))
-        return Preprocessing(_times(found.scale, FULL), _times(found.offset, FULL), found.flipped)
+        scale, offset = (_round(FULL * np.array(values)) for values in (found.scale, found.offset))
+        return Preprocessing(scale, offset, found.flipped)
     return _probe(name, prepare)
 
 
 def apply_backbone(
     pictures: keras.KerasTensor, name: str, *, image_size: int | None, dtype: str
 ) -> tuple[keras.KerasTensor, list[keras.Layer]]:
-    """Preprocessing and backbone, with random weights.
+    """Apply preprocessing and backbone, with random weights.
 
     Args:
         pictures: (N, image_size, image_size, 3), RGB, values 0..255.
@@ -98,7 +112,7 @@ def apply_backbone(
         ConvLensError: there is no such network, or the pictures are too small for it.
     """
     builder = find_builder(name)
-    values = _preprocess(pictures, probe_preprocessing(name))
+    values = probe_preprocessing(name).apply(pictures)
     with _dtype_policy(dtype):
         network = build_application(builder, name, image_size=image_size, input_tensor=values)
     _settle_names(network)
@@ -108,7 +122,7 @@ def apply_backbone(
 def build_application(
     builder: Callable[..., keras.Model], name: str, *, image_size: int | None, **options: Any
 ) -> keras.Model:
-    """A network of `keras.applications` without its top, with random weights unless `options` say otherwise.
+    """Build a network of `keras.applications` without its top, with random weights unless `options` say otherwise.
 
     Raises:
         ConvLensError: the pictures are too small for it.
@@ -126,14 +140,6 @@ def build_application(
         ) from error
 
 
-def _suggest(name: str, known: tuple[str, ...]) -> str:
-    lower = {other.lower(): other for other in known}
-    close = difflib.get_close_matches(name.lower().replace("-", "").replace("_", ""), lower, n=3, cutoff=0.5)
-    if close:
-        return f"Did you mean {', '.join(lower[match] for match in close)}?"
-    return f"There are {', '.join(known)}."
-
-
 def _probe(name: str, prepare: Callable[[np.ndarray], np.ndarray]) -> Preprocessing:
     black = np.asarray(prepare(np.zeros((1, 1, 1, 3))))[0, 0, 0]
     bright = np.asarray(prepare(FULL * np.eye(3).reshape(3, 1, 1, 3)))[:, 0, 0]
@@ -147,22 +153,7 @@ def _probe(name: str, prepare: Callable[[np.ndarray], np.ndarray]) -> Preprocess
 
 
 def _round(values: np.ndarray) -> tuple[float, ...]:
-    return tuple(float(f"{value:.{DIGITS}g}") + 0.0 for value in values)  # + 0.0 makes -0.0 zero
-
-
-def _times(values: tuple[float, ...], factor: float) -> tuple[float, ...]:
-    return _round(factor * np.array(values))
-
-
-def _preprocess(pictures: keras.KerasTensor, how: Preprocessing) -> keras.KerasTensor:
-    scale, offset = _shorten(how.scale), _shorten(how.offset)
-    values = layers.Rescaling(scale, offset=offset, name="preprocess", dtype="float32")(pictures)
-    return keras.ops.flip(values, axis=-1) if how.flipped else values
-
-
-def _shorten(values: tuple[float, ...]) -> float | list[float]:
-    """One number where all channels have the same."""
-    return values[0] if len(set(values)) == 1 else list(values)
+    return tuple((round_array(values, DIGITS) + 0.0).tolist())  # + 0.0 makes -0.0 zero
 
 
 @contextmanager
@@ -181,19 +172,15 @@ def _settle_names(network: keras.Model) -> None:
     counts: dict[str, int] = {}
     parts = network.layers if isinstance(network, keras.Sequential) else network.operations
     for operation in parts:
-        kind = _snake_case(type(operation).__name__)
+        # As Keras makes names of classes: Conv2D to conv2d, ReLU to re_lu.
+        partly = re.sub(r"(.)([A-Z][a-z0-9]+)", r"\1_\2", re.sub(r"\W+", "", type(operation).__name__))
+        kind = re.sub(r"([a-z])([A-Z])", r"\1_\2", partly).lower()
         if re.fullmatch(rf"{kind}(_\d+)?", operation.name):
             counts[kind] = counts.get(kind, 0) + 1
             operation.name = f"{kind}_{counts[kind]}"
         if isinstance(operation, keras.Model):
             operation.inputs[0]._keras_history.operation.name = f"{operation.name}_input"
             _settle_names(operation)
-
-
-def _snake_case(name: str) -> str:
-    """As Keras makes names of classes: Conv2D to conv2d, ReLU to re_lu."""
-    partly = re.sub(r"(.)([A-Z][a-z0-9]+)", r"\1_\2", re.sub(r"\W+", "", name))
-    return re.sub(r"([a-z])([A-Z])", r"\1_\2", partly).lower()
 
 
 # --- Transfer learning: a backbone trained on ImageNet, frozen at first and then trained on at a lower rate ---
@@ -223,7 +210,7 @@ class Phase:
 def apply_transfer(
     pictures: keras.KerasTensor, params: TransferParams, *, image_size: int | None, dtype: str
 ) -> keras.KerasTensor:
-    """Preprocessing, backbone with random weights, and a global average.
+    """Apply preprocessing, backbone with random weights, and a global average.
 
     Args:
         pictures: (N, image_size, image_size, 3), values 0..255.
@@ -253,7 +240,7 @@ def freeze_normalization(layer: keras.Layer) -> None:
 
 
 def phase_at(progress: float, params: ModelParams, body: keras.Model) -> Phase:
-    """What is trained when a share of the training, 0..1, is done.
+    """Give what is trained when a share of the training, 0..1, is done.
 
     Networks that start from random weights are always trained as a whole.
     """
@@ -304,7 +291,8 @@ def copy_weights(source: keras.Model, body: keras.Model, *, name: str) -> None:
     """
     givers = [layer for layer in source.layers if layer.weights]
     takers = [layer for layer in body.layers if layer.weights and layer.name != HEAD]
-    if _shapes(givers) != _shapes(takers):
+    given, taken = ([[tuple(w.shape) for w in layer.weights] for layer in found] for found in (givers, takers))
+    if given != taken:
         raise ConvLensError(
             f"Expected the weights of {len(takers)} layers for the backbone {name}. Received: those of {len(givers)} "
             "layers, or of other shapes. Please report the version of Keras."
@@ -314,10 +302,6 @@ def copy_weights(source: keras.Model, body: keras.Model, *, name: str) -> None:
             _check_scale(giver, name)  # stays what it is: our own preprocessing does this, in front
         else:
             taker.set_weights(giver.get_weights())
-
-
-def _shapes(found: list[keras.Layer]) -> list[list[tuple[int, ...]]]:
-    return [[tuple(weight.shape) for weight in layer.weights] for layer in found]
 
 
 def _check_scale(layer: keras.layers.Normalization, name: str) -> None:
@@ -343,17 +327,13 @@ def _load_imagenet(params: TransferParams, builder: Callable[..., keras.Model], 
     except ConvLensError:
         raise
     except Exception as error:  # Keras raises bare exceptions here
-        raise ConvLensError(_explain_fetch(params.backbone, f"{told.getvalue()} {error}", error)) from error
-
-
-def _explain_fetch(name: str, told: str, error: Exception) -> str:
-    address = re.search(r"https?://\S+?\.h5", told)
-    where = f"Fetch {address[0]} on a machine that can" if address else "Fetch them on a machine that can"
-    return (
-        f"Expected the ImageNet weights of {name} from keras.applications. Received: {_shorten_pretrained(error)} "
-        f"{where}, put the file anywhere on this one, and set model.transfer.weights to its path and "
-        "model.transfer.weights_sha256 to its digest (`sha256sum FILE`); or set model.transfer.weights to none."
-    )
+        address = re.search(r"https?://\S+?\.h5", f"{told.getvalue()} {error}")
+        where = f"Fetch {address[0]} on a machine that can" if address else "Fetch them on a machine that can"
+        raise ConvLensError(
+            f"Expected the ImageNet weights of {params.backbone} from keras.applications. Received: {_shorten(error)} "
+            f"{where}, put the file anywhere on this one, and set model.transfer.weights to its path and "
+            "model.transfer.weights_sha256 to its digest (`sha256sum FILE`); or set model.transfer.weights to none."
+        ) from error
 
 
 def _load_file(params: TransferParams, builder: Callable[..., keras.Model], size: int | None) -> keras.Model:
@@ -368,13 +348,13 @@ def _load_file(params: TransferParams, builder: Callable[..., keras.Model], size
     except Exception as error:  # h5py, zipfile and Keras raise many kinds, bare ones among them
         raise ConvLensError(
             f"Expected weights of {params.backbone} without its top in {params.weights}. "
-            f"Received: {_shorten_pretrained(error)} The file may belong to another network, "
+            f"Received: {_shorten(error)} The file may belong to another network, "
             "or to one with its top; Keras has files ending in notop.h5 or no_top.h5 for this."
         ) from error
     return network
 
 
-def _shorten_pretrained(error: Exception) -> str:
+def _shorten(error: Exception) -> str:
     """The start of a message that may list every layer, as one sentence."""
     text = " ".join(str(error).split()).rstrip(".")
     return f"{text[:LONGEST]}{'…' if len(text) > LONGEST else '.'}"

@@ -1,4 +1,4 @@
-"""Optimizers by name; among them ConvMuon, which orthogonalises the updates of convolution kernels."""
+"""Optimizers by name; among them ConvMuon, which orthogonalizes the updates of convolution kernels."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -46,7 +46,7 @@ class ConvMuon(keras.optimizers.Optimizer):
 
     A kernel is taken as a matrix of (height * width * inputs) x filters. Its momentum is replaced by the nearest
     orthogonal matrix, found by Newton-Schulz iteration, so that every filter moves and none dominates.
-    `keras.optimizers.Muon` orthogonalises two-dimensional variables only, hence no kernel of a convolution.
+    `keras.optimizers.Muon` orthogonalizes two-dimensional variables only, hence no kernel of a convolution.
 
     Source: Jordan et al. 2024, "Muon: an optimizer for hidden layers"; the treatment of kernels follows airbench
     (arXiv:2404.00498).
@@ -101,7 +101,7 @@ class ConvMuon(keras.optimizers.Optimizer):
     ) -> None:
         step = self._accelerate(gradient, velocity, self.momentum)
         filters = kernel.shape[-1]
-        direction = orthogonalise(tf.reshape(step, (-1, filters)), num_iterations=self.num_iterations)
+        direction = orthogonalize(tf.reshape(step, (-1, filters)), num_iterations=self.num_iterations)
         value = tf.convert_to_tensor(kernel)
         if self.keep_norm:
             value = value * (filters**0.5 / (tf.norm(value) + 1e-7))
@@ -117,7 +117,7 @@ class ConvMuon(keras.optimizers.Optimizer):
         return {**super().get_config(), **{name: getattr(self, name) for name in own}}
 
 
-def orthogonalise(matrix: tf.Tensor, *, num_iterations: int) -> tf.Tensor:
+def orthogonalize(matrix: tf.Tensor, *, num_iterations: int) -> tf.Tensor:
     """Nearly the nearest orthogonal matrix: singular values go towards 1, singular vectors stay.
 
     Each Newton-Schulz step multiplies the matrix with a polynomial of its Gram matrix. The polynomials are multiplied
