@@ -165,8 +165,9 @@ def test_another_file_of_parameters(called: list[dict[str, Any]], tmp_path: Path
 
 
 def run_process(folder: Path, source: str) -> subprocess.CompletedProcess[str]:
-    shutil.copy(PARAMS, folder / "params.yaml")
-    paths = ["--source", source, "--photos", "data/photos.parquet", "--raw", "data/raw"]
+    text = PARAMS.read_text(encoding="utf-8")
+    (folder / "params.yaml").write_text(re.sub(r"(?m)^  source: \S+", f"  source: {source}", text), encoding="utf-8")
+    paths = ["--photos", "data/photos.parquet", "--raw", "data/raw"]
     return subprocess.run(
         [sys.executable, "-m", "convlens.pipeline", "ingest", *paths],
         cwd=folder,
