@@ -1,16 +1,16 @@
 """A registry with a few versions in it, made without any training."""
 
-import json
 from pathlib import Path
-from typing import Any
 
 import pytest
 from mlflow import MlflowClient
 from mlflow.entities.model_registry import ModelVersion
 from small_training import use_own_store
 
-from convlens.tracking.champion_comparison import CRITERIA_TAG, PREDICTIONS, PREDICTIONS_TAG, SPLITS, digest_predictions
-from convlens.tracking.gate import Criterion, to_plain
+from convlens.tracking.champion_comparison import PREDICTIONS, PREDICTIONS_TAG, SPLITS, digest_predictions
+from convlens.tracking.gate import Criterion
+from convlens.tracking.promotion import Verdict
+from convlens.tracking.promotion import record_verdict as write_verdict
 from convlens.tracking.store import Store
 
 NAME = "convlens"
@@ -34,34 +34,32 @@ def fill_registry(store: Store, num_versions: int) -> Store:
 
 def record_verdict(store: Store, version: str, *criteria: Criterion, opponent: str | None = None) -> None:
     """What the gate leaves on a version."""
-    plain: dict[str, Any] = {"demands": {}, "opponent": opponent, "criteria": to_plain(criteria)}
-    store.client.set_model_version_tag(NAME, version, CRITERIA_TAG, json.dumps(plain))
+    write_verdict(store, store.client.get_model_version(NAME, version), Verdict(list(criteria), opponent))
 
 
 def add_evaluated_version(
-    store: Store, root: Path, correct: list[bool], *, photos: str = "abcd", trained_on: str = ""
+    store: Store, correct: list[bool], *, photos: str = "abcd", trained_on: str = "", label: str = "cats"
 ) -> ModelVersion:
-    """A version whose run holds its answers to test photos, each named by a letter.
+    """A version whose run holds its predictions of test photos, each named by a letter.
 
     Args:
-        store: where to.
-        root: of the store.
-        correct: whether each photo is answered right.
+        store: where to; in the working directory.
+        correct: whether each photo is classified correctly.
         photos: the test photos.
         trained_on: the other photos.
+        label: of all photos.
     """
-    found = store.client.get_experiment_by_name("answers")
-    place = (root / "mlartifacts").as_uri()
-    experiment = found.experiment_id if found else store.client.create_experiment("answers", artifact_location=place)
+    found = store.client.get_experiment_by_name("evaluated")
+    place = Path("mlartifacts").absolute().as_uri()
+    experiment = found.experiment_id if found else store.client.create_experiment("evaluated", artifact_location=place)
     run = store.client.create_run(experiment).info.run_id
     splits = [(name, "test") for name in photos] + [(name, "train") for name in trained_on]
-    rows = [f"{name}.png,cats,{split},{row},{name * 64}" for row, (name, split) in enumerate(splits)]
-    answers = [f"{name}.png,{right}" for name, right in zip(photos, correct, strict=True)]
+    rows = [f"{name}.png,{label},{split},{row},{name * 64}" for row, (name, split) in enumerate(splits)]
     store.client.log_text(run, "\n".join(["path,label,split,row,sha256", *rows, ""]), SPLITS)
-    predictions = "\n".join(["path,correct", *answers, ""])
-    store.client.log_text(run, predictions, PREDICTIONS)
-    (root / "own.csv").write_text(predictions)
-    tags = {PREDICTIONS_TAG: digest_predictions(root / "own.csv")}
+    answers = [f"{name}.png,{right}" for name, right in zip(photos, correct, strict=True)]
+    Path("predictions.csv").write_text("\n".join(["path,correct", *answers, ""]))
+    store.client.log_artifact(run, "predictions.csv", Path(PREDICTIONS).parent.as_posix())
+    tags = {PREDICTIONS_TAG: digest_predictions(Path("predictions.csv"))}
     return store.client.create_model_version(NAME, "s3://nowhere/model", run_id=run, tags=tags)
 
 

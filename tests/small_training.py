@@ -22,7 +22,7 @@ import pytest
 from mlflow import MlflowClient
 from PIL import Image
 
-from convlens.params import EvaluateParams, RegisterParams
+from convlens.params import EvaluateParams, Params, RegisterParams, load_params
 
 if TYPE_CHECKING:
     from convlens.tracking.models import ModelFiles
@@ -108,12 +108,12 @@ def model_files(root: Path) -> "ModelFiles":
     write_operating_point(root)
     return ModelFiles(
         network=root / "model.keras",
-        card=root / "card.json",
-        operating_point=root,
+        packed=(root / "card.json", root / "operating_point.json"),
         classes=CLASSES,
         image_size=SIDE,
         examples=np.full((1, SIDE, SIDE, 3), 200, np.uint8),
         requirements=LOCK.splitlines(),
+        package="a1",
     )
 
 
@@ -123,8 +123,8 @@ def write_photo(path: Path, brightness: float) -> None:
     Image.new("RGB", (24, 20), (round(brightness * 255),) * 3).save(path)
 
 
-def demand(min_accuracy: float = 0.8, **criteria: Any) -> RegisterParams:
-    """What the gate demands: an accuracy, and whatever else of `register.criteria` is named."""
+def demand(min_accuracy: float = 0.8, **criteria: Any) -> Params:
+    """The parameters of the working directory, but that the gate demands an accuracy and what else is named here."""
     bounds = {"accuracy": {"min": min_accuracy}, **criteria.pop("evaluation", {})}
     slices = {"min_accuracy": 0.0, "min_photos": 1, "end": None, **criteria.pop("slices", {})}
     champion = {"verdict": "no_worse", "max_loss": 0.0, **criteria.pop("champion", {})}
@@ -136,7 +136,9 @@ def demand(min_accuracy: float = 0.8, **criteria: Any) -> RegisterParams:
         "champion": champion,
         **criteria,
     }
-    return RegisterParams.model_validate({"model_name": "convlens", "experiment": "trials", "criteria": demanded})
+    register = {"model_name": "convlens", "experiment": "trials", "criteria": demanded}
+    params = load_params(Path("params.yaml") if Path("params.yaml").is_file() else PARAMS)
+    return params.model_copy(update={"register_": RegisterParams.model_validate(register)})
 
 
 def write_training(
@@ -167,26 +169,13 @@ def write_training(
 
 
 def stage_paths(root: Path) -> dict[str, Path]:
-    reports = root / "reports"
     return {
         "prepared": root / "data/prepared",
         "model_folder": root / "data/model",
-        "validation": reports / "validation",
-        "training": reports / "training",
-        "evaluation": reports / "evaluation",
-        "robustness": reports / "robustness",
-        "label_errors": reports / "label_errors",
-        "report": reports / "report.html",
-        "feature_maps": reports / "feature_maps.html",
-        "feature_maps_folder": reports / "feature_maps",
-        "summary": reports / "summary.md",
-        "model_card": reports / "model_card.md",
         "operating_point": root / "data/operating_point",
-        "params": root / "params.yaml",
-        "pipeline": root / "dvc.yaml",
-        "lock": root / "dvc.lock",
-        "requirements": root / "requirements.txt",
-        "registration": reports / "registration.json",
+        "reports": root / "reports",
+        "project": root,
+        "registration": root / "reports/registration.json",
     }
 
 
@@ -220,7 +209,7 @@ def _write_prepared(folder: Path, splits: pd.DataFrame) -> None:
 def _write_reports(reports: Path, splits: pd.DataFrame, threshold: float) -> None:
     test = splits[splits["split"] == "test"]
     bright = np.array([np.asarray(Image.open(reports.parent / path)).mean() / 255 for path in test["path"]])
-    correct = (bright > threshold) == (test["label"] == "dogs").to_numpy()
+    correct = (bright > threshold) == (test["label"] == CLASSES[1]).to_numpy()
     dogs = 1 / (1 + np.exp(-10 * (bright - threshold)))
     _write_evaluation(reports / "evaluation", test, np.stack([1 - dogs, dogs], axis=1), correct)
     texts = {

@@ -49,7 +49,7 @@ rows = [{"path": f"{label}/{at}.jpg", "label": label, "sha256": f"{label}{at}", 
 params = load_params(Path("params.yaml"))
 from convlens.data.expectations import check_photos
 check_photos(pd.DataFrame(rows), params.validate_, docs=Path("docs"))
-register(**{name: Path(path) for name, path in json.loads(sys.argv[1]).items()}, register=params.register_)
+register(**{name: Path(path) for name, path in json.loads(sys.argv[1]).items()}, params=params)
 with contextlib.suppress(SystemExit), contextlib.redirect_stdout(io.StringIO()):
     main(["predict", "photo.png", "--model", "data/model"])
 for thread in threading.enumerate():

@@ -14,7 +14,7 @@ from dvc.utils.hydra import apply_overrides
 from photo_files import PARAMS, ROOT
 
 from convlens.errors import ConvLensError
-from convlens.params import Group, Params, PreprocessParams, load_params, parse_group, read_yaml
+from convlens.params import Group, Params, PreprocessParams, flatten_params, load_params, parse_group, read_yaml
 from convlens.presets import to_arguments
 
 
@@ -317,3 +317,13 @@ def test_the_pipeline_and_the_schema_know_the_same_groups() -> None:
     }
     no_stages = {"compare"}
     assert used | no_stages == {field.alias or name for name, field in Params.model_fields.items()}
+
+
+def test_params_are_flat_texts() -> None:
+    nested = {"train": {"epochs": 3, "optimizer": "adam", "sizes": [{"until": 1.0, "size": 64}]}, "flip": True}
+    assert flatten_params(nested) == {
+        "train.epochs": "3",
+        "train.optimizer": "adam",
+        "train.sizes": '[{"until": 1.0, "size": 64}]',
+        "flip": "true",
+    }

@@ -61,7 +61,7 @@ def test_the_champion_and_what_is_pulled_of_it_make_the_same_page(
     use_own_store(tmp_path, monkeypatch)
     write_network(tmp_path / "data/model/model.keras")
     write_card(tmp_path / "data/model/card.json")
-    register(**write_training(tmp_path), register=demand())
+    register(**write_training(tmp_path), params=demand())
     write_photo(tmp_path / "dark.png", 0.1)
     assert _run("explain", "dark.png", "--out", "champion.html") == 0
     assert _run("pull", "pulled") == 0

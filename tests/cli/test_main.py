@@ -40,7 +40,7 @@ def registered(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("registered")
     with pytest.MonkeyPatch.context() as monkeypatch:
         use_own_store(root, monkeypatch)
-        register(**write_training(root), register=demand())
+        register(**write_training(root), params=demand())
     return root
 
 

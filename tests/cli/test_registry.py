@@ -8,7 +8,7 @@ import pytest
 from registry_store import MET, MISSED, NAME, add_evaluated_version, aliases, record_verdict, use_registry
 
 from convlens.cli.main import main
-from convlens.tracking.champion_comparison import CRITERIA_TAG, read_verdict
+from convlens.tracking.promotion import CRITERIA_TAG, read_verdict
 from convlens.tracking.store import Store
 
 TABLE = (
@@ -139,12 +139,13 @@ def test_a_verdict_against_a_former_champion_is_renewed(
     """Version 3 was judged against 1; meanwhile 2 is champion, which is better."""
     store = use_registry(tmp_path, monkeypatch, num_versions=0)
     for correct in ([True, False, False, False], [True] * 4, [True, True, False, False]):
-        add_evaluated_version(store, tmp_path, correct)
+        add_evaluated_version(store, correct)
     store.client.set_registered_model_alias(NAME, "champion", "2")
     record_verdict(store, "3", MET, opponent="1")
     code, out, _ = run(capfd, "promote", "3")
     assert code == 1
-    assert "no_worse_than_champion  0.5000  at least 1.0000  missed   on 4 photos; the champion's stored answers" in out
+    missed = "no_worse_than_champion  0.5000  at least 1.0000  missed   on 4 photos; the champion's stored predictions"
+    assert missed in out
     verdict = read_verdict(store.client.get_model_version(NAME, "3"))
     assert verdict is not None
     assert verdict.opponent == "2"

@@ -9,7 +9,7 @@ from convlens.metrics.evaluation import Evaluation, Predictions, list_features
 from convlens.metrics.operating_point import choose_operating_point
 from convlens.models.inference import OperatingPoint, apply_temperature
 from convlens.params import EvaluateParams, InferenceParams, PrecisionTarget
-from convlens.tracking.champion_comparison import describe_difference, name_operating_point
+from convlens.tracking.champion_comparison import compare_correct
 
 SETTINGS = EvaluateParams(num_resamples=200, confidence=0.95, seed=0)
 INFERENCE = InferenceParams(mirror=True, center_crop=0.9, threshold=0.5, max_error=0.05)
@@ -91,20 +91,12 @@ def test_features_come_from_facts_and_columns_of_the_data() -> None:
 
 
 def test_the_gate_is_told_what_convlens_compare_would_say() -> None:
-    champion, new = np.ones(180, bool), np.ones(180, bool)
-    new[:4] = False
-    told = describe_difference(SETTINGS, np.arange(180) % 2, champion, new)
+    champion = pd.Series(np.ones(180, bool))
+    test = pd.DataFrame({"label": np.arange(180) % 2, "correct": np.arange(180) >= 4})
+    told = compare_correct(test, champion, SETTINGS, "stored")
     assert told.word == "same"
     assert told.note.startswith("no difference that these photos can show: -2.2 points (")
     assert told.note.endswith("95% paired interval; McNemar's exact test, p = 0.125)")
-    new[:40] = False
-    told = describe_difference(SETTINGS, np.arange(180) % 2, champion, new)
+    told = compare_correct(test.assign(correct=np.arange(180) >= 40), champion, SETTINGS, "stored")
     assert told.word == "worse"
     assert told.note.startswith("worse: -22.2 points")
-
-
-def test_only_an_operating_point_that_matters_has_a_name() -> None:
-    assert name_operating_point(OperatingPoint("k", max_error=0.1, num_validation=9)) == ""
-    changes = [{"threshold": 0.6}, {"min_confidence": 0.9}, {"threshold": 0.6, "min_confidence": 0.9},
-               {"mirror": True}, {"center_crop": 0.9}, {"temperature": 1.5}]  # fmt: skip
-    assert len({name_operating_point(OperatingPoint(**change)) for change in changes} - {""}) == len(changes)

@@ -116,7 +116,7 @@ def test_a_password_in_the_address_stays_there(
     monkeypatch.setenv("MLFLOW_TRACKING_URI", address)
     key = "e5" * 32
     train(key, lambda: None)
-    register(**write_training(root, key=key), register=demand())
+    register(**write_training(root, key=key), params=demand())
     monkeypatch.setenv("MLFLOW_TRACKING_URI", server.uri)
     check_recorded(key)
     told = "".join(capfd.readouterr())
@@ -166,12 +166,12 @@ def test_a_failure_costs_a_training_one_request_and_one_line(
         with monkeypatch.context() as impatient:
             impatient.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
             with pytest.raises(ConvLensError, match=r"Expected the MLflow store http://127.* to answer.*`dvc repro`"):
-                register(**paths, register=demand())
+                register(**paths, params=demand())
         assert not paths["registration"].exists()
     finally:
         mend(server)
         monkeypatch.delenv("MLFLOW_HTTP_REQUEST_TIMEOUT", raising=False)
-    register(**paths, register=demand())
+    register(**paths, params=demand())
     assert paths["registration"].exists()
     check_recorded(key)
 
@@ -227,7 +227,7 @@ def test_odd_answers_cost_one_request_and_one_line(
         (line,) = capsys.readouterr().err.splitlines()
         assert line.startswith(NEVER_LIVE)
         with pytest.raises(ConvLensError, match="Expected the MLflow store http://127"):
-            register(**write_training(root), register=demand())
+            register(**write_training(root), params=demand())
         assert odd.count <= 3  # register tries its first request twice
     finally:
         front.shutdown()

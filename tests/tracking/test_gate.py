@@ -1,24 +1,30 @@
+import json
 import math
 import re
 from typing import Any
 
+import pandas as pd
 import pytest
 
 from convlens.errors import ConvLensError
 from convlens.params import Bounds, ChampionParams, SliceParams
 from convlens.tracking.gate import (
+    PACKAGED,
+    SERVED,
     ChampionComparison,
     Criterion,
-    Difference,
     all_passed,
-    from_plain,
+    format_criterion,
+    format_outcome,
+    format_table,
+    format_verdict,
     judge_comparison,
     judge_metrics,
-    judge_packaged,
     judge_past,
-    judge_served,
+    judge_predictions,
     judge_slices,
     judge_without_champion,
+    markdown_table,
     to_plain,
 )
 
@@ -105,7 +111,7 @@ def slice_row(name: str, num_photos: int, accuracy: float) -> dict[str, Any]:
     }
 
 
-SLICES = [slice_row("dark", 40, 0.8), slice_row("bright", 45, 0.9), slice_row("black", 5, 0.2)]
+SLICES = pd.DataFrame([slice_row("dark", 40, 0.8), slice_row("bright", 45, 0.9), slice_row("black", 5, 0.2)])
 
 
 def test_the_worst_slice_of_enough_photos_counts() -> None:
@@ -119,7 +125,7 @@ def test_the_worst_slice_of_enough_photos_counts() -> None:
 def test_a_floor_of_nothing_demands_nothing() -> None:
     (found,) = judge_slices(SLICES, SliceParams(min_accuracy=0.0, min_photos=5, end=None))
     assert (found.value, found.minimum, found.passed) == (0.2, None, True)
-    assert judge_slices([], SliceParams(min_accuracy=0.0, min_photos=5, end=None)) == []
+    assert judge_slices(SLICES.head(0), SliceParams(min_accuracy=0.0, min_photos=5, end=None)) == []
 
 
 def test_slices_too_small_to_count_are_told() -> None:
@@ -128,7 +134,7 @@ def test_slices_too_small_to_count_are_told() -> None:
 
 
 def comparison(new: float, champion: float, word: str = "same", num_photos: int = 100) -> ChampionComparison:
-    return ChampionComparison(num_photos, new, champion, "stored answers", Difference(word, "as tested"))
+    return ChampionComparison(num_photos, new, champion, "stored predictions", word, "as tested")
 
 
 @pytest.mark.parametrize(
@@ -154,21 +160,68 @@ def test_the_champion_is_met_by_the_rule(verdict: Any, max_loss: float, held: Ch
 def test_the_comparison_is_told() -> None:
     rule = ChampionParams(verdict="no_worse", max_loss=0.25)
     assert judge_comparison(comparison(0.75, 0.75), rule) == Criterion(
-        "no_worse_than_champion", 0.75, 0.5, None, True, "on 100 photos; stored answers; as tested"
+        "no_worse_than_champion", 0.75, 0.5, None, True, "on 100 photos; stored predictions; as tested"
     )
     assert judge_without_champion(rule, "first") == Criterion("no_worse_than_champion", None, None, None, True, "first")
 
 
-def test_the_package_must_answer_every_photo_alike() -> None:
-    assert judge_packaged(4, 4, "to the last digit").passed
-    assert not judge_packaged(3, 4, "to the last digit").passed
-    assert judge_served(4, 4).passed
-    assert judge_served(0, 4, "no answer") == Criterion("answers_when_served", 0.0, 1.0, None, False, "no answer")
+def test_a_champion_of_other_classes_is_no_rival() -> None:
+    other = ChampionComparison(0, 0.0, 0.0, "other classes", is_rival=False)
+    for verdict in ("no_worse", "better", "any"):
+        assert judge_comparison(other, ChampionParams(verdict=verdict, max_loss=0.0)).passed
+
+
+def test_every_photo_must_be_predicted_alike() -> None:
+    assert judge_predictions(PACKAGED, 4, 4, "").passed
+    assert judge_predictions(SERVED, 3, 4, "why") == Criterion("predicts_when_served", 0.75, 1.0, None, False, "why")
     assert not judge_past("wrong at night").passed
 
 
 def test_criteria_survive_json() -> None:
     criteria = [judge("accuracy", min=0.95), judge_without_champion(NO_WORSE, "first")]
-    assert from_plain(to_plain(criteria)) == criteria
+    assert [Criterion(**values) for values in json.loads(json.dumps(to_plain(criteria)))] == criteria
     assert not all_passed(criteria)
     assert all_passed(criteria[1:])
+
+
+# --- criteria in words ---
+
+PASSED = Criterion("evaluation.accuracy", 0.95, 0.8, None, True, "on 180 photos")
+MISSED = Criterion("worst_slice", 0.5, None, 0.25, False, "source a|b <c> `d` [e](f)\n, 40 photos")
+OPEN = Criterion("no_worse_than_champion", None, None, None, True, "there is no champion yet")
+
+
+def test_table_for_a_terminal() -> None:
+    assert format_table([PASSED, OPEN]) == [
+        "criterion                value         demanded  verdict  measured",
+        "evaluation.accuracy     0.9500  at least 0.8000  passed   on 180 photos",
+        "no_worse_than_champion       –                –  passed   there is no champion yet",
+    ]
+
+
+def test_table_in_markdown_takes_no_mark_up_from_names() -> None:
+    assert markdown_table([PASSED, MISSED]).splitlines() == [
+        "| criterion | value | demanded | verdict | measured |",
+        "|---|--:|--:|---|---|",
+        "| evaluation.accuracy | 0.9500 | at least 0.8000 | passed | on 180 photos |",
+        "| worst_slice | 0.5000 | at most 0.2500 | missed | source a\\|b &lt;c> \\`d\\` \\[e](f) , 40 photos |",
+    ]
+
+
+def test_lines_for_the_tags_of_a_version() -> None:
+    assert format_criterion(PASSED) == "evaluation.accuracy passed, 0.9500 (at least 0.8000)"
+    assert format_criterion(OPEN) == "no_worse_than_champion passed"
+    assert format_criterion(Criterion("a", 0.5, None, None, False, "of 2")) == "a missed, 0.5000"
+    assert format_verdict([PASSED, OPEN]) == "passed"
+    assert format_verdict([PASSED, MISSED]) == "missed: worst_slice"
+
+
+def test_demands_and_numbers() -> None:
+    assert format_criterion(Criterion("a", 0.5, 0.25, 0.75, True, "")) == "a passed, 0.5000 (0.2500 to 0.7500)"
+    assert format_criterion(Criterion("a", 961489.4, None, 0.25, False, "")) == "a missed, 961,489 (at most 0.2500)"
+
+
+def test_outcome() -> None:
+    assert format_outcome([PASSED, OPEN]) == "All 2 criteria are met."
+    assert format_outcome([PASSED, MISSED]) == "1 of 2 criteria is missed."
+    assert format_outcome([MISSED, MISSED]) == "2 of 2 criteria are missed."

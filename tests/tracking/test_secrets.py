@@ -67,10 +67,10 @@ def test_nothing_planted_reaches_a_run(
     _commit(root, "https://user:planted-remote-90@git.example.com/x.git")
     for name, value in PLANTED.items():
         monkeypatch.setenv(name, value)
-    _plant(root, paths)
+    _plant(root)
     with open_live_run(key=KEY, experiment="trials", params={"data.source": "s"}) as live:
         live.log_epoch(1, {"train_loss": 0.7})
-    register(**paths, register=demand())
+    register(**paths, params=demand())
 
     (run,) = MlflowClient(f"sqlite:///{root}/mlflow.db").search_runs(["1"])
     assert run.data.tags[KEY_TAG] == KEY
@@ -96,15 +96,17 @@ def _commit(root: Path, remote: str) -> None:
         subprocess.run([*WHO, *command], check=True)
 
 
-def _plant(root: Path, paths: dict[str, Path]) -> None:
+def _plant(root: Path) -> None:
     """Secrets in changed code, in a committed file that is none of the code, and in addresses of configuration."""
     (root / "src/code.py").write_text('answer = 42\ntoken = "planted-in-code-64"\n')
     (root / "src/new.py").write_text("x = 1\n")
     (root / ".env").write_text("PASSWORD=planted-source-23 changed\n")
     address = "https://me:planted-source-23@host/photos.zip?token=planted-query-31"
-    params = paths["params"].read_text()
+    params = (root / "params.yaml").read_text()
     start = params.index("  source: ")
-    paths["params"].write_text(params[:start] + f"  source: {address}\n" + params[params.index("\n", start) + 1 :])
-    paths["pipeline"].write_text(f"stages: {{}}\n# {address}\n")
-    paths["requirements"].write_text(f"--index-url {address}\n" + paths["requirements"].read_text())
-    paths["summary"].write_text(f"# Network\n\n{address} {PLANTED['GITHUB_TOKEN']}\n")
+    rest = params[params.index("\n", start) + 1 :]
+    (root / "params.yaml").write_text(f"{params[:start]}  source: {address}\n{rest}")
+    (root / "dvc.yaml").write_text(f"stages: {{}}\n# {address}\n")
+    locked = root / "requirements.txt"
+    locked.write_text(f"--index-url {address}\n" + locked.read_text())
+    (root / "reports/summary.md").write_text(f"# Network\n\n{address} {PLANTED['GITHUB_TOKEN']}\n")

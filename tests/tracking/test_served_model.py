@@ -22,7 +22,7 @@ from small_training import model_files, use_own_store, write_photo
 
 from convlens.errors import ConvLensError
 from convlens.models.classifier import SERVER_VARIABLE
-from convlens.tracking.models import _save_photo_model
+from convlens.tracking.models import save_photo_model
 from convlens.tracking.store import no_warnings
 
 
@@ -35,7 +35,7 @@ def port(tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
         with no_warnings():
             from mlflow.pyfunc import scoring_server
 
-            _save_photo_model(root / "packed", Model(), files)
+            save_photo_model(root / "packed", Model(), files)
         monkeypatch.setenv(SERVER_VARIABLE, str(root / "packed"))
         monkeypatch.setenv("_MLFLOW_IS_IN_SERVING_ENVIRONMENT", "true")
         app = scoring_server.init(mlflow.pyfunc.load_model(str(root / "packed")))

@@ -29,36 +29,26 @@ PREFIX = "probability_"
 @click.option("--top-k", type=click.IntRange(min=1), metavar="NUMBER", help="Show only the most probable classes.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON: one object per photo, with full digits.")
 def predict(photos: Sequence[str], model: str, threshold: float | None, top_k: int | None, as_json: bool) -> None:
-    """Say what is on each PHOTO, how sure the network is, and whether that is too unsure to go by.
+    """Classify each PHOTO: its label, how probable it is, and whether that is too unsure to go by.
 
-    A photo that cannot be read is told in its line, the others are answered, and the exit code is 1.
+    A photo that cannot be read is told in its line, the others are classified, and the exit code is 1.
     """
     params = {name: value for name, value in (("threshold", threshold), ("top_k", top_k)) if value is not None}
     with hold_stderr(replay=False):
-        answers = _ask(model, [Path(photo) for photo in photos], params)
-    rows = _rows(photos, answers, top_k or 0)
+        from convlens.tracking.access import open_model, predict_photos
+
+        predicted = predict_photos(open_model(model), [Path(photo) for photo in photos], params)
+    rows = _rows(photos, predicted, top_k or 0)
     click.echo(json.dumps(rows, indent=2, ensure_ascii=False) if as_json else _table(rows))
     if any(row["error"] for row in rows):
         sys.exit(1)
 
 
-def _ask(model: str, photos: list[Path], params: dict[str, Any]) -> "pd.DataFrame":
-    from convlens.tracking.access import open_model
-
-    opened = open_model(model)
-    if hasattr(opened, "predict_arrays"):
-        answers: pd.DataFrame = opened.predict(photos, **params)
-        return answers
-    from convlens.tracking.access import predict_packaged
-
-    return predict_packaged(opened, photos, params)
-
-
-def _rows(photos: Sequence[str], answers: "pd.DataFrame", num_top: int) -> list[dict[str, Any]]:
+def _rows(photos: Sequence[str], predicted: "pd.DataFrame", num_top: int) -> list[dict[str, Any]]:
     """One object per photo as JSON shows it; `unsure` is None for models packed before they said so."""
-    names = [name for name in answers.columns if name.startswith(PREFIX)]
+    names = [name for name in predicted.columns if name.startswith(PREFIX)]
     rows = []
-    for photo, answer in zip(photos, answers.to_dict(orient="records"), strict=True):
+    for photo, answer in zip(photos, predicted.to_dict(orient="records"), strict=True):
         shown = os.fsencode(photo).decode("utf-8", "replace")  # a name that is no text must not stop the others
         row = {"photo": shown, "label": None, "probabilities": None, "unsure": None, "error": answer["error"] or None}
         top = None
@@ -72,15 +62,21 @@ def _rows(photos: Sequence[str], answers: "pd.DataFrame", num_top: int) -> list[
 
 
 def _table(rows: list[dict[str, Any]]) -> str:
-    """Columns for photo, label, probabilities and doubt; a photo without an answer has its reason instead."""
-    answered = [row for row in rows if not row["error"]]
-    cells = [[row["photo"], row["label"], *_chances(row), "unsure" if row["unsure"] else ""] for row in answered]
-    head = ["photo", "label", *(_heads(answered[0]) if answered else []), ""]
+    """Columns for photo, label, probabilities and doubt; a photo that was not read has its reason instead."""
+    read = [row for row in rows if not row["error"]]
+    head = ["photo", "label", *(_heads(read[0]) if read else []), ""]
+    cells = [[row["photo"], row["label"], *_chances(row), "unsure" if row["unsure"] else ""] for row in read]
     widths = [max(len(line[i]) for line in [head, *cells]) for i in range(len(head))]
     widths[0] = max([widths[0], *(len(row["photo"]) for row in rows)])
+
+    def line(texts: Sequence[str]) -> str:  # texts to the left, numbers to the right
+        padded = [str.ljust(text, width) for text, width in zip(texts[:2], widths[:2], strict=True)]
+        padded += [str.rjust(text, width) for text, width in zip(texts[2:], widths[2:], strict=True)]
+        return "  ".join(padded).rstrip()
+
     lines = iter(cells)
-    told = [_failure(row, widths[0]) if row["error"] else _line(next(lines), widths) for row in rows]
-    return "\n".join([_line(head, widths), *told] if cells else told)
+    told = [f"{row['photo'].ljust(widths[0])}  {row['error']}" if row["error"] else line(next(lines)) for row in rows]
+    return "\n".join([line(head), *told] if cells else told)
 
 
 def _heads(row: dict[str, Any]) -> list[str]:
@@ -91,14 +87,3 @@ def _chances(row: dict[str, Any]) -> list[str]:
     if "top" in row:
         return [f"{top['label']} {top['probability']:.1%}" for top in row["top"]]
     return [f"{chance:.1%}" for chance in row["probabilities"].values()]
-
-
-def _line(cells: Sequence[str], widths: Sequence[int]) -> str:
-    """Texts to the left, numbers to the right."""
-    texts = [cell.ljust(width) for cell, width in zip(cells[:2], widths[:2], strict=True)]
-    numbers = [cell.rjust(width) for cell, width in zip(cells[2:], widths[2:], strict=True)]
-    return "  ".join([*texts, *numbers]).rstrip()
-
-
-def _failure(row: dict[str, Any], width: int) -> str:
-    return f"{row['photo'].ljust(width)}  {row['error']}"

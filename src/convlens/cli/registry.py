@@ -27,9 +27,9 @@ def promote(version: str | None, name: str, force: bool, reason: str, markdown: 
     if force != bool(reason.strip()):
         raise click.UsageError("Expected --force and --reason together. Received: one of them.")
     with hold_stderr(replay=False):
-        from convlens.tracking.promotion import comparer_of, markdown_promotion, promote_version, text_promotion
-    done = promote_version(name, version, comparer_of, force=reason.strip() if force else "")
-    click.echo(markdown_promotion(done) if markdown else text_promotion(done))
+        from convlens.tracking.promotion import promote_version
+    done = promote_version(name, version, force=reason.strip() if force else "")
+    click.echo(done.markdown() if markdown else done.text())
     if not done.is_champion:
         sys.exit(1)
 
@@ -53,7 +53,7 @@ def rollback(name: str, reason: str) -> None:
 @click.option("--json", "as_json", is_flag=True, help="Print JSON: one object per change of champion.")
 def history(name: str, as_json: bool) -> None:
     """Say who was champion, when, by whom and why; the newest first."""
-    from convlens.tracking.promotion import read_history, text_history
+    from convlens.tracking.promotion import format_history, read_history
 
     rows = read_history(name)
-    click.echo(json.dumps(rows, indent=2, ensure_ascii=False) if as_json else text_history(rows, name))
+    click.echo(json.dumps(rows, indent=2, ensure_ascii=False) if as_json else format_history(rows, name))

@@ -1,8 +1,6 @@
-"""Open models by name, alias, folder or file, and pull them."""
+"""Open models by name, alias, folder or file, predict with them, and pull them. Reads the store, never creates one."""
 
 import contextlib
-import os
-import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -15,6 +13,7 @@ from mlflow.exceptions import MlflowException
 
 from convlens.environment import hide_passwords
 from convlens.errors import ConvLensError
+from convlens.files import new_folder
 from convlens.metrics.drift import FORMER_NAME, REFERENCE, OpenedModel, ReferenceStatistics
 from convlens.tracking.registry import ABSENT, CHAMPION, find_alias
 from convlens.tracking.store import (
@@ -29,7 +28,7 @@ from convlens.tracking.store import (
     tracking_uri,
 )
 
-# --- For those who use models: find a version, load it, bring it home. Reads the store, never creates one ---
+# --- finding, loading and pulling a version ---
 
 SCHEME = "models:/"
 REGISTER_FIRST = "Train and register one first: `make repro` (or `dvc repro`)."
@@ -52,7 +51,10 @@ def load_model(address: str) -> Any:
     if Path(address).is_dir():
         return _load(address, address)
     with open_existing() as store, fluent_store(store):
-        return _load(_resolve(store, address), address)
+        name, at, alias = address.removeprefix(SCHEME).partition("@")
+        if address.startswith(SCHEME) and at:
+            return _load(f"{SCHEME}{name}/{need_alias(store, name, alias).version}", address)
+        return _load(address, address)
 
 
 def pull_model(name: str, alias: str, folder: Path) -> str:
@@ -69,7 +71,8 @@ def pull_model(name: str, alias: str, folder: Path) -> str:
     silence_mlflow()
     with open_existing() as store, fluent_store(store):
         version = need_alias(store, name, alias)
-        _download(f"{SCHEME}{name}/{version.version}", folder)
+        with new_folder(folder) as part, store_must_answer(store.uri, ADVICE):
+            mlflow.artifacts.download_artifacts(artifact_uri=f"{SCHEME}{name}/{version.version}", dst_path=str(part))
     return str(version.version)
 
 
@@ -91,16 +94,8 @@ def open_existing() -> Iterator[Store]:
         yield Store(uri, MlflowClient(tracking_uri=uri, registry_uri=uri))
 
 
-def _resolve(store: Store, address: str) -> str:
-    """An address without alias, after checking that it leads somewhere."""
-    name, at, alias = address.removeprefix(SCHEME).partition("@")
-    if not address.startswith(SCHEME) or not at:
-        return address
-    return f"{SCHEME}{name}/{need_alias(store, name, alias).version}"
-
-
 def need_alias(store: Store, name: str, alias: str) -> ModelVersion:
-    """The version with an alias.
+    """Return the version with an alias.
 
     Raises:
         ConvLensError: there is no such model, or no such alias.
@@ -137,31 +132,20 @@ def _load(uri: str, address: str) -> Any:
         ) from error
 
 
-def _download(uri: str, folder: Path) -> None:
-    """A neighbor takes the folder's place when everything has arrived."""
-    part = folder.with_name(f".{folder.name}.{os.getpid()}.part")
-    try:
-        part.mkdir(parents=True)
-        mlflow.artifacts.download_artifacts(artifact_uri=uri, dst_path=str(part))
-        part.replace(folder)
-    finally:
-        shutil.rmtree(part, ignore_errors=True)
-
-
-# --- Asks a packaged model, of whatever version of ConvLens packed it ---
-
-
-def predict_packaged(model: Any, photos: Sequence[Any], params: Mapping[str, Any]) -> pd.DataFrame:
-    """Answers of a model that `load_model` gave.
+def predict_photos(model: Any, photos: Sequence[Any], params: Mapping[str, Any]) -> pd.DataFrame:
+    """Predict photos with a model that `open_model` gave, whatever version of ConvLens packed it.
 
     Args:
-        model: as MLflow opened it.
+        model: a classifier, or a packaged one as MLflow opened it.
         photos: paths, bytes, base64 texts or arrays.
         params: `threshold` and `top_k`, those that were given.
 
     Raises:
         ConvLensError: the model does not take these parameters, or not these values.
     """
+    if hasattr(model, "predict_arrays"):
+        predicted: pd.DataFrame = model.predict(photos, **params)
+        return predicted
     schema = model.metadata.get_params_schema()
     known = {spec.name for spec in schema.params} if schema else set()
     unknown = ", ".join(sorted(set(params) - known))
@@ -169,13 +153,13 @@ def predict_packaged(model: Any, photos: Sequence[Any], params: Mapping[str, Any
         raise ConvLensError(f"Expected a model that takes {unknown}. Received: one packed without. Register it anew.")
     try:
         with no_warnings():
-            answers: pd.DataFrame = model.predict(list(photos), params=dict(params) or None)
+            predicted = model.predict(list(photos), params=dict(params) or None)
     except MlflowException as error:
         raise ConvLensError(error.message) from error
-    return answers
+    return predicted
 
 
-# --- Opens a model by its address, with everything that was packed with it ---
+# --- opening a model with everything that was packed with it ---
 
 NETWORK = "model.keras"
 OPERATING_POINT_FOLDER = "operating_point"
@@ -183,7 +167,7 @@ UNKNOWN = "The model has no reference statistics of its training photos: `dvc re
 
 
 def open_model(model: str) -> Any:
-    """Something whose `predict` takes paths and gives a data frame.
+    """Open a model by its address: something whose `predict` takes paths and gives a data frame.
 
     Raises:
         ConvLensError: there is no such model.
@@ -198,12 +182,11 @@ def open_model(model: str) -> Any:
             "Expected a model: models:/NAME@ALIAS, models:/NAME/VERSION, a pulled folder, or data/model. "
             f"Received: '{model}', which is none of these."
         )
-
     return load_model(model)
 
 
 def open_with_reference(model: str) -> OpenedModel:
-    """A model and what its training photos are like.
+    """Open a model with its operating point and its reference statistics.
 
     Raises:
         ConvLensError: there is no such model, or its reference statistics cannot be read.

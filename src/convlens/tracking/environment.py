@@ -1,5 +1,6 @@
-"""What is recorded of machine, packages, git and values, without secrets."""
+"""What is recorded of machine, packages and Git, without secrets; imports no MLflow."""
 
+import contextlib
 import datetime
 import functools
 import getpass
@@ -7,48 +8,17 @@ import hashlib
 import os
 import platform
 import subprocess
-import time
-from collections.abc import Iterable, Iterator, Mapping
 from importlib.metadata import PackageNotFoundError, distributions, version
 from pathlib import Path
 from typing import Any
 
 import psutil
-from mlflow.system_metrics.metrics.base_metrics_monitor import BaseMetricsMonitor
-from mlflow.system_metrics.metrics.cpu_monitor import CPUMonitor
-from mlflow.system_metrics.metrics.disk_monitor import DiskMonitor
-from mlflow.system_metrics.metrics.gpu_monitor import GPUMonitor
-from mlflow.system_metrics.metrics.network_monitor import NetworkMonitor
 from packaging.requirements import InvalidRequirement, Requirement
 
 from convlens.environment import hide_secrets
 from convlens.errors import ConvLensError
 
-# --- How ConvLens's numbers and parameters are called in MLflow: one naming for live and replayed records ---
-#
-# The MLflow UI makes a section of what stands before the first `/`, and sorts the sections: first `curves/` (one step
-# per epoch), then `robustness/`, `label_errors/` and `test/` (the evaluation).
-
-
-def epoch_metrics(values: Mapping[str, float]) -> dict[str, float]:
-    """Metrics of one epoch by their MLflow names: `train_loss` becomes `curves/train_loss`.
-
-    Args:
-        values: columns of history.csv or timing.csv for one epoch, with or without `epoch`.
-    """
-    return {f"curves/{name}": float(value) for name, value in values.items() if name != "epoch"}
-
-
-def evaluation_metrics(values: Mapping[str, Any], *, section: str = "test") -> dict[str, float]:
-    """The numbers of a metrics.json by their MLflow names, `test/accuracy`; what is undefined is left out."""
-    return {
-        f"{section}/{name}": float(value)
-        for name, value in values.items()
-        if isinstance(value, int | float) and not isinstance(value, bool)
-    }
-
-
-# --- The machine and the packages that a run was trained or recorded with ---
+# --- machine and packages ---
 
 # By tag; the first of the packages that is installed counts.
 SHOWN = {
@@ -80,9 +50,13 @@ def machine_tags() -> dict[str, str]:
     """The machine and the versions of the packages that make the numbers, as tags of the run that it trains."""
     memory = psutil.virtual_memory().total / 1e9
     machine = f"{platform.system()} {platform.machine()}, {num_processors()} processors, {memory:.0f} GB"
-    versions = {f"convlens.version.{name}": _version(packages) for name, packages in SHOWN.items()}
+    versions: dict[str, str] = {}
+    for name, packages in SHOWN.items():
+        for package in packages:
+            with contextlib.suppress(PackageNotFoundError):
+                versions.setdefault(f"convlens.version.{name}", version(package))
     versions["convlens.version.python"] = platform.python_version()
-    return {"convlens.machine": machine, **{name: text for name, text in versions.items() if text}}
+    return {"convlens.machine": machine, **versions}
 
 
 def num_processors() -> int:
@@ -92,16 +66,7 @@ def num_processors() -> int:
     return os.cpu_count() or 1
 
 
-def _version(packages: tuple[str, ...]) -> str:
-    for package in packages:
-        try:
-            return version(package)
-        except PackageNotFoundError:
-            continue
-    return ""
-
-
-# --- Which code a run was made with: tags, and what differs from the commit ---
+# --- Git: the commit, and what differs from it ---
 
 # What the pipeline itself writes while it runs is no change to the code.
 WRITTEN_BY_STAGES = (":(exclude)dvc.lock", ":(exclude)reports")
@@ -155,7 +120,7 @@ def _git(*arguments: str) -> str | None:
     return done.stdout.decode("utf-8", "replace").strip("\n") if done.returncode == 0 else None
 
 
-# --- Who does something, and when: for the record of decisions ---
+# --- who, and when ---
 
 
 def user_name() -> str:
@@ -179,84 +144,7 @@ def show_moment(moment: str) -> str:
     return f"{moment[:10]} {moment[11:16]} UTC"
 
 
-# --- How busy the machine is while it trains, under the names that MLflow's page of system metrics looks for ---
-#
-# MLflow's own thread for this waits for its server without end when a run ends; here only its gauges are used.
-
-PREFIX = "system/"
-SWITCH = "MLFLOW_ENABLE_SYSTEM_METRICS_LOGGING"
-INTERVAL = "MLFLOW_SYSTEM_METRICS_SAMPLING_INTERVAL"
-SECONDS = 10.0
-DIGITS = 3
-GAUGES = (CPUMonitor, DiskMonitor, NetworkMonitor, GPUMonitor)
-
-
-class SystemSampler:
-    """Takes samples of processor, memory, disk, network and, with `nvidia-ml-py` installed, GPU.
-
-    Args:
-        step: of the first sample; a run that is resumed goes on counting.
-        gauges: classes of gauges; one that does not work on this machine is left out.
-    """
-
-    def __init__(self, step: int = 0, gauges: Iterable[type[BaseMetricsMonitor]] = GAUGES) -> None:
-        self.step = step
-        self._gauges = [gauge for gauge in map(_start, gauges if _is_wanted() else ()) if gauge is not None]
-        self._seconds = _interval()
-        self._next = time.monotonic()
-
-    @property
-    def seconds_left(self) -> float | None:
-        """Until the next sample is due; None if there will be none."""
-        return max(0.0, self._next - time.monotonic()) if self._gauges else None
-
-    def sample(self) -> dict[str, float]:
-        """The present values by their MLflow names, with units; the next sample is due one interval later."""
-        self._next = time.monotonic() + self._seconds
-        self.step += 1
-        values: dict[str, float] = {}
-        for gauge in self._gauges:
-            values |= _read(gauge)
-        return {f"{PREFIX}{name}": round(float(value), DIGITS) for name, value in values.items()}
-
-
-def next_step(steps: Iterable[tuple[str, set[int]]]) -> int:
-    """The step after the last sample of a run, from the steps of its metrics by name."""
-    return max((max(found) + 1 for name, found in steps if name.startswith(PREFIX) and found), default=0)
-
-
-def _is_wanted() -> bool:
-    return os.environ.get(SWITCH, "true").strip().lower() not in ("false", "0")
-
-
-def _interval() -> float:
-    try:
-        return max(1.0, float(os.environ.get(INTERVAL, "")))
-    except ValueError:
-        return SECONDS
-
-
-def _start(gauge: type[BaseMetricsMonitor]) -> BaseMetricsMonitor | None:
-    """A gauge after its first reading, from which the next one counts; None where there is nothing to read."""
-    try:
-        started = gauge()
-        _read(started)
-    except Exception:  # each has failures of its own: no GPU, no network, no permission
-        return None
-    return started
-
-
-def _read(gauge: BaseMetricsMonitor) -> dict[str, float]:
-    try:
-        gauge.collect_metrics()
-        values: dict[str, float] = gauge.aggregate_metrics()
-    except Exception:  # a figure about the machine is worth no failure
-        return {}
-    gauge.clear_metrics()
-    return values
-
-
-# --- What a packaged model needs to run, taken from the lock file ---
+# --- what a packaged model needs ---
 
 # What the loader, the network and MLflow's own loading of the model import. One of the two TensorFlow packages
 # serves each platform; the markers of the lock say which.
@@ -271,7 +159,13 @@ def pinned_requirements(lock: Path, names: tuple[str, ...] = NEEDED) -> list[str
     """
     if not lock.is_file():
         raise ConvLensError(f"Expected the lock file {lock}. Received: nothing there. Restore it from the repository.")
-    pinned = [requirement for requirement in _read_requirements(lock) if requirement.name.lower() in names]
+    pinned = []
+    for line in lock.read_text(encoding="utf-8").splitlines():
+        text = line.split(" --hash")[0].split(" #")[0].rstrip("\\ ").strip()
+        with contextlib.suppress(InvalidRequirement):  # an option of pip, a comment, an empty line
+            requirement = Requirement(text)
+            if requirement.name.lower() in names and str(requirement.specifier).startswith("=="):
+                pinned.append(requirement)
     here = {item.name.lower() for item in pinned if item.marker is None or item.marker.evaluate()}
     missing = [name for name in names if name not in here and not name.startswith("tensorflow")]
     if missing or not here & {"tensorflow", "tensorflow-cpu"}:
@@ -280,15 +174,3 @@ def pinned_requirements(lock: Path, names: tuple[str, ...] = NEEDED) -> list[str
             f"Expected {lacking} in {lock}, for this platform. Received: no such line. Run `make lock`."
         )
     return [str(requirement) for requirement in pinned]
-
-
-def _read_requirements(lock: Path) -> Iterator[Requirement]:
-    for line in lock.read_text(encoding="utf-8").splitlines():
-        text = line.split(" --hash")[0].split(" #")[0].rstrip("\\ ").strip()
-        if text and not text.startswith(("-", "#")):
-            try:
-                requirement = Requirement(text)
-            except InvalidRequirement:
-                continue  # an option of pip, no package
-            if str(requirement.specifier).startswith("=="):
-                yield requirement

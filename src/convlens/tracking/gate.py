@@ -1,4 +1,4 @@
-"""The gate: criteria that a version must meet."""
+"""The gate: the criteria that a version must meet to become champion. Plain values in, plain values out."""
 
 import difflib
 import math
@@ -6,28 +6,23 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
+import pandas as pd
+
 from convlens.errors import ConvLensError
 from convlens.params import Bounds, ChampionParams, SliceParams
 
-# --- The gate: whether a version becomes the champion. Plain values in, plain values out; no human needed ---
-
 WORST_SLICE = "worst_slice"
-PACKAGE = "answers_as_evaluated"
-SERVED = "answers_when_served"
+PACKAGED = "predicts_as_evaluated"
+SERVED = "predicts_when_served"
 ROLLED_BACK = "not_rolled_back"
-COMPARISON_CRITERIA = {
-    "no_worse": "no_worse_than_champion",
-    "better": "better_than_champion",
-    "any": "compared_with_champion",
-}
-COLUMNS = {None: "", "lower": "_low", "upper": "_high"}  # of metrics.json, by the end of the interval
-PLACES = {None: "", "lower": "the lower end of its interval", "upper": "the upper end of its interval"}
+COMPARISONS = {"no_worse": "no_worse_than_champion", "better": "better_than_champion", "any": "compared_with_champion"}
+ENDS = {None: "", "lower": "the lower end of its interval", "upper": "the upper end of its interval"}
 ROUNDING = 1e-12  # of differences between shares
 
 
 @dataclass(frozen=True)
 class Criterion:
-    """One demand on a version.
+    """A demand on a version, and whether it meets it.
 
     Attributes:
         name: of the criterion.
@@ -46,40 +41,11 @@ class Criterion:
     note: str
 
 
-@dataclass(frozen=True)
-class Difference:
-    """How two models compare photo by photo.
-
-    Attributes:
-        word: `better`, `worse` or `same`: what a paired test shows of the second one.
-        note: the difference, its interval and the test, for people.
-    """
-
-    word: str
-    note: str
-
-
-@dataclass(frozen=True)
-class ChampionComparison:
-    """The new version and the champion on the same photos, none of which the champion was trained on.
-
-    Attributes:
-        num_photos: how many there are.
-        new_accuracy: share that the new version answers right.
-        champion_accuracy: share that the champion answers right.
-        source: where the champion's answers come from, for people.
-        difference: what the paired test shows.
-    """
-
-    num_photos: int
-    new_accuracy: float
-    champion_accuracy: float
-    source: str
-    difference: Difference = Difference("same", "")
+# --- metrics and slices ---
 
 
 def judge_metrics(section: str, metrics: Mapping[str, Any], demanded: Mapping[str, Bounds]) -> list[Criterion]:
-    """The metrics of one file against what is demanded of them.
+    """Hold the metrics of one file against what is demanded of them.
 
     Args:
         section: `evaluation`, `robustness` or `label_errors`.
@@ -89,32 +55,37 @@ def judge_metrics(section: str, metrics: Mapping[str, Any], demanded: Mapping[st
     Raises:
         ConvLensError: a metric does not exist, or has no interval though an end of it is demanded.
     """
-    return [_judge_metric(section, metrics, name, bounds) for name, bounds in demanded.items()]
-
-
-def _judge_metric(section: str, metrics: Mapping[str, Any], name: str, bounds: Bounds) -> Criterion:
-    column = _find_column(section, metrics, name, bounds)
-    value = metrics[column]
-    photos = f"on {metrics['num_photos']:,} photos" if "num_photos" in metrics else ""
-    note = ", ".join(part for part in (PLACES[bounds.end], photos) if part)
-    if value is None or math.isnan(value):
-        return Criterion(f"{section}.{column}", None, bounds.min, bounds.max, False, "undefined for these photos")
-    return Criterion(f"{section}.{column}", value, bounds.min, bounds.max, _within(value, bounds.min, bounds.max), note)
-
-
-def _within(value: float, minimum: float | None, maximum: float | None) -> bool:
-    return (minimum is None or value >= minimum) and (maximum is None or value <= maximum)
+    judged = []
+    for name, bounds in demanded.items():
+        column = _find_column(section, metrics, name, bounds)
+        value, note = metrics[column], "undefined for these photos"
+        if value is None or math.isnan(value):
+            value, passed = None, False
+        else:
+            photos = f"on {metrics['num_photos']:,} photos" if "num_photos" in metrics else ""
+            note = ", ".join(part for part in (ENDS[bounds.end], photos) if part)
+            passed = (bounds.min is None or value >= bounds.min) and (bounds.max is None or value <= bounds.max)
+        judged.append(Criterion(f"{section}.{column}", value, bounds.min, bounds.max, passed, note))
+    return judged
 
 
 def _find_column(section: str, metrics: Mapping[str, Any], name: str, bounds: Bounds) -> str:
-    known = [key for key, value in metrics.items() if _is_number(value) and not _is_end(key, metrics)]
+    """The name in metrics.json of what is demanded; undefined metrics, null in the file, count as metrics."""
+
+    def is_metric(key: str, value: Any) -> bool:
+        is_end = key.endswith(("_low", "_high")) and key.rpartition("_")[0] in metrics
+        return not is_end and not isinstance(value, bool) and (value is None or isinstance(value, int | float))
+
+    known = [key for key, value in metrics.items() if is_metric(key, value)]
     where = f"register.criteria.{section}.{name}"
     if name not in known:
+        close = difflib.get_close_matches(name, known, n=1)
+        meant = f"Did you mean '{close[0]}'? " if close else ""
         raise ConvLensError(
             f"Expected `{where}` in params.yaml to name a metric of reports/{section}/metrics.json. "
-            f"Received: '{name}', which is none. {_suggest(name, known)}"
+            f"Received: '{name}', which is none. {meant}There are: {', '.join(known) or 'none'}."
         )
-    column = name + COLUMNS[bounds.end]
+    column = name + {None: "", "lower": "_low", "upper": "_high"}[bounds.end]
     if column not in metrics:
         wide = ", ".join(key for key in known if f"{key}_low" in metrics) or "none"
         raise ConvLensError(
@@ -124,175 +95,151 @@ def _find_column(section: str, metrics: Mapping[str, Any], name: str, bounds: Bo
     return column
 
 
-def _is_number(value: Any) -> bool:
-    """Undefined metrics count: they are null in the file."""
-    return value is None or (isinstance(value, int | float) and not isinstance(value, bool))
-
-
-def _is_end(name: str, metrics: Mapping[str, Any]) -> bool:
-    return name.endswith(("_low", "_high")) and name.rpartition("_")[0] in metrics
-
-
-def _suggest(name: str, known: Sequence[str]) -> str:
-    close = difflib.get_close_matches(name, known, n=1)
-    meant = f"Did you mean '{close[0]}'? " if close else ""
-    return f"{meant}There are: {', '.join(known) or 'none'}."
-
-
-def judge_slices(slices: Sequence[Mapping[str, Any]], demanded: SliceParams) -> list[Criterion]:
-    """The worst slice against the floor of all; nothing where no slice is large enough to count.
+def judge_slices(slices: pd.DataFrame, demanded: SliceParams) -> list[Criterion]:
+    """Hold the worst slice against the floor of all; nothing where no slice is large enough to count.
 
     Args:
-        slices: rows of slices.csv: feature, slice, num_photos, accuracy, low, high.
+        slices: feature, slice, num_photos, accuracy, low, high.
         demanded: the floor, and the photos that a slice must have.
     """
     column = {None: "accuracy", "lower": "low", "upper": "high"}[demanded.end]
-    counted = [row for row in slices if row["num_photos"] >= demanded.min_photos and not math.isnan(row[column])]
     minimum = demanded.min_accuracy or None
-    if not counted:
+    counted = slices[(slices["num_photos"] >= demanded.min_photos) & slices[column].notna()]
+    if counted.empty:
         note = f"no slice has {demanded.min_photos:,} photos"
         return [Criterion(WORST_SLICE, None, minimum, None, True, note)] if minimum else []
-    worst = min(counted, key=lambda row: row[column])
-    value, end = float(worst[column]), f"{PLACES[demanded.end]}, " if demanded.end else ""
+    worst = counted.iloc[int(counted[column].to_numpy().argmin())]
+    value, end = float(worst[column]), f"{ENDS[demanded.end]}, " if demanded.end else ""
     note = f"{end}{worst['feature']} {worst['slice']}, {worst['num_photos']:,} photos; of {len(counted)} slices"
-    return [Criterion(WORST_SLICE, value, minimum, None, _within(value, minimum, None), note)]
+    return [Criterion(WORST_SLICE, value, minimum, None, minimum is None or value >= minimum, note)]
 
 
-def judge_packaged(num_alike: int, num_photos: int, note: str) -> Criterion:
-    """The packaged model must answer every photo it is asked about as the network did in the evaluation."""
-    counted = f"the packaged model answers {num_alike:,} of {num_photos:,} test photos as in the evaluation"
-    return Criterion(PACKAGE, num_alike / num_photos, 1.0, None, num_alike == num_photos, f"{counted}, {note}")
+# --- the packaged model, the champion, the past ---
 
 
-def judge_served(num_alike: int, num_photos: int, failure: str = "") -> Criterion:
-    """So must it over HTTP; `failure` says why it did not answer at all."""
-    counted = f"over HTTP {num_alike:,} of {num_photos:,} test photos answered as in the evaluation"
-    return Criterion(SERVED, num_alike / num_photos, 1.0, None, num_alike == num_photos, failure or counted)
+@dataclass(frozen=True)
+class ChampionComparison:
+    """A version and the champion on the same photos, none of which the champion was trained on.
+
+    Attributes:
+        num_photos: how many there are; 0 if nothing could be compared.
+        accuracy: of the version.
+        champion_accuracy: of the champion.
+        source: where the champion's predictions come from, or why there is no comparison.
+        word: `better`, `worse` or `same`: what a paired test shows of the version.
+        note: the difference, its interval and the test, for people.
+        is_rival: whether both have the same classes; a champion of other classes cannot be compared with.
+    """
+
+    num_photos: int
+    accuracy: float
+    champion_accuracy: float
+    source: str
+    word: str = "same"
+    note: str = ""
+    is_rival: bool = True
 
 
-def judge_without_champion(rule: ChampionParams, note: str) -> Criterion:
-    """Nothing to be compared with, so nothing is demanded; `note` says why."""
-    return Criterion(COMPARISON_CRITERIA[rule.verdict], None, None, None, True, note)
+def judge_predictions(name: str, num_alike: int, num_photos: int, note: str) -> Criterion:
+    """Demand that the packaged model predicts every photo as the network did in the evaluation."""
+    return Criterion(name, num_alike / num_photos, 1.0, None, num_alike == num_photos, note)
 
 
 def judge_comparison(comparison: ChampionComparison, rule: ChampionParams) -> Criterion:
-    """The champion and the new version on the same photos; what cannot be compared passes only if all may."""
-    name, forgiving = COMPARISON_CRITERIA[rule.verdict], rule.verdict == "any"
+    """Judge a version beside the champion; what cannot be compared passes only if all may."""
+    if not comparison.is_rival:
+        return judge_without_champion(rule, comparison.source)
+    name, forgiving = COMPARISONS[rule.verdict], rule.verdict == "any"
     if comparison.num_photos == 0:
         return Criterion(name, None, None, None, forgiving, comparison.source)
     minimum = comparison.champion_accuracy - (rule.max_loss if rule.verdict == "no_worse" else 0.0)
     passed = {
-        "no_worse": comparison.new_accuracy >= minimum - ROUNDING and comparison.difference.word != "worse",
-        "better": comparison.difference.word == "better",
+        "no_worse": comparison.accuracy >= minimum - ROUNDING and comparison.word != "worse",
+        "better": comparison.word == "better",
         "any": True,
     }[rule.verdict]
-    parts = (f"on {comparison.num_photos:,} photos", comparison.source, comparison.difference.note)
+    parts = (f"on {comparison.num_photos:,} photos", comparison.source, comparison.note)
     note = "; ".join(part for part in parts if part)
-    return Criterion(name, comparison.new_accuracy, None if forgiving else minimum, None, passed, note)
+    return Criterion(name, comparison.accuracy, None if forgiving else minimum, None, passed, note)
+
+
+def judge_without_champion(rule: ChampionParams, note: str) -> Criterion:
+    """Pass a version that has no champion to be compared with; `note` says why."""
+    return Criterion(COMPARISONS[rule.verdict], None, None, None, True, note)
 
 
 def judge_past(reason: str) -> Criterion:
-    """A version that was rolled back does not come back by itself."""
+    """Keep a version that was rolled back from coming back by itself."""
     return Criterion(ROLLED_BACK, None, None, None, False, f"it was rolled back: {reason}")
 
 
 def all_passed(criteria: Sequence[Criterion]) -> bool:
-    """Whether nothing stands between a version and the alias `champion`."""
+    """Whether a version may become champion."""
     return all(criterion.passed for criterion in criteria)
 
 
 def to_plain(criteria: Sequence[Criterion]) -> list[dict[str, Any]]:
-    """Criteria as JSON takes them."""
+    """Criteria as JSON takes them; `Criterion(**values)` reads one."""
     return [asdict(criterion) for criterion in criteria]
 
 
-def from_plain(values: Sequence[Mapping[str, Any]]) -> list[Criterion]:
-    """What `to_plain` made."""
-    return [Criterion(**value) for value in values]
-
-
-# --- The gate's criteria as tables that people read: in a terminal, and in Markdown for the summary of a CI job ---
+# --- criteria in words: for tags, a terminal, and the summary of a CI job ---
 
 HEAD = ("criterion", "value", "demanded", "verdict", "measured")
 NUMBERS = (1, 2)  # columns that end flush
 
 
-def verdict_word(criterion: Criterion) -> str:
-    """`passed` or `missed`."""
-    return "passed" if criterion.passed else "missed"
-
-
-def tell_verdict(criteria: Sequence[Criterion]) -> str:
+def format_verdict(criteria: Sequence[Criterion]) -> str:
     """`passed`, or what was missed: `missed: evaluation.accuracy, no_worse_than_champion`."""
     missed = [criterion.name for criterion in criteria if not criterion.passed]
     return f"missed: {', '.join(missed)}" if missed else "passed"
 
 
-def tell_criterion(criterion: Criterion) -> str:
-    """One criterion in a few words: `evaluation.accuracy passed, 0.9500 (at least 0.8000)`."""
-    demanded = f" ({tell_demand(criterion)})" if tell_demand(criterion) else ""
-    value = "" if criterion.value is None else f", {show_number(criterion.value)}{demanded}"
-    return f"{criterion.name} {verdict_word(criterion)}{value}"
-
-
-def tell_demand(criterion: Criterion) -> str:
-    """`at least 0.8000`, `at most 0.0500`, `0.1000 to 0.2000`, or nothing."""
-    if criterion.minimum is not None and criterion.maximum is not None:
-        return f"{show_number(criterion.minimum)} to {show_number(criterion.maximum)}"
-    if criterion.minimum is not None:
-        return f"at least {show_number(criterion.minimum)}"
-    return "" if criterion.maximum is None else f"at most {show_number(criterion.maximum)}"
-
-
-def show_number(value: float) -> str:
-    """Four decimals; large counts without."""
-    return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.4f}"
-
-
-def text_table(criteria: Sequence[Criterion]) -> list[str]:
-    """Lines of a table in columns, the heads first."""
-    rows = [HEAD, *_rows(criteria)]
-    widths = [max(len(row[column]) for row in rows) for column in range(len(HEAD))]
-    return ["  ".join(_pad(cell, widths[i], i) for i, cell in enumerate(row)).rstrip() for row in rows]
-
-
-def markdown_table(criteria: Sequence[Criterion]) -> str:
-    """The same as a table of GitHub's Markdown, headed by the verdict."""
-    lines = [
-        "| " + " | ".join(HEAD) + " |",
-        "|---|--:|--:|---|---|",
-        *("| " + " | ".join(_escape(cell) for cell in row) + " |" for row in _rows(criteria)),
-    ]
-    return "\n".join(lines)
-
-
-def tell_outcome(criteria: Sequence[Criterion]) -> str:
+def format_outcome(criteria: Sequence[Criterion]) -> str:
     """How many of the criteria are met, as a sentence."""
     num_missed = sum(not criterion.passed for criterion in criteria)
-    if all_passed(criteria):
+    if not num_missed:
         return f"All {len(criteria)} criteria are met."
     return f"{num_missed} of {len(criteria)} criteria {'is' if num_missed == 1 else 'are'} missed."
 
 
-def _rows(criteria: Sequence[Criterion]) -> list[tuple[str, ...]]:
-    return [
-        (
-            item.name,
-            "–" if item.value is None else show_number(item.value),
-            tell_demand(item) or "–",
-            verdict_word(item),
-            item.note,
-        )
-        for item in criteria
-    ]
+def format_criterion(criterion: Criterion) -> str:
+    """One criterion in a few words: `evaluation.accuracy passed, 0.9500 (at least 0.8000)`."""
+    _, value, demanded, verdict, _ = _cells(criterion)
+    reached = "" if criterion.value is None else f", {value}" + (f" ({demanded})" if demanded != "–" else "")
+    return f"{criterion.name} {verdict}{reached}"
 
 
-def _pad(cell: str, width: int, column: int) -> str:
-    return cell.rjust(width) if column in NUMBERS else cell.ljust(width)
+def format_table(criteria: Sequence[Criterion]) -> list[str]:
+    """Lines of a table in columns, the heads first."""
+    rows = [HEAD, *(_cells(criterion) for criterion in criteria)]
+    widths = [max(len(row[column]) for row in rows) for column in range(len(HEAD))]
+    pad = [str.rjust if column in NUMBERS else str.ljust for column in range(len(HEAD))]
+    return ["  ".join(pad[i](cell, widths[i]) for i, cell in enumerate(row)).rstrip() for row in rows]
+
+
+def markdown_table(criteria: Sequence[Criterion]) -> str:
+    """The same as a table of GitHub's Markdown."""
+    rows = ["| " + " | ".join(_escape(cell) for cell in _cells(criterion)) + " |" for criterion in criteria]
+    return "\n".join(["| " + " | ".join(HEAD) + " |", "|---|--:|--:|---|---|", *rows])
+
+
+def _cells(criterion: Criterion) -> tuple[str, ...]:
+    low, high = (None if end is None else _number(end) for end in (criterion.minimum, criterion.maximum))
+    demanded = f"at least {low}" if low else f"at most {high}" if high else "–"
+    if low and high:
+        demanded = f"{low} to {high}"
+    value = "–" if criterion.value is None else _number(criterion.value)
+    return criterion.name, value, demanded, "passed" if criterion.passed else "missed", criterion.note
+
+
+def _number(value: float) -> str:
+    """Four decimals; large counts without."""
+    return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.4f}"
 
 
 def _escape(cell: str) -> str:
-    """Names of slices and reasons are other people's text: no cell, no mark-up comes of them."""
+    """Names of slices and reasons are other people's text: no cell and no markup may come of them."""
     text = " ".join(cell.split())
     for letter, escaped in (("&", "&amp;"), ("<", "&lt;"), ("\\", "\\\\"), ("|", "\\|"), ("`", "\\`"), ("[", "\\[")):
         text = text.replace(letter, escaped)

@@ -1,36 +1,35 @@
 """The record of a training while it runs. Whatever happens to MLflow, training neither stops nor waits.
 
 A thread of its own talks to the store; the training only leaves its numbers in a queue. At the first failure one
-line says what is not recorded, and the rest is silence: `register` completes the record from files. Between epochs the
-thread notes how busy the machine is.
+line says what is not recorded, and nothing more is tried: `register` completes the record from files. Between epochs
+the thread notes how busy the machine is.
 """
 
 import contextlib
+import os
 import queue
 import threading
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from types import TracebackType
-from typing import Self
+from typing import NamedTuple, Self
 
 from mlflow.entities import Metric, Run
+from mlflow.system_metrics.metrics.base_metrics_monitor import BaseMetricsMonitor
+from mlflow.system_metrics.metrics.cpu_monitor import CPUMonitor
+from mlflow.system_metrics.metrics.disk_monitor import DiskMonitor
+from mlflow.system_metrics.metrics.gpu_monitor import GPUMonitor
+from mlflow.system_metrics.metrics.network_monitor import NetworkMonitor
 
 from convlens.progress import say
-from convlens.tracking.environment import (
-    CHANGES_FILE,
-    SystemSampler,
-    describe_changes,
-    epoch_metrics,
-    git_tags,
-    machine_tags,
-    next_step,
-)
+from convlens.tracking.environment import CHANGES_FILE, describe_changes, git_tags, machine_tags
 from convlens.tracking.runs import (
     LIVE,
     RECORDED_TAG,
     add_params,
     add_tags,
     default_name,
+    epoch_metrics,
     find_or_create_run,
     milliseconds,
     recorded_steps,
@@ -39,20 +38,15 @@ from convlens.tracking.store import STORE_FAILURES, Store, brief_requests, descr
 
 REQUEST_SECONDS = 3  # each request is tried once; after the first that fails there is none any more
 FINISH_SECONDS = 5.0
-
 NUM_PER_BATCH = 1000  # the most metrics MLflow takes at once
 
+# --- the training's side ---
 
-@dataclass(frozen=True)
-class _Epoch:
+
+class _Epoch(NamedTuple):
     number: int
     values: Mapping[str, float]
     moment: int
-
-
-@dataclass(frozen=True)
-class _End:
-    status: str
 
 
 class LiveRun:
@@ -60,7 +54,7 @@ class LiveRun:
 
     def __init__(self, open_recorder: Callable[[], "_Recorder"]) -> None:
         self._open_recorder = open_recorder
-        self._work: queue.SimpleQueue[_Epoch | _End] = queue.SimpleQueue()
+        self._work: queue.SimpleQueue[_Epoch | str] = queue.SimpleQueue()  # epochs, and at last the run's status
         self._broken = False
         self._thread = threading.Thread(target=self._record, name="mlflow", daemon=True)
         self._thread.start()
@@ -72,9 +66,8 @@ class LiveRun:
             epoch: 1 for the first.
             values: for example `{"train_loss": 0.6, "validation_accuracy": 0.7}`; NaN is fine.
         """
-        copied = {name: float(value) for name, value in values.items()}
         if not self._broken:
-            self._work.put(_Epoch(epoch, copied, milliseconds()))
+            self._work.put(_Epoch(epoch, {name: float(value) for name, value in values.items()}, milliseconds()))
 
     def finish(self, status: str = "FINISHED") -> None:
         """End the run; waits five seconds at most for what is still to be recorded.
@@ -82,7 +75,7 @@ class LiveRun:
         Args:
             status: `FINISHED`, `FAILED` or `KILLED`.
         """
-        self._work.put(_End(status))
+        self._work.put(status)
         self._thread.join(FINISH_SECONDS)
         if self._thread.is_alive():
             self._give_up("it does not answer")
@@ -100,14 +93,15 @@ class LiveRun:
         try:
             with brief_requests(seconds=REQUEST_SECONDS, retries=0):
                 recorder = self._open_recorder()
-                recorder.watch_machine()
-                while not self._record_next(recorder):
+                ended = False
+                while not ended:
                     recorder.watch_machine()
+                    ended = self._record_next(recorder)
         except Exception as error:
             self._give_up(describe_failure(error))
 
     def _record_next(self, recorder: "_Recorder") -> bool:
-        """Record all that the training has left by now, at once; whether that was the end."""
+        """Record all that the training has left by now, at once; return whether that was the end."""
         try:
             items = [self._work.get(timeout=recorder.seconds_left)]
         except queue.Empty:  # it is the machine's turn
@@ -115,10 +109,10 @@ class LiveRun:
         while not self._work.empty():
             items.append(self._work.get())
         recorder.log_epochs([item for item in items if isinstance(item, _Epoch)])
-        ends = [item.status for item in items if isinstance(item, _End)]
-        if ends:
-            recorder.finish(ends[0])
-        return bool(ends)
+        statuses = [item for item in items if isinstance(item, str)]
+        if statuses:
+            recorder.finish(statuses[0])
+        return bool(statuses)
 
     def _give_up(self, reason: str) -> None:
         if not self._broken:
@@ -126,14 +120,7 @@ class LiveRun:
             say(f"MLflow: epochs are not recorded live any more ({reason}). The stage `register` completes the record.")
 
 
-def open_live_run(
-    *,
-    key: str,
-    experiment: str,
-    params: Mapping[str, str],
-    name: str | None = None,
-    tags: Mapping[str, str] | None = None,
-) -> LiveRun:
+def open_live_run(*, key: str, experiment: str, params: Mapping[str, str], name: str | None = None) -> LiveRun:
     """Start to record a training, or resume the record of the same training after a kill. Returns at once.
 
     Args:
@@ -141,10 +128,25 @@ def open_live_run(
         experiment: name of the MLflow experiment.
         params: flat parameters, see `flatten_params`.
         name: name of a new run; by default the DVC experiment's, else architecture and key.
-        tags: further tags of the run.
     """
     shown = name or default_name(key, params.get("model.architecture", ""))
-    return LiveRun(lambda: _open_recorder(key, experiment, params, shown, dict(tags or {})))
+
+    def open_recorder() -> _Recorder:
+        store = open_store()
+        run = find_or_create_run(store, experiment=experiment, key=key, name=shown)
+        store.client.update_run(run.info.run_id, status="RUNNING")
+        add_params(store, run, params)
+        add_tags(store, run, {RECORDED_TAG: LIVE, **git_tags(), **machine_tags()})
+        changes = describe_changes()  # kept now: they may be other ones when `register` comes to it
+        if changes:
+            with contextlib.suppress(*STORE_FAILURES):  # curves may arrive where files do not
+                store.client.log_text(run.info.run_id, changes, CHANGES_FILE)
+        return _Recorder(store, run)
+
+    return LiveRun(open_recorder)
+
+
+# --- the thread's side ---
 
 
 class _Recorder:
@@ -169,41 +171,83 @@ class _Recorder:
             self._client.log_batch(self._run_id, metrics=metrics)
 
     def log_epochs(self, epochs: Sequence[_Epoch]) -> None:
-        new = [
-            Metric(name, value, epoch.moment, epoch.number)
-            for epoch in epochs
-            for name, value in epoch_metrics(epoch.values).items()
-            if self._is_new(name, epoch.number)
-        ]
+        """Record those values that the run does not hold yet."""
+        new: list[Metric] = []
+        for number, values, moment in epochs:
+            for name, value in epoch_metrics(values).items():
+                steps = self._steps.setdefault(name, set())
+                if number not in steps:
+                    steps.add(number)
+                    new.append(Metric(name, value, moment, number))
         for start in range(0, len(new), NUM_PER_BATCH):
             self._client.log_batch(self._run_id, metrics=new[start : start + NUM_PER_BATCH])
 
     def finish(self, status: str) -> None:
+        """End the run, after a last look at the machine."""
         self.watch_machine(now=True)
         self._client.set_terminated(self._run_id, status)
 
-    def _is_new(self, name: str, epoch: int) -> bool:
-        steps = self._steps.setdefault(name, set())
-        is_new = epoch not in steps
-        steps.add(epoch)
-        return is_new
+
+# --- how busy the machine is, under the names that MLflow's page of system metrics looks for ---
+#
+# MLflow's own thread for this waits for its server without end when a run ends; here only its gauges are used.
+
+PREFIX = "system/"
+SWITCH = "MLFLOW_ENABLE_SYSTEM_METRICS_LOGGING"
+INTERVAL = "MLFLOW_SYSTEM_METRICS_SAMPLING_INTERVAL"
+SECONDS = 10.0
+DIGITS = 3
+GAUGES = (CPUMonitor, DiskMonitor, NetworkMonitor, GPUMonitor)
 
 
-def _open_recorder(
-    key: str, experiment: str, params: Mapping[str, str], name: str, tags: Mapping[str, str]
-) -> _Recorder:
-    store = open_store()
-    run = find_or_create_run(store, experiment=experiment, key=key, name=name)
-    store.client.update_run(run.info.run_id, status="RUNNING")
-    add_params(store, run, params)
-    add_tags(store, run, {RECORDED_TAG: LIVE, **git_tags(), **machine_tags(), **tags})
-    _add_changes(store, run)
-    return _Recorder(store, run)
+class SystemSampler:
+    """Takes samples of processor, memory, disk, network and, with `nvidia-ml-py` installed, GPU.
+
+    Args:
+        step: of the first sample; a run that is resumed goes on counting.
+        gauges: classes of gauges; one that does not work on this machine is left out.
+    """
+
+    def __init__(self, step: int = 0, gauges: Iterable[type[BaseMetricsMonitor]] = GAUGES) -> None:
+        self.step = step
+        self._gauges: list[BaseMetricsMonitor] = []
+        wanted = os.environ.get(SWITCH, "true").strip().lower() not in ("false", "0")
+        for gauge in gauges if wanted else ():
+            with contextlib.suppress(Exception):  # each has failures of its own: no GPU, no network, no permission
+                started = gauge()
+                _read(started)  # the next reading counts from this one
+                self._gauges.append(started)
+        try:
+            self._seconds = max(1.0, float(os.environ.get(INTERVAL, "")))
+        except ValueError:
+            self._seconds = SECONDS
+        self._next = time.monotonic()
+
+    @property
+    def seconds_left(self) -> float | None:
+        """Until the next sample is due; None if there will be none."""
+        return max(0.0, self._next - time.monotonic()) if self._gauges else None
+
+    def sample(self) -> dict[str, float]:
+        """Return the present values by their MLflow names, with units; the next sample is due one interval later."""
+        self._next = time.monotonic() + self._seconds
+        self.step += 1
+        values: dict[str, float] = {}
+        for gauge in self._gauges:
+            values |= _read(gauge)
+        return {f"{PREFIX}{name}": round(float(value), DIGITS) for name, value in values.items()}
 
 
-def _add_changes(store: Store, run: Run) -> None:
-    """Keep what was changed since the commit: it may be changed again before `register` comes to it."""
-    changes = describe_changes()
-    if changes:
-        with contextlib.suppress(*STORE_FAILURES):  # curves may arrive where files do not
-            store.client.log_text(run.info.run_id, changes, CHANGES_FILE)
+def next_step(steps: Iterable[tuple[str, set[int]]]) -> int:
+    """Return the step after the last sample of a run, from the steps of its metrics by name."""
+    return max((max(found) + 1 for name, found in steps if name.startswith(PREFIX) and found), default=0)
+
+
+def _read(gauge: BaseMetricsMonitor) -> dict[str, float]:
+    try:
+        gauge.collect_metrics()
+        values: dict[str, float] = gauge.aggregate_metrics()
+    except Exception:  # a figure about the machine is worth no failure
+        return {}
+    gauge.clear_metrics()
+    return values

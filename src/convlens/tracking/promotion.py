@@ -1,55 +1,67 @@
-"""Promote versions, roll back, and register new ones."""
+"""From a training's results to a champion: register a version, judge it, promote one by hand, roll back."""
 
 import contextlib
 import json
 import re
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from functools import partial
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
+import numpy as np
+import pandas as pd
 from mlflow.entities.model_registry import ModelVersion
 from mlflow.exceptions import MlflowException
 
+from convlens.data.prepared import Prepared
 from convlens.errors import ConvLensError
-from convlens.params import ChampionParams, EvaluateParams
+from convlens.files import read_json
+from convlens.metrics.evaluation import Evaluation
+from convlens.params import ChampionParams, EvaluateParams, Params
 from convlens.tracking.access import need_alias, open_existing
 from convlens.tracking.champion_comparison import (
-    Candidate,
-    Comparer,
-    Verdict,
+    PREDICTIONS,
+    PREDICTIONS_TAG,
     compare_versions,
-    decide,
-    describe_difference,
-    note_verdict,
-    read_verdict,
+    compare_with_champion,
+    digest_predictions,
 )
 from convlens.tracking.environment import show_moment
 from convlens.tracking.gate import (
-    COMPARISON_CRITERIA,
+    COMPARISONS,
+    PACKAGED,
     ROLLED_BACK,
+    SERVED,
     Criterion,
     all_passed,
+    format_criterion,
+    format_outcome,
+    format_table,
+    format_verdict,
     judge_comparison,
+    judge_metrics,
     judge_past,
+    judge_slices,
+    judge_without_champion,
     markdown_table,
-    tell_outcome,
-    text_table,
     to_plain,
 )
-from convlens.tracking.models import ModelFiles, ensure_models
+from convlens.tracking.models import LoadImages, ModelFiles, check_packaged_model, ensure_models
 from convlens.tracking.record import Record, complete_run
 from convlens.tracking.registry import (
     ABSENT,
     CHALLENGER,
     CHAMPION,
     FORCED,
+    GATE,
+    HIDDEN,
     HOW,
     PROMOTED,
     ROLLED_BACK_TAG,
     AliasPeriod,
-    Reason,
+    ChampionChangedError,
     alias_period_rows,
+    challenge,
     demote,
     ensure_version,
     find_alias,
@@ -68,7 +80,168 @@ from convlens.tracking.store import (
     tracking_uri,
 )
 
-# --- From a training's results to a registered version and its verdict; the one entry for the stage `register` ---
+# --- the verdict about a version, kept with it ---
+
+VERDICT_TAG = "convlens.verdict"
+GATE_TAG = "convlens.gate"  # each criterion with its value, in words
+CRITERIA_TAG = f"{HIDDEN}criteria"  # the same as JSON
+MAX_ATTEMPTS = 5  # while others keep changing the champion
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """What the gate looks at.
+
+    Attributes:
+        name: of the registered model.
+        demands: everything that is demanded, as plain values; another demand is another judgement.
+        judged: the criteria that need nothing but the training's files.
+        rule: what the comparison with the champion must show.
+        settings: how that comparison is made.
+        classes: names of the classes.
+        test: one row per test photo, by `row`: path, label, sha256, row, correct and probability_<class>.
+        predictions: digest of the file that holds the predictions of these photos.
+        load_images: gives uint8 arrays (n, S, S, 3) for values of `row`.
+        card: the model card, Markdown.
+    """
+
+    name: str
+    demands: Mapping[str, Any]
+    judged: list[Criterion]
+    rule: ChampionParams
+    settings: EvaluateParams
+    classes: Sequence[str]
+    test: pd.DataFrame
+    predictions: str
+    load_images: LoadImages
+    card: str
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What was decided about a version.
+
+    Attributes:
+        criteria: of the gate.
+        opponent: the version that was champion then; None if there was none, or this one.
+        demands: what was demanded, as plain values.
+    """
+
+    criteria: list[Criterion]
+    opponent: str | None = None
+    demands: Mapping[str, Any] = field(default_factory=dict)
+
+
+def read_verdict(version: ModelVersion) -> Verdict | None:
+    """Return the verdict recorded with a version; None if it was never judged to the end."""
+    stored = json.loads(version.tags.get(CRITERIA_TAG, "null"))
+    if stored is None:
+        return None
+    return Verdict([Criterion(**values) for values in stored["criteria"]], stored["opponent"], stored["demands"])
+
+
+def record_verdict(store: Store, version: ModelVersion, verdict: Verdict) -> None:
+    """Write the verdict's tags; the one that makes it final comes last: after a crash the version is judged again."""
+    plain = {"demands": verdict.demands, "opponent": verdict.opponent, "criteria": to_plain(verdict.criteria)}
+    tags = {
+        VERDICT_TAG: format_verdict(verdict.criteria),
+        GATE_TAG: "; ".join(format_criterion(item) for item in verdict.criteria),
+        CRITERIA_TAG: json.dumps(plain, ensure_ascii=False),
+    }
+    for name, value in tags.items():
+        store.client.set_model_version_tag(version.name, version.version, name, value)
+
+
+def decide(store: Store, version: ModelVersion, candidate: Candidate) -> list[Criterion]:
+    """Judge a version, and make it the champion if it meets all criteria.
+
+    The verdict stands until the results or the demands change. A packaged model that did not predict as evaluated is
+    tried again: the machine may have been to blame. If the champion changes meanwhile, the comparison is made again.
+
+    Raises:
+        ChampionChangedError: others kept changing the champion.
+    """
+    recorded = read_verdict(version)
+    if (
+        recorded is not None
+        and all(item.passed for item in recorded.criteria if item.name in (PACKAGED, SERVED))
+        and all(item in recorded.criteria for item in candidate.judged)
+        and json.loads(json.dumps(candidate.demands)) == recorded.demands
+    ):
+        return recorded.criteria
+    challenge(store, version)
+    rows = [*candidate.judged, *check_packaged_model(version, candidate.test, candidate.load_images)]
+    if ROLLED_BACK_TAG in version.tags:
+        rows.append(judge_past(version.tags[ROLLED_BACK_TAG]))
+    store.client.set_model_version_tag(version.name, version.version, PREDICTIONS_TAG, candidate.predictions)
+    attempts = 0
+    while True:
+        champion = find_alias(store, version.name, CHAMPION)
+        criteria = [*rows, _judge_beside(store, version, champion, candidate)]
+        try:
+            if all_passed(criteria):
+                promote(store, version, GATE, format_outcome(criteria), expected=champion)
+            break
+        except ChampionChangedError:
+            attempts += 1
+            if attempts == MAX_ATTEMPTS:
+                raise
+    opponent = None if champion is None or champion.version == version.version else str(champion.version)
+    record_verdict(store, version, Verdict(criteria, opponent, candidate.demands))
+    return criteria
+
+
+def _judge_beside(
+    store: Store, version: ModelVersion, champion: ModelVersion | None, candidate: Candidate
+) -> Criterion:
+    if champion is None:
+        return judge_without_champion(candidate.rule, "there is no champion yet")
+    if champion.version == version.version:
+        return judge_without_champion(candidate.rule, "it is the champion")
+    found = compare_with_champion(
+        store, champion, candidate.test, candidate.classes, candidate.settings, candidate.load_images
+    )
+    return judge_comparison(found, candidate.rule)
+
+
+def gather_candidate(photos: Prepared, reports: Path, params: Params) -> Candidate:
+    """Gather what the gate looks at from the results of the pipeline.
+
+    Raises:
+        ConvLensError: a result is missing, or a criterion names a metric that there is not.
+    """
+    evaluation, demanded = Evaluation.load(reports / "evaluation"), params.register_.criteria
+    metrics = {"evaluation": evaluation.metrics}
+    for section in ("robustness", "label_errors"):
+        metrics[section] = read_json(reports / section / "metrics.json") if getattr(demanded, section) else {}
+    judged = [
+        criterion
+        for section, found in metrics.items()
+        for criterion in judge_metrics(section, found, getattr(demanded, section))
+    ]
+    predicted = evaluation.predictions.drop(columns=["label", "predicted"])
+    test = photos.photos("test")[["path", "label", "sha256", "row"]].merge(predicted, on="path", how="left")
+    if test["correct"].isna().any() or len(predicted) != len(test):
+        raise ConvLensError(
+            f"Expected a prediction for each of {len(test):,} test photos. Received: {len(predicted):,}. "
+            "Run `dvc repro`."
+        )
+    card = reports / "model_card.md"
+    return Candidate(
+        name=params.register_.model_name,
+        demands=demanded.model_dump(mode="json"),
+        judged=[*judged, *judge_slices(evaluation.slices, demanded.slices)],
+        rule=demanded.champion,
+        settings=params.evaluate,
+        classes=photos.classes,
+        test=test.astype({"correct": bool}),
+        predictions=digest_predictions(reports / PREDICTIONS),
+        load_images=lambda rows: photos.images("test")[np.asarray(rows)],
+        card=card.read_text(encoding="utf-8") if card.is_file() else "",
+    )
+
+
+# --- register: run, models, version and verdict of a training ---
 
 ADVICE = "The training is safe; `dvc repro` completes the record when the store is back."
 FIRST_SECONDS, LATER_SECONDS = 3, 30
@@ -80,7 +253,7 @@ VERDICT_FILE = "registration.json"
 
 @dataclass(frozen=True)
 class Registration:
-    """What came of it.
+    """A training that was registered.
 
     Attributes:
         uri: address of the store.
@@ -89,7 +262,7 @@ class Registration:
         version: of the registered model.
         aliases: of that version, afterwards.
         criteria: of the gate, with verdicts.
-        verdict: all of it as plain values, without what differs from store to store.
+        verdict: plain values for registration.json: no versions, runs or times, so that DVC can lock it.
     """
 
     uri: str
@@ -101,30 +274,30 @@ class Registration:
     verdict: dict[str, Any]
 
 
-def register_training(
-    experiment: str,
-    record: Record,
-    files: ModelFiles,
-    candidate: Candidate,
-) -> Registration:
+def register_training(experiment: str, record: Record, files: ModelFiles, candidate: Candidate) -> Registration:
     """Complete the run, its models and its version, and decide about the alias. May be repeated at any time.
 
     Raises:
         ConvLensError: the store does not answer within seconds, or refuses.
     """
-    with store_must_answer(tracking_uri(), ADVICE):
+    with contextlib.ExitStack() as stack:
+        stack.enter_context(store_must_answer(tracking_uri(), ADVICE))
         with brief_requests(seconds=FIRST_SECONDS, retries=1):
             store = open_store()
+        # Two workers of DVC's queue may register at once; each must see the champion that the other leaves.
+        stack.enter_context(lock_store(store.uri, "register", seconds=QUEUE_SECONDS))
+        stack.enter_context(brief_requests(seconds=LATER_SECONDS, retries=3))
         # Parts of MLflow take the store from the environment only, and would make one in the working directory.
-        with _one_at_a_time(store), brief_requests(seconds=LATER_SECONDS, retries=3), fluent_store(store):
-            run = complete_run(store, experiment, record)
-            model = ensure_models(store, run, files)
-            version = ensure_version(store, candidate.name, run, model, _describe(record, candidate))
-            criteria = decide(store, version, candidate)
-            verdict = _tell_verdict(record, candidate, criteria)
-            text = json.dumps(verdict, indent=2, ensure_ascii=False) + "\n"
-            store.client.log_text(run.info.run_id, text, VERDICT_FILE)
-            version = store.client.get_model_version(candidate.name, version.version)
+        stack.enter_context(fluent_store(store))
+        run = complete_run(store, experiment, record)
+        model = ensure_models(store, run, files)
+        version = ensure_version(store, candidate.name, run, model, shorten_card(candidate.card))
+        criteria = decide(store, version, candidate)
+        verdict = {"key": record.key, "model": candidate.name, "passed": all_passed(criteria)}
+        verdict |= {"criteria": to_plain(criteria)}
+        text = json.dumps(verdict, indent=2, ensure_ascii=False) + "\n"
+        store.client.log_text(run.info.run_id, text, VERDICT_FILE)
+        version = store.client.get_model_version(candidate.name, version.version)
     return Registration(
         uri=store.uri,
         run_name=run.info.run_name,
@@ -136,28 +309,8 @@ def register_training(
     )
 
 
-def _tell_verdict(record: Record, candidate: Candidate, criteria: list[Criterion]) -> dict[str, Any]:
-    """What goes into registration.json: no versions, no runs, no times, so that DVC can lock it."""
-    verdict = {"key": record.key, "model": candidate.name, "passed": all_passed(criteria)}
-    return {**verdict, "criteria": to_plain(criteria)}
-
-
-def _one_at_a_time(store: Store) -> contextlib.AbstractContextManager[None]:
-    """Two workers of DVC's queue may register at once; each must see the champion that the other leaves."""
-    return lock_store(store.uri, "register", seconds=QUEUE_SECONDS)
-
-
-def _describe(record: Record, candidate: Candidate) -> str:
-    """The model card, as many of its sections as MLflow stores; without a card one line."""
-    if candidate.card:
-        return shorten_card(candidate.card)
-    architecture = record.params.get("model.architecture", "network")
-    accuracy, num_photos = candidate.test["correct"].mean(), len(candidate.test)
-    return f"{architecture} on {record.data.name}: test accuracy {accuracy:.1%} of {num_photos:,} photos"
-
-
 def shorten_card(card: str, length: int = MAX_DESCRIPTION) -> str:
-    """As many whole sections from the start of a Markdown text as fit, and where the rest is."""
+    """Return as many whole sections from the start of a Markdown text as fit, and where the rest is."""
     if len(card) <= length:
         return card
     sections = re.split(r"(?m)^(?=## )", card)
@@ -169,19 +322,16 @@ def shorten_card(card: str, length: int = MAX_DESCRIPTION) -> str:
     return kept.rstrip() + MORE
 
 
-# --- promotion ---
-# What people do with champions by hand: promote a version, go back to the one before, and read who was champion.
+# --- by hand: promote a version, go back to the one before, read who was champion ---
 
 DEFAULT_RULE = ChampionParams(verdict="no_worse", max_loss=0.0)
-UNTOLD = "no reason given"
-
-# Makes the paired comparison as the run of a version was told to, from its parameters.
-ComparerOf = Callable[[Mapping[str, str]], Comparer]
+DEFAULT_SETTINGS = {"num_resamples": "2000", "confidence": "0.95", "seed": "0"}
+HISTORY_HEAD = ("version", "champion from", "until", "by", "how", "why")
 
 
 @dataclass(frozen=True)
 class Promotion:
-    """What came of asking for a promotion.
+    """The outcome of a promotion by hand.
 
     Attributes:
         name: of the registered model.
@@ -197,17 +347,25 @@ class Promotion:
     is_champion: bool
     outcome: str
 
+    def text(self) -> str:
+        """The gate's table and the outcome, for a terminal."""
+        return "\n".join([*([*format_table(self.criteria), ""] if self.criteria else []), self.outcome])
 
-def promote_version(name: str, wanted: str | None, comparer_of: ComparerOf, *, force: str = "") -> Promotion:
+    def markdown(self) -> str:
+        """The same in Markdown, headed by the version."""
+        title = f"### {self.name} version {self.version}: {'champion' if self.is_champion else 'not promoted'}"
+        return "\n\n".join([title, self.outcome, *([markdown_table(self.criteria)] if self.criteria else [])])
+
+
+def promote_version(name: str, wanted: str | None = None, *, force: str = "") -> Promotion:
     """Make a version the champion if the gate's verdict lets it.
 
     The verdict is the recorded one. Only if another version has become champion since then is the comparison with the
-    champion made anew, and recorded.
+    champion made again, with the settings of the version's run, and recorded.
 
     Args:
         name: of the registered model.
         wanted: number or alias of a version; None takes the challenger.
-        comparer_of: makes the paired comparison.
         force: a reason to do it whatever the verdict is.
 
     Raises:
@@ -216,17 +374,61 @@ def promote_version(name: str, wanted: str | None, comparer_of: ComparerOf, *, f
     silence_mlflow()
     with open_existing() as store, fluent_store(store):
         version, champion = _choose(store, name, wanted), find_alias(store, name, CHAMPION)
-        criteria = _judge(store, version, champion, comparer_of)
-        number = str(version.version)
+        criteria, number = _judge_again(store, version, champion), str(version.version)
+        this = f"{name} version {number}"
         if champion is not None and champion.version == version.version:
-            return Promotion(name, number, criteria, True, f"{name} version {number} is the champion already.")
+            return Promotion(name, number, criteria, True, f"{this} is the champion already.")
         if not force and not (criteria and all_passed(criteria)):
-            return Promotion(name, number, criteria, False, _refuse(name, number, criteria))
-        reason = Reason(FORCED, force) if force else Reason(PROMOTED, tell_outcome(criteria))
-        promote(store, version, reason, expected=champion)
+            way = "To promote it all the same: --force --reason WHY."
+            refusal = f"{this} was never judged, so it is not promoted; `dvc repro` judges it. {way}"
+            if criteria:
+                refusal = f"{this} is not promoted: {format_outcome(criteria)} {way}"
+            return Promotion(name, number, criteria, False, refusal)
+        how, why = (FORCED, force) if force else (PROMOTED, format_outcome(criteria))
+        promote(store, version, how, why, expected=champion)
     before = f", after version {champion.version}" if champion else ""
-    outcome = f"{name} version {number} is the champion now{before}{', by force' if force else ''}."
+    outcome = f"{this} is the champion now{before}{', by force' if force else ''}."
     return Promotion(name, number, criteria, True, outcome)
+
+
+def _choose(store: Store, name: str, wanted: str | None) -> ModelVersion:
+    """The wanted version; the challenger if none is named, else the champion."""
+    if wanted is None:
+        chosen = find_alias(store, name, CHALLENGER) or find_alias(store, name, CHAMPION)
+        return chosen or need_alias(store, name, CHALLENGER)
+    if not wanted.isdecimal():
+        return need_alias(store, name, wanted)
+    try:
+        return store.client.get_model_version(name, wanted)
+    except MlflowException as error:
+        if error.error_code != ABSENT:
+            raise
+        numbers = ", ".join(str(version.version) for version in list_versions(store, name)) or "none"
+        raise ConvLensError(
+            f"Expected a version of '{name}'. Received: version {wanted}; there are: {numbers}."
+        ) from error
+
+
+def _judge_again(store: Store, version: ModelVersion, champion: ModelVersion | None) -> list[Criterion]:
+    """The recorded criteria, renewed where what they were about has changed; none if there are none."""
+    verdict = read_verdict(version)
+    if verdict is None or (champion is not None and champion.version == version.version):
+        return verdict.criteria if verdict else []
+    criteria = [criterion for criterion in verdict.criteria if criterion.name != ROLLED_BACK]
+    if champion is not None and str(champion.version) != verdict.opponent:
+        demanded = verdict.demands.get("champion")
+        params = store.client.get_run(str(version.run_id)).data.params
+        told = {name: params.get(f"evaluate.{name}", value) for name, value in DEFAULT_SETTINGS.items()}
+        settings = EvaluateParams(
+            num_resamples=int(told["num_resamples"]), confidence=float(told["confidence"]), seed=int(told["seed"])
+        )
+        found = compare_versions(store, champion, version, settings)
+        rule = ChampionParams.model_validate(demanded) if demanded else DEFAULT_RULE
+        criteria = [item for item in criteria if item.name not in COMPARISONS.values()]
+        criteria.append(judge_comparison(found, rule))
+        record_verdict(store, version, Verdict(criteria, str(champion.version), verdict.demands))
+    past = version.tags.get(ROLLED_BACK_TAG)
+    return criteria if past is None else [*criteria, judge_past(past)]
 
 
 def roll_back(name: str, reason: str = "") -> AliasPeriod:
@@ -238,11 +440,11 @@ def roll_back(name: str, reason: str = "") -> AliasPeriod:
     silence_mlflow()
     with open_existing() as store:
         need_alias(store, name, CHAMPION)
-        return demote(store, name, reason or UNTOLD)
+        return demote(store, name, reason or "no reason given")
 
 
 def read_history(name: str) -> list[dict[str, Any]]:
-    """Who was champion, the newest first: version, since, until, by, how, why, before.
+    """Return who was champion, the newest first: version, since, until, by, how, why, before.
 
     An alias that was set by other means has no note; such a champion comes first, with `how` unknown.
 
@@ -262,108 +464,16 @@ def read_history(name: str) -> list[dict[str, Any]]:
     return [{"version": str(champion.version), **unknown, "before": newest}, *rows]
 
 
-def _choose(store: Store, name: str, wanted: str | None) -> ModelVersion:
-    if wanted is None:
-        return (
-            find_alias(store, name, CHALLENGER)
-            or find_alias(store, name, CHAMPION)
-            or need_alias(store, name, CHALLENGER)
-        )
-    if not wanted.isdecimal():
-        return need_alias(store, name, wanted)
-    try:
-        return store.client.get_model_version(name, wanted)
-    except MlflowException as error:
-        if error.error_code != ABSENT:
-            raise
-        numbers = ", ".join(str(version.version) for version in list_versions(store, name)) or "none"
-        raise ConvLensError(
-            f"Expected a version of '{name}'. Received: version {wanted}; there are: {numbers}."
-        ) from error
-
-
-def _judge(
-    store: Store, version: ModelVersion, champion: ModelVersion | None, comparer_of: ComparerOf
-) -> list[Criterion]:
-    """The recorded criteria, renewed where what they were about has changed; none if there are none."""
-    verdict = read_verdict(version)
-    if verdict is None or (champion is not None and champion.version == version.version):
-        return verdict.criteria if verdict else []
-    criteria = [criterion for criterion in verdict.criteria if criterion.name != ROLLED_BACK]
-    if champion is not None and str(champion.version) != verdict.opponent:
-        criteria = _compare_anew(store, version, champion, verdict, comparer_of)
-    past = version.tags.get(ROLLED_BACK_TAG)
-    return criteria if past is None else [*criteria, judge_past(past)]
-
-
-def _compare_anew(
-    store: Store, version: ModelVersion, champion: ModelVersion, verdict: Verdict, comparer_of: ComparerOf
-) -> list[Criterion]:
-    demanded = verdict.demands.get("champion")
-    rule = ChampionParams.model_validate(demanded) if demanded else DEFAULT_RULE
-    compare = comparer_of(store.client.get_run(str(version.run_id)).data.params)
-    comparison = judge_comparison(compare_versions(store, champion, version, compare=compare), rule)
-    others = [item for item in verdict.criteria if item.name not in (*COMPARISON_CRITERIA.values(), ROLLED_BACK)]
-    note_verdict(store, version, Verdict([*others, comparison], str(champion.version), verdict.demands))
-    return [*others, comparison]
-
-
-def _refuse(name: str, number: str, criteria: list[Criterion]) -> str:
-    way = "To promote it all the same: --force --reason WHY."
-    if not criteria:
-        return f"{name} version {number} was never judged, so it is not promoted; `dvc repro` judges it. {way}"
-    return f"{name} version {number} is not promoted: {tell_outcome(criteria)} {way}"
-
-
-# --- What the commands about champions print ---
-
-HEAD = ("version", "champion from", "until", "by", "how", "why")
-
-
-def text_promotion(done: Promotion) -> str:
-    """The gate's table and the outcome, for a terminal."""
-    table = [*text_table(done.criteria), ""] if done.criteria else []
-    return "\n".join([*table, done.outcome])
-
-
-def markdown_promotion(done: Promotion) -> str:
-    """The same in Markdown, headed by the version."""
-    title = f"### {done.name} version {done.version}: {'champion' if done.is_champion else 'not promoted'}"
-    parts = [title, done.outcome, markdown_table(done.criteria) if done.criteria else ""]
-    return "\n\n".join(part for part in parts if part)
-
-
-def text_history(rows: Sequence[dict[str, Any]], name: str) -> str:
-    """A line per change of champion."""
+def format_history(rows: Sequence[Mapping[str, Any]], name: str) -> str:
+    """A line per change of champion, for a terminal."""
     if not rows:
         return f"No version of '{name}' has been champion yet."
-    cells = [HEAD, *(_cells(row, is_present=row is rows[0]) for row in rows)]
-    widths = [max(len(line[i]) for line in cells) for i in range(len(HEAD))]
+    cells = [HISTORY_HEAD]
+    for row in rows:
+        since, until = (show_moment(row[end]) if row[end] else "–" for end in ("since", "until"))
+        how = HOW.get(row["how"], row["how"])
+        cells.append((row["version"], since, "now" if row is rows[0] else until, row["by"] or "–", how, row["why"]))
+    widths = [max(len(line[i]) for line in cells) for i in range(len(HISTORY_HEAD))]
     return "\n".join(
         "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip() for line in cells
     )
-
-
-def _cells(row: dict[str, Any], *, is_present: bool) -> tuple[str, ...]:
-    until = "now" if is_present else _moment(row["until"])
-    return (row["version"], _moment(row["since"]), until, row["by"] or "–", HOW.get(row["how"], row["how"]), row["why"])
-
-
-def _moment(text: str | None) -> str:
-    return show_moment(text) if text else "–"
-
-
-# --- The paired comparison with the champion, made as the run of a version was told to ---
-
-DEFAULTS = {"num_resamples": "2000", "confidence": "0.95", "seed": "0"}
-
-
-def comparer_of(params: Mapping[str, str]) -> Comparer:
-    """Compares right answers with the settings among a run's parameters, `evaluate.seed` and its like."""
-    told = {name: params.get(f"evaluate.{name}", value) for name, value in DEFAULTS.items()}
-    settings = EvaluateParams(
-        num_resamples=int(told["num_resamples"]),
-        confidence=float(told["confidence"]),
-        seed=int(told["seed"]),
-    )
-    return partial(describe_difference, settings)

@@ -1,4 +1,8 @@
-"""Record the results of a pipeline in its run."""
+"""Complete the run of a training from files: whatever it lacks is added, what is there stays.
+
+The run may have followed the training live, may have been interrupted, or may not exist: DVC restores and pulls results
+that this server has never seen.
+"""
 
 import hashlib
 import json
@@ -6,10 +10,10 @@ import re
 import shutil
 import tempfile
 import uuid
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import NamedTuple
 
 import pandas as pd
 from mlflow.data.pandas_dataset import from_pandas
@@ -20,87 +24,37 @@ from PIL import Image
 from convlens.data.prepared import Prepared
 from convlens.data.validation import load_result
 from convlens.environment import hide_passwords, hide_secrets
-from convlens.errors import ConvLensError
-from convlens.params import flatten_params, load_params, read_yaml
+from convlens.files import read_csv, read_json
+from convlens.models.files import TrainingRun
+from convlens.params import Params, flatten_params, read_yaml
 from convlens.tracking.environment import (
     CHANGES_FILE,
     CHANGES_TAG,
     describe_changes,
     describe_environment,
     digest_changes,
-    evaluation_metrics,
     git_tags,
     machine_tags,
 )
 from convlens.tracking.runs import (
     FROM_FILES,
-    KEY_TAG,
     PARENT_TAG,
     RECORDED_TAG,
+    Epochs,
     add_epochs,
     add_metrics,
     add_params,
     add_tags,
     default_name,
+    evaluation_metrics,
     find_or_create_run,
 )
-from convlens.tracking.store import Store, no_warnings
+from convlens.tracking.store import (
+    Store,
+    no_warnings,
+)
 
-# --- pictures ---
-# Pictures for MLflow's grid of images, where runs are compared side by side and a slider goes through the steps.
-#
-# MLflow's `log_image` gives each picture a new random name, so a repeated record would double them; here the same
-# picture of a run always has the same name.
-
-FOLDER = "images"
-THUMBNAIL_SIDE = 256  # pixels, as MLflow makes them
-PICTURES_TAG = {MLFLOW_LOGGED_IMAGES: "True"}
-
-
-@dataclass(frozen=True)
-class Picture:
-    """One picture of a series.
-
-    Attributes:
-        series: what the pictures of all steps show; runs are compared by it.
-        step: place in the series.
-        path: PNG file.
-    """
-
-    series: str
-    step: int
-    path: Path
-
-
-def stage_pictures(pictures: Iterable[Picture], folder: Path, moment: int) -> None:
-    """Copy pictures into `folder`, under names that MLflow's page reads, each with a small copy for the grid.
-
-    Args:
-        pictures: of a run.
-        folder: the run's artifact folder, or one to be uploaded as such.
-        moment: part of the names, in milliseconds since 1970; the same for all calls about one run.
-    """
-    for picture in pictures:
-        target = folder / FOLDER / _name(picture, moment)
-        target.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(picture.path, target.with_name(f"{target.name}.png"))
-        with Image.open(picture.path) as image:
-            small = image.convert("RGB")
-            small.thumbnail((THUMBNAIL_SIDE, THUMBNAIL_SIDE))
-            small.save(target.with_name(f"{target.name}+compressed.webp"))
-
-
-def _name(picture: Picture, moment: int) -> str:
-    """As MLflow's `log_image` builds it: a `/` becomes `~`, and only plain letters stay."""
-    series = re.sub(r"[^A-Za-z0-9_.~ -]", "_", picture.series.replace("/", "~"))
-    same = uuid.uuid5(uuid.NAMESPACE_OID, f"{picture.series} {picture.step}")
-    return f"{series}+step+{picture.step}+timestamp+{moment}+{same}"
-
-
-# --- Completes the record of a training from files: whatever its run lacks is added, what is there stays ---
-#
-# The run may have followed the training live, may have been cut off, or may not exist: DVC restores and pulls results
-# that this server has never seen.
+# --- the record of a training ---
 
 NOTE_TAG = "mlflow.note.content"
 FILES_TAG = "convlens.files"
@@ -111,36 +65,12 @@ CONFIG = "config"
 TEXTS = (".yaml", ".txt", ".md", ".lock")  # they may name places with passwords
 
 
-@dataclass(frozen=True)
-class DataFacts:
-    """The data set of a training.
+class Picture(NamedTuple):
+    """A PNG file at its place (`step`) in a series; MLflow's page compares runs by series."""
 
-    Attributes:
-        name: what it is called in lists.
-        source: `data.source` of the parameters.
-        digest: of the photos, their labels and their split.
-        splits: one row per photo, with the column `split`.
-    """
-
-    name: str
-    source: str
-    digest: str
-    splits: pd.DataFrame
-
-
-@dataclass(frozen=True)
-class Part:
-    """A training that another one consists of, as that of a fold; becomes a run below it.
-
-    Attributes:
-        name: `fold 1`, for example; the same in every call.
-        params: those that are its own.
-        epochs: as those of a `Record`.
-    """
-
-    name: str
-    params: Mapping[str, str]
-    epochs: Sequence[tuple[int, Mapping[str, float]]]
+    series: str
+    step: int
+    path: Path
 
 
 @dataclass(frozen=True)
@@ -148,34 +78,30 @@ class Record:
     """Everything that the run of a training holds, apart from its models.
 
     Attributes:
-        key: digest of the training's inputs; names the run.
+        key: of the training; names the run.
         params: flat parameters.
-        epochs: pairs of epoch (1..) and its values by column name.
+        epochs: the curves.
         metrics: metrics without steps, by their MLflow names.
         tags: tags of the run.
-        data: the data set.
+        photos: the data set.
         description: Markdown that the run's page shows.
         files: artifact path to file or folder; what does not exist is left out.
-        lock: dvc.lock, which changes when the stage that records ends; `lock_digest` stands for its content.
-        lock_digest: of the lock's entries that are final.
-        changes: how code and parameters differ from the commit; '' if they do not.
+        lock: dvc.lock, which changes when the stage that records ends: its other stages count, see `digest_lock`.
         pictures: for the grid of images.
-        parts: trainings of folds.
+        folds: curves of the trainings of folds, by fold.
     """
 
     key: str
     params: Mapping[str, str]
-    epochs: Sequence[tuple[int, Mapping[str, float]]]
+    epochs: Epochs
     metrics: Mapping[str, float]
     tags: Mapping[str, str]
-    data: DataFacts
+    photos: Prepared
     description: str
     files: Mapping[str, Path]
-    lock: Path | None = None
-    lock_digest: str = ""
-    changes: str = ""
-    pictures: Sequence[Picture] = ()
-    parts: Sequence[Part] = ()
+    lock: Path
+    pictures: Sequence[Picture]
+    folds: Mapping[str, Epochs]
 
 
 def complete_run(store: Store, experiment: str, record: Record) -> Run:
@@ -189,57 +115,49 @@ def complete_run(store: Store, experiment: str, record: Record) -> Run:
     changed = add_params(store, run, record.params)
     add_epochs(store, run, record.epochs)
     add_metrics(store, run, record.metrics)
-    _add_data(store, run, record.data)
+    _add_data(store, run, record.photos)
     _add_files(store, run, record)
     add_tags(store, run, {RECORDED_TAG: FROM_FILES, **record.tags})
-    add_tags(store, run, _changing_tags(record, run, changed), replace=True)
-    for part in record.parts:
-        _complete_part(store, experiment, run, part)
-    if run.info.status != "FINISHED":
-        store.client.set_terminated(run.info.run_id)
+    note = link_artifacts(hide_secrets(record.description), run)
+    follow = {NOTE_TAG: note if len(note) <= MAX_NOTE_LENGTH else note[:MAX_NOTE_LENGTH] + "\n\n…"}
+    follow |= {MLFLOW_LOGGED_IMAGES: "True"} if record.pictures else {}
+    follow |= {"convlens.changed_params": json.dumps(changed, sort_keys=True)} if changed else {}
+    add_tags(store, run, follow, replace=True)
+    for fold, epochs in record.folds.items():
+        names = {"key": f"{record.key}/fold {fold}", "name": f"fold {fold}", "parent": run.info.run_id}
+        part = find_or_create_run(store, experiment=experiment, **names)
+        add_params(store, part, {"label_errors.fold": fold})
+        add_epochs(store, part, epochs)
+        add_tags(store, part, {RECORDED_TAG: FROM_FILES})
+        add_tags(store, part, {PARENT_TAG: run.info.run_id}, replace=True)  # the one above may have been deleted
+        _finish(store, part)
+    _finish(store, run)
     return store.client.get_run(run.info.run_id)
 
 
-def _complete_part(store: Store, experiment: str, whole: Run, part: Part) -> None:
-    key = f"{whole.data.tags[KEY_TAG]}/{part.name}"
-    run = find_or_create_run(store, experiment=experiment, key=key, name=part.name, parent=whole.info.run_id)
-    add_params(store, run, part.params)
-    add_epochs(store, run, part.epochs)
-    add_tags(store, run, {RECORDED_TAG: FROM_FILES})
-    add_tags(store, run, {PARENT_TAG: whole.info.run_id}, replace=True)  # the one above may have been deleted
+def _finish(store: Store, run: Run) -> None:
     if run.info.status != "FINISHED":
         store.client.set_terminated(run.info.run_id)
 
 
-def _changing_tags(record: Record, run: Run, changed: Mapping[str, str]) -> dict[str, str]:
-    """Tags that follow the files; parameters that MLflow cannot change are among them."""
-    note = link_artifacts(hide_secrets(record.description), run)
-    tags = {NOTE_TAG: note if len(note) <= MAX_NOTE_LENGTH else note[:MAX_NOTE_LENGTH] + "\n\n…"}
-    tags |= PICTURES_TAG if record.pictures else {}
-    return tags | ({"convlens.changed_params": json.dumps(changed, sort_keys=True)} if changed else {})
-
-
 def link_artifacts(text: str, run: Run) -> str:
-    """Links of Markdown to files beside it lead to the artifacts of the run instead, on MLflow's page."""
+    """Let the links of Markdown to files beside it lead to the artifacts of the run instead, on MLflow's page."""
     place = f"#/experiments/{run.info.experiment_id}/runs/{run.info.run_id}/artifacts"
     return re.sub(r"\]\((?![\w+.-]+:|[#/])([^)\s]+)\)", rf"]({place}/\1)", text)
 
 
-def _add_data(store: Store, run: Run, data: DataFacts) -> None:
+def _add_data(store: Store, run: Run, photos: Prepared) -> None:
     there = {(item.dataset.name, item.dataset.digest) for item in run.inputs.dataset_inputs} if run.inputs else set()
+    source, digest = photos.card["source"], photos.card["digest"][:DIGEST_LENGTH]
     for split, context in CONTEXTS.items():
-        dataset = _dataset(data, split)
-        if (dataset.name, dataset.digest) not in there:
-            tags = [InputTag("mlflow.data.context", context)]
-            store.client.log_inputs(run.info.run_id, datasets=[DatasetInput(dataset, tags)])
-
-
-def _dataset(data: DataFacts, split: str) -> Dataset:
-    table = data.splits[data.splits["split"] == split].reset_index(drop=True)
-    name, digest = f"{data.name} {split}", data.digest[:DIGEST_LENGTH]
-    with no_warnings():
-        described = from_pandas(table, source=hide_passwords(data.source), name=name, digest=digest, targets="label")
-        return Dataset(**described.to_dict())
+        name = f"{Path(source).stem} {split}"
+        if (name, digest) in there:
+            continue
+        with no_warnings():
+            table = photos.splits[photos.splits["split"] == split].reset_index(drop=True)
+            data = from_pandas(table, source=hide_passwords(source), name=name, digest=digest, targets="label")
+            described = DatasetInput(Dataset(**data.to_dict()), [InputTag("mlflow.data.context", context)])
+        store.client.log_inputs(run.info.run_id, datasets=[described])
 
 
 def _add_files(store: Store, run: Run, record: Record) -> None:
@@ -248,26 +166,26 @@ def _add_files(store: Store, run: Run, record: Record) -> None:
         folder = Path(name)
         for place, source in record.files.items():
             _copy(source, folder / place)
-        if _is_first(record.changes, run):
-            (folder / CHANGES_FILE).parent.mkdir(exist_ok=True)
-            (folder / CHANGES_FILE).write_text(record.changes, encoding="utf-8")
+        (folder / CONFIG).mkdir(exist_ok=True)
+        changes = describe_changes()
+        if changes and run.data.tags.get(CHANGES_TAG, digest_changes(changes)) == digest_changes(changes):
+            (folder / CHANGES_FILE).write_text(changes, encoding="utf-8")  # those that the training began with
         stage_pictures(record.pictures, folder, run.info.start_time)
-        digest = _digest_folder(folder, record.lock_digest)
+        digests = [digest_lock(record.lock)]
+        digests += [
+            f"{path.relative_to(folder).as_posix()} {hashlib.sha256(path.read_bytes()).hexdigest()}"
+            for path in sorted(folder.rglob("*"))
+            if path.is_file()
+        ]
+        digest = hashlib.sha256("\n".join(digests).encode()).hexdigest()[:16]
         if run.data.tags.get(FILES_TAG) == digest:
             return
-        if record.lock is not None:
-            _copy(record.lock, folder / CONFIG / "dvc.lock")
-        (folder / CONFIG).mkdir(exist_ok=True)
+        _copy(record.lock, folder / CONFIG / "dvc.lock")
         (folder / CONFIG / "environment.json").write_text(
             json.dumps(describe_environment(), indent=2) + "\n", encoding="utf-8"
         )
         store.client.log_artifacts(run.info.run_id, name)
     add_tags(store, run, {FILES_TAG: digest}, replace=True)
-
-
-def _is_first(changes: str, run: Run) -> bool:
-    """Whether these are the changes the training began with, which the run may have already."""
-    return bool(changes) and run.data.tags.get(CHANGES_TAG, digest_changes(changes)) == digest_changes(changes)
 
 
 def _copy(source: Path, target: Path) -> None:
@@ -281,194 +199,129 @@ def _copy(source: Path, target: Path) -> None:
         shutil.copyfile(source, target)
 
 
-def _digest_folder(folder: Path, lock_digest: str) -> str:
-    lines = [
-        f"{path.relative_to(folder).as_posix()} {hashlib.sha256(path.read_bytes()).hexdigest()}"
-        for path in sorted(folder.rglob("*"))
-        if path.is_file()
-    ]
-    return hashlib.sha256("\n".join([lock_digest, *lines]).encode()).hexdigest()[:16]
+# --- pictures for MLflow's grid of images, where runs are compared side by side ---
+#
+# MLflow's `log_image` gives each picture a new random name, so a repeated record would double them; here the same
+# picture of a run always has the same name.
+
+THUMBNAIL_SIDE = 256  # pixels, as MLflow makes them
 
 
-# --- What the stage `register` records of a training, gathered from the files of the other stages ---
+def stage_pictures(pictures: Iterable[Picture], folder: Path, moment: int) -> None:
+    """Copy pictures into `folder`, under names that MLflow's page reads, each with a small copy for the grid.
+
+    Args:
+        pictures: of a run.
+        folder: the run's artifact folder, or one to be uploaded as such.
+        moment: part of the names, in milliseconds since 1970; the same for all calls about one run.
+    """
+    for series, step, path in pictures:
+        # As MLflow's `log_image` builds it: a `/` becomes `~`, and only plain letters stay.
+        plain = re.sub(r"[^A-Za-z0-9_.~ -]", "_", series.replace("/", "~"))
+        same = uuid.uuid5(uuid.NAMESPACE_OID, f"{series} {step}")
+        target = folder / "images" / f"{plain}+step+{step}+timestamp+{moment}+{same}"
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(path, target.with_name(f"{target.name}.png"))
+        with Image.open(path) as image:
+            small = image.convert("RGB")
+            small.thumbnail((THUMBNAIL_SIDE, THUMBNAIL_SIDE))
+            small.save(target.with_name(f"{target.name}+compressed.webp"))
+
+
+# --- gathering the record of the pipeline's results ---
 
 STAGE = "register"
 CARD_TAGS = ("architecture", "device", "precision", "num_threads", "num_parameters", "best_epoch", "data_digest")
 NUM_MAPPED_PHOTOS = 4  # in the grid of images; the others are among the artifacts
-OVER_TIME = "over_time_*.png"
+METRICS = "metrics.json"
+SECTIONS = {"evaluation": "test", "robustness": "robustness", "label_errors": "label_errors"}
+REPORTS = (
+    *("report.html", "feature_maps.html", "summary.md", "model_card.md", "feature_maps"),
+    *("evaluation", "robustness", "label_errors", "training", "validation"),
+)
+CONFIGURATION = ("params.yaml", "dvc.yaml", "requirements.txt")
 
 
-@dataclass(frozen=True, kw_only=True)
-class Results:
-    """Where the results are; see the arguments of the stage."""
-
-    prepared: Path
-    validation: Path
-    training: Path
-    evaluation: Path
-    robustness: Path
-    label_errors: Path
-    report: Path
-    feature_maps: Path
-    feature_maps_folder: Path
-    summary: Path
-    model_card: Path
-    params: Path
-    pipeline: Path
-    lock: Path
-    requirements: Path
-
-
-def gather_record(results: Results, photos: Prepared, card: Mapping[str, Any]) -> Record:
-    """Everything that the run of the training holds, apart from its models.
+def gather_record(photos: Prepared, training: TrainingRun, *, reports: Path, project: Path, params: Params) -> Record:
+    """Gather everything that the run of a training holds, apart from its models.
 
     Args:
-        results: where the files are.
         photos: the prepared photos.
-        card: of the trained network.
+        training: the finished training.
+        reports: folder of the reports.
+        project: folder of params.yaml, dvc.yaml, dvc.lock and requirements.txt.
+        params: all parameters.
 
     Raises:
         ConvLensError: a result is missing.
     """
-    speed = _read_speed(results.training, card["key"])
+    card, timing, folds = training.card, reports / "training" / "timing.csv", reports / "label_errors" / "folds.csv"
+    speed = pd.DataFrame({"epoch": []})  # seconds and memory by epoch, if this very training ran in this folder
+    if timing.is_file():
+        table = read_csv(timing, ["key"])
+        speed = table[table["key"] == card["key"]].drop(columns="key")
+    tags = {f"convlens.{name}": str(card[name]) for name in CARD_TAGS if name in card}
+    if tags.get("convlens.num_threads") == "0":
+        tags["convlens.num_threads"] = "one per processor"
+    tags |= {"convlens.dvc_lock": digest_lock(project / "dvc.lock"), "convlens.data_checks": _describe_checks(reports)}
+    summary = reports / "summary.md"
+    files = {name: reports / name for name in REPORTS}
+    files |= {f"{CONFIG}/{name}": project / name for name in CONFIGURATION}
+    by_fold = read_csv(folds, ["fold"]).groupby("fold") if folds.is_file() else ()
     return Record(
         key=card["key"],
-        params=flatten_params(load_params(results.params).model_dump(mode="json", by_alias=True)),
-        epochs=_read_epochs(results.training, speed),
-        metrics=_read_metrics(results),
-        tags={**git_tags(), **_describe(results, card), **({} if speed.empty else machine_tags())},
-        data=_data_facts(photos),
-        description=results.summary.read_text(encoding="utf-8") if results.summary.is_file() else "",
-        files=_list_files(results),
-        lock=results.lock,
-        lock_digest=digest_lock(results.lock),
-        changes=describe_changes(),
-        pictures=[*_list_plots(results), *_list_maps(results.feature_maps_folder)],
-        parts=_read_folds(results.label_errors),
+        params=flatten_params(params.model_dump(mode="json", by_alias=True)),
+        epochs=_list_epochs(training.history.merge(speed, on="epoch", how="left")),
+        metrics={
+            name: value
+            for folder, section in SECTIONS.items()
+            for name, value in evaluation_metrics(read_json(reports / folder / METRICS), section=section).items()
+        },
+        tags={**git_tags(), **tags, **({} if speed.empty else machine_tags())},
+        photos=photos,
+        description=summary.read_text(encoding="utf-8") if summary.is_file() else "",
+        files={**files, "data/splits.csv": photos.folder / "splits.csv"},
+        lock=project / "dvc.lock",
+        pictures=_list_pictures(reports),
+        folds={str(fold): _list_epochs(rows.drop(columns="fold")) for fold, rows in by_fold},
     )
 
 
-def read_json(path: Path) -> dict[str, Any]:
-    """A result in JSON.
-
-    Raises:
-        ConvLensError: it is missing, or no JSON.
-    """
-    if not path.is_file():
-        raise ConvLensError(f"Expected the result {path}. Received: nothing there. Run `dvc repro`.")
-    try:
-        values: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise ConvLensError(f"Expected JSON in {path}. Received: {error}. Run `dvc repro --force`.") from error
-    return values
-
-
 def digest_lock(lock: Path) -> str:
-    """The sha256 of what dvc.lock says of the stages before this one; this one's entry is written after it ends."""
+    """Return the sha256 of what dvc.lock says of the other stages; this one's entry is written after it ends."""
     if not lock.is_file():
         return ""
     stages = {name: entry for name, entry in read_yaml(lock).get("stages", {}).items() if name != STAGE}
     return hashlib.sha256(json.dumps(stages, sort_keys=True).encode()).hexdigest()
 
 
-def _read_metrics(results: Results) -> dict[str, float]:
-    return {
-        **evaluation_metrics(read_json(results.evaluation / "metrics.json")),
-        **evaluation_metrics(read_json(results.robustness / "metrics.json"), section="robustness"),
-        **evaluation_metrics(read_json(results.label_errors / "metrics.json"), section="label_errors"),
-    }
-
-
-def _read_speed(training: Path, key: str) -> pd.DataFrame:
-    """Seconds and memory by epoch; empty unless this very training ran in this folder."""
-    timing = training / "timing.csv"
-    if not timing.is_file():
-        return pd.DataFrame({"epoch": []})
-    speed = pd.read_csv(timing)
-    return speed[speed["key"] == key].drop(columns="key")
-
-
-def _read_epochs(training: Path, speed: pd.DataFrame) -> list[tuple[int, dict[str, float]]]:
-    """History, and speed where it is known, epoch by epoch."""
-    history = training / "history.csv"
-    if not history.is_file():
-        raise ConvLensError(f"Expected the training's history {history}. Received: nothing there. Run `dvc repro`.")
-    return _split_epochs(pd.read_csv(history).merge(speed, on="epoch", how="left"))
-
-
-def _split_epochs(table: pd.DataFrame) -> list[tuple[int, dict[str, float]]]:
+def _list_epochs(table: pd.DataFrame) -> list[tuple[int, dict[str, float]]]:
     rows = table.to_dict(orient="records")
     return [(int(row["epoch"]), {str(name): value for name, value in row.items() if pd.notna(value)}) for row in rows]
 
 
-def _read_folds(label_errors: Path) -> list[Part]:
-    """The trainings of the folds, where there were any."""
-    path = label_errors / "folds.csv"
-    if not path.is_file():
-        return []
-    table = pd.read_csv(path)
-    return [
-        Part(f"fold {fold}", {"label_errors.fold": str(fold)}, _split_epochs(rows.drop(columns="fold")))
-        for fold, rows in table.groupby("fold")
-    ]
-
-
-def _describe(results: Results, card: Mapping[str, Any]) -> dict[str, str]:
-    """Facts about the training that are neither parameters nor metrics, as tags."""
-    tags = {f"convlens.{name}": str(card[name]) for name in CARD_TAGS if name in card}
-    if tags.get("convlens.num_threads") == "0":
-        tags["convlens.num_threads"] = "one per processor"
-    tags["convlens.dvc_lock"] = digest_lock(results.lock)
-    tags["convlens.data_checks"] = _describe_checks(load_result(results.validation))
-    return tags
-
-
-def _describe_checks(result: Mapping[str, Any]) -> str:
+def _describe_checks(reports: Path) -> str:
     """For people: `1,198 of 1,200 photos usable, 14 of 14 checks passed`."""
+    result = load_result(reports / "validation")
     passed = [item["success"] for item in result["expectations"]]
     photos = f"{result['num_usable']:,} of {result['num_photos']:,} photos usable"
     return f"{photos}, {sum(passed)} of {len(passed)} checks passed"
 
 
-def _data_facts(photos: Prepared) -> DataFacts:
-    source = photos.card["source"]
-    return DataFacts(Path(source).stem, source, photos.card["digest"], photos.splits)
-
-
-def _list_files(results: Results) -> dict[str, Path]:
-    return {
-        "report.html": results.report,
-        "feature_maps.html": results.feature_maps,
-        "summary.md": results.summary,
-        "model_card.md": results.model_card,
-        "feature_maps": results.feature_maps_folder,
-        "evaluation": results.evaluation,
-        "robustness": results.robustness,
-        "label_errors": results.label_errors,
-        "training": results.training,
-        "validation": results.validation,
-        "data/splits.csv": results.prepared / "splits.csv",
-        "config/params.yaml": results.params,
-        "config/dvc.yaml": results.pipeline,
-        "config/requirements.txt": results.requirements,
-    }
-
-
-def _list_plots(results: Results) -> Iterator[Picture]:
-    """Each plot is a series of one, which stands beside the same plot of other runs."""
-    for folder in (results.evaluation, results.robustness, results.training):
-        for path in sorted([*folder.glob("*.png"), *folder.glob("plots/*.png")]):
-            yield Picture(f"{folder.name}/{path.stem}", 0, path)
-
-
-def _list_maps(folder: Path) -> Iterator[Picture]:
-    """What the filters answer to a photo, layer by layer (0 first), and how they came to be, epoch by epoch."""
-    photos = sorted(path for path in folder.glob("[0-9]*") if path.is_dir()) if folder.is_dir() else []
+def _list_pictures(reports: Path) -> list[Picture]:
+    """Plots, a series of one each; feature maps of a photo, layer by layer; how the filters came to be, by epoch."""
+    found = [
+        Picture(f"{folder}/{path.stem}", 0, path)
+        for folder in ("evaluation", "robustness", "training")
+        for path in sorted((reports / folder).rglob("*.png"))
+    ]
+    maps = reports / "feature_maps"
+    photos = sorted(path for path in maps.glob("[0-9]*") if path.is_dir())
     for photo in photos[:NUM_MAPPED_PHOTOS]:
-        for depth, path in enumerate(sorted(photo.glob("*.png"), key=_by_number)):
-            yield Picture(f"feature_maps/{photo.name}", depth, path)
-    for path in sorted(folder.glob(OVER_TIME)):
-        yield Picture("feature_maps/over_time", int(path.stem.rsplit("_", 1)[1]), path)
+        layers = sorted(photo.glob("*.png"), key=_by_number)
+        found += [Picture(f"feature_maps/{photo.name}", depth, path) for depth, path in enumerate(layers)]
+    over_time = sorted(maps.glob("over_time_*.png"))
+    return [*found, *(Picture("feature_maps/over_time", int(path.stem.rsplit("_", 1)[1]), path) for path in over_time)]
 
 
 def _by_number(path: Path) -> list[tuple[int, str]]:

@@ -1,15 +1,20 @@
-"""Runs: find, create and complete them."""
+"""Runs: one MLflow run per training, found by the training's key, created if missing, never doubled.
 
-import getpass
+Everything here adds what is missing and leaves alone what is there, so it may be repeated at any time. Training imports
+this module, so it imports nothing but the store.
+"""
+
 import os
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from mlflow import MlflowClient
 from mlflow.entities import Metric, Param, Run, RunTag
 
-from convlens.tracking.environment import epoch_metrics
+from convlens.tracking.environment import (
+    user_name,
+)
 from convlens.tracking.store import (
     STORE_FAILURES,
     Store,
@@ -22,22 +27,19 @@ from convlens.tracking.store import (
     tracking_uri,
 )
 
-# --- One MLflow run per training: found by the key of the training's inputs, created if missing, never doubled ---
-#
-# Everything here adds what is missing and leaves alone what is there, so it may be repeated at any time.
+# --- finding and creating ---
 
 KEY_TAG = "convlens.key"
-DECISION_TAG = "convlens.decision"
+PACKAGE_TAG = "convlens.package"  # of models and versions, see `name_package`
 RECORDED_TAG = "convlens.recorded"
 LIVE, FROM_FILES = "live", "from files"
 PARENT_TAG = "mlflow.parentRunId"
-NUM_PER_BATCH = 100  # the most params MLflow takes at once; it takes 1000 metrics
-MAX_PARAM_LENGTH = 6000  # what MLflow stores
-T = TypeVar("T")
+
+Epochs = Sequence[tuple[int, Mapping[str, float]]]  # epoch (1..) and its values, named as in history.csv
 
 
 def find_run(store: Store, experiment_id: str, key: str) -> Run | None:
-    """The oldest run of this key that was not deleted."""
+    """Return the oldest run of this key that was not deleted."""
     runs = store.client.search_runs(
         [experiment_id], f"tags.`{KEY_TAG}` = '{key}'", max_results=1, order_by=["attributes.start_time ASC"]
     )
@@ -45,7 +47,7 @@ def find_run(store: Store, experiment_id: str, key: str) -> Run | None:
 
 
 def find_or_create_run(store: Store, *, experiment: str, key: str, name: str | None = None, parent: str = "") -> Run:
-    """The run of this key; a new one is named after the DVC experiment, or by the key.
+    """Return the run of this key; a new one is named after the DVC experiment, or by the key.
 
     Args:
         store: where to look.
@@ -59,14 +61,38 @@ def find_or_create_run(store: Store, *, experiment: str, key: str, name: str | N
         found = find_run(store, experiment_id, key)
         if found is not None:
             return found
-        tags = {KEY_TAG: key, "mlflow.source.name": "dvc repro", "mlflow.source.type": "PROJECT", **_user()}
-        tags |= {PARENT_TAG: parent} if parent else {}
+        tags = {KEY_TAG: key, "mlflow.source.name": "dvc repro", "mlflow.source.type": "PROJECT"}
+        tags |= {"mlflow.user": user_name(), **({PARENT_TAG: parent} if parent else {})}
         return store.client.create_run(experiment_id, tags=tags, run_name=name or default_name(key))
 
 
 def default_name(key: str, architecture: str = "") -> str:
-    """What a run is called in lists: the DVC experiment if there is one, else the architecture and the key's start."""
+    """Name a run for lists: the DVC experiment if there is one, else the architecture and the key's start."""
     return os.environ.get("DVC_EXP_NAME") or f"{architecture} {key[:8]}".strip()
+
+
+# --- adding what is missing ---
+#
+# The MLflow UI makes a section of what stands before the first `/` of a metric's name, and sorts the sections: first
+# `curves/` (one step per epoch), then `label_errors/`, `robustness/` and `test/` (the evaluation).
+
+MAX_PARAM_LENGTH = 6000  # what MLflow stores
+NUM_PER_BATCH = 100  # the most params MLflow takes at once; it takes 1000 metrics
+T = TypeVar("T")
+
+
+def epoch_metrics(values: Mapping[str, float]) -> dict[str, float]:
+    """Name the values of one epoch as MLflow's metrics: `train_loss` becomes `curves/train_loss`."""
+    return {f"curves/{name}": float(value) for name, value in values.items() if name != "epoch"}
+
+
+def evaluation_metrics(values: Mapping[str, Any], *, section: str = "test") -> dict[str, float]:
+    """Name the numbers of a metrics.json as MLflow's metrics, `test/accuracy`; what is undefined is left out."""
+    return {
+        f"{section}/{name}": float(value)
+        for name, value in values.items()
+        if isinstance(value, int | float) and not isinstance(value, bool)
+    }
 
 
 def add_params(store: Store, run: Run, params: Mapping[str, str]) -> dict[str, str]:
@@ -76,19 +102,17 @@ def add_params(store: Store, run: Run, params: Mapping[str, str]) -> dict[str, s
         Those the run holds with another value: MLflow never changes a parameter.
     """
     there = run.data.params
-    missing = [Param(name, value[:MAX_PARAM_LENGTH]) for name, value in sorted(params.items()) if name not in there]
-    for some in _chunks(missing):
+    short = {name: value[:MAX_PARAM_LENGTH] for name, value in params.items()}
+    for some in _chunks([Param(name, value) for name, value in sorted(short.items()) if name not in there]):
         store.client.log_batch(run.info.run_id, params=some)
-    return {name: value for name, value in params.items() if name in there and there[name] != value[:MAX_PARAM_LENGTH]}
+    return {name: params[name] for name, value in short.items() if there.get(name, value) != value}
 
 
 def add_tags(store: Store, run: Run, tags: Mapping[str, str], *, replace: bool = False) -> None:
     """Record tags the run lacks; with `replace` also those it holds with another value."""
     there = run.data.tags
-    new = [
-        RunTag(name, value) for name, value in tags.items() if name not in there or (replace and there[name] != value)
-    ]
-    for some in _chunks(new):
+    new = {name: value for name, value in tags.items() if name not in there or (replace and there[name] != value)}
+    for some in _chunks([RunTag(name, value) for name, value in new.items()]):
         store.client.log_batch(run.info.run_id, tags=some)
 
 
@@ -100,49 +124,29 @@ def add_metrics(store: Store, run: Run, metrics: Mapping[str, float]) -> None:
         store.client.log_batch(run.info.run_id, metrics=some)
 
 
+def add_epochs(store: Store, run: Run, epochs: Epochs) -> None:
+    """Record curves; steps that are there stay as they are.
+
+    New ones get the times they had if the last epoch ended now: as far apart as the epochs took, where that is known.
+    """
+    steps, moment = recorded_steps(store, run), milliseconds()
+    new: list[Metric] = []
+    for epoch, values in reversed(epochs):
+        named = epoch_metrics(values).items()
+        new += [Metric(name, value, moment, epoch) for name, value in named if epoch not in steps.get(name, ())]
+        moment -= round(1000 * values.get("seconds", 0.0))
+    for some in _chunks(new[::-1]):
+        store.client.log_batch(run.info.run_id, metrics=some)
+
+
 def recorded_steps(store: Store, run: Run) -> dict[str, set[int]]:
-    """For every metric of the run, the steps it has."""
+    """Return, for every metric of the run, the steps it has."""
     history = store.client.get_metric_history
     return {name: {metric.step for metric in history(run.info.run_id, name)} for name in run.data.metrics}
 
 
-def add_epochs(store: Store, run: Run, epochs: Sequence[tuple[int, Mapping[str, float]]]) -> None:
-    """Record curves, epoch by epoch; steps that are there stay as they are.
-
-    Args:
-        store: where the run is.
-        run: the run.
-        epochs: pairs of epoch (1..) and its values, named as in history.csv.
-    """
-    steps = recorded_steps(store, run)
-    new = [
-        Metric(name, value, moment, epoch)
-        for (epoch, values), moment in zip(epochs, _moments(epochs), strict=True)
-        for name, value in epoch_metrics(values).items()
-        if epoch not in steps.get(name, ())
-    ]
-    for some in _chunks(new):
-        store.client.log_batch(run.info.run_id, metrics=some)
-
-
-def _moments(epochs: Sequence[tuple[int, Mapping[str, float]]]) -> list[int]:
-    """When each epoch ended, had the last one ended now: as far apart as they took, where that is known."""
-    moment, moments = milliseconds(), []
-    for _, values in reversed(epochs):
-        moments.append(moment)
-        moment -= round(1000 * values.get("seconds", 0.0))
-    return moments[::-1]
-
-
-def _user() -> dict[str, str]:
-    try:
-        return {"mlflow.user": getpass.getuser()}
-    except (KeyError, OSError, ImportError):  # a container whose user has no name
-        return {}
-
-
 def milliseconds() -> int:
-    """The present moment as MLflow counts it, since 1970."""
+    """Return the present moment as MLflow counts it, since 1970."""
     return int(time.time() * 1000)
 
 
@@ -151,13 +155,13 @@ def _chunks(items: Sequence[T]) -> Iterator[list[T]]:
         yield list(items[start : start + NUM_PER_BATCH])
 
 
-# --- How long trainings took, as their runs tell. Reads the store, never creates one ---
+# --- how long trainings took ---
 
 SECONDS = "curves/seconds"
 
 
 def find_durations(keys: Iterable[str]) -> dict[str, float]:
-    """Seconds that trainings took in all their epochs, by the keys of the trainings.
+    """Return the seconds that trainings took in all their epochs, by the keys of the trainings; creates no store.
 
     A training without a run is left out. So are all if there is no store or it does not answer: a time is worth no
     failure.
@@ -167,18 +171,15 @@ def find_durations(keys: Iterable[str]) -> dict[str, float]:
     if database is not None and not database.is_file():
         return {}
     silence_mlflow()
+    found: dict[str, float] = {}
     try:
         with no_warnings(), brief_requests(seconds=5, retries=0):
             client = MlflowClient(tracking_uri=uri, registry_uri=uri)
-            found = {key: _sum_epochs(client, key) for key in keys}
+            experiments = [experiment.experiment_id for experiment in client.search_experiments()]
+            for key in keys:
+                runs = client.search_runs(experiments, f"tags.`{KEY_TAG}` = '{key}'", max_results=1)
+                history = client.get_metric_history(runs[0].info.run_id, SECONDS) if runs else []
+                found[key] = float(sum({metric.step: metric.value for metric in history}.values()))
     except STORE_FAILURES:
         return {}
     return {key: seconds for key, seconds in found.items() if seconds}
-
-
-def _sum_epochs(client: MlflowClient, key: str) -> float:
-    """0 if there is no run of this key, or its epochs have no times."""
-    experiments = [experiment.experiment_id for experiment in client.search_experiments()]
-    runs = client.search_runs(experiments, f"tags.`{KEY_TAG}` = '{key}'", max_results=1)
-    history = client.get_metric_history(runs[0].info.run_id, SECONDS) if runs else []
-    return float(sum({metric.step: metric.value for metric in history}.values()))

@@ -4,36 +4,18 @@ from pathlib import Path
 
 import pytest
 
-from convlens.params import flatten_params
-from convlens.tracking import environment as git
+from convlens.errors import ConvLensError
+from convlens.tracking import environment
 from convlens.tracking.environment import (
     CHANGES_TAG,
+    NEEDED,
     describe_changes,
     digest_changes,
-    epoch_metrics,
-    evaluation_metrics,
     git_tags,
+    pinned_requirements,
 )
 
-
-def test_params_are_flat_texts() -> None:
-    nested = {"train": {"epochs": 3, "optimizer": "adam", "sizes": [{"until": 1.0, "size": 64}]}, "flip": True}
-    assert flatten_params(nested) == {
-        "train.epochs": "3",
-        "train.optimizer": "adam",
-        "train.sizes": '[{"until": 1.0, "size": 64}]',
-        "flip": "true",
-    }
-
-
-def test_epoch_metrics_are_curves() -> None:
-    assert epoch_metrics({"epoch": 1, "train_loss": 0.5}) == {"curves/train_loss": 0.5}
-
-
-def test_evaluation_metrics_are_numbers() -> None:
-    values = {"num_photos": 4, "accuracy": 0.5, "roc_auc": None, "name": "x", "ok": True}
-    assert evaluation_metrics(values) == {"test/num_photos": 4.0, "test/accuracy": 0.5}
-    assert evaluation_metrics({"shift": 1}, section="robustness") == {"robustness/shift": 1.0}
+# --- Git ---
 
 
 @pytest.fixture
@@ -102,5 +84,57 @@ def test_endless_changes_are_cut(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     commit()
     (tmp_path / "params.yaml").write_text("b: 2\n" * 1000)
     whole = describe_changes()
-    monkeypatch.setattr(git, "MAX_CHANGES", 500)
+    monkeypatch.setattr(environment, "MAX_CHANGES", 500)
     assert describe_changes() == f"{whole[:500]}\n# … and {len(whole) - 500:,} characters\n"
+
+
+# --- what a packaged model needs ---
+
+PROJECT_LOCK = Path(__file__).parents[2] / "requirements.txt"
+LOCK = """\
+# made by uv
+h5py==3.14.0 \\
+    --hash=sha256:00
+keras==3.15.1
+mlflow==3.17.2 --hash=sha256:00
+numpy==2.4.6 ; python_version < '3.12'
+numpy==2.5.5 ; python_version >= '3.12'
+pandas==3.0.6
+Pillow==13.0.0
+requests==2.34.2
+tensorflow==2.21.0 ; sys_platform == 'sunos'
+tensorflow-cpu==2.21.0 ; sys_platform != 'sunos'
+-r other.txt
+"""
+
+
+def test_pins_what_models_need_for_every_platform(tmp_path: Path) -> None:
+    lock = tmp_path / "lock.txt"
+    lock.write_text(LOCK)
+    assert pinned_requirements(lock) == [
+        "h5py==3.14.0",
+        "keras==3.15.1",
+        "mlflow==3.17.2",
+        'numpy==2.4.6; python_version < "3.12"',
+        'numpy==2.5.5; python_version >= "3.12"',
+        "pandas==3.0.6",
+        "Pillow==13.0.0",
+        'tensorflow==2.21.0; sys_platform == "sunos"',
+        'tensorflow-cpu==2.21.0; sys_platform != "sunos"',
+    ]
+
+
+def test_the_project_s_lock_has_them_all() -> None:
+    names = {line.split("==")[0] for line in pinned_requirements(PROJECT_LOCK)}
+    assert names == set(NEEDED)
+
+
+@pytest.mark.parametrize(
+    ("lost", "named"),
+    [("keras==3.15.1\n", "keras"), ("tensorflow-cpu==2.21.0 ; sys_platform != 'sunos'\n", "tensorflow")],
+)
+def test_missing_package_is_told(tmp_path: Path, lost: str, named: str) -> None:
+    lock = tmp_path / "lock.txt"
+    lock.write_text(LOCK.replace(lost, ""))
+    with pytest.raises(ConvLensError, match=f"Expected {named} in "):
+        pinned_requirements(lock)

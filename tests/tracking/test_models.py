@@ -7,7 +7,9 @@ import re
 import subprocess
 import sys
 import zipfile
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import mlflow
 import numpy as np
@@ -18,10 +20,11 @@ from mlflow.models import Model
 from small_training import KEY, LOCK, SIDE, model_files, use_own_store, write_card, write_network, write_photo
 
 from convlens.errors import ConvLensError
-from convlens.models.classifier import SERVER_VARIABLE, open_classifier
-from convlens.tracking.models import ensure_models, shipped_modules, stage_code
+from convlens.models.classifier import SERVER_VARIABLE, is_served, open_classifier
+from convlens.models.inference import OperatingPoint
+from convlens.tracking.models import ensure_models, name_package, predict_served, shipped_modules, stage_code
 from convlens.tracking.runs import find_or_create_run
-from convlens.tracking.store import Store, fluent_store, open_store
+from convlens.tracking.store import Store, fluent_store, no_warnings, open_store
 
 # What a process without this project does; an import of the project would fail.
 STRANGER = """
@@ -248,3 +251,42 @@ def test_broken_files_are_told(tmp_path: Path, broken: str) -> None:
     (tmp_path / broken).write_bytes(b"broken")
     with pytest.raises(ConvLensError, match="Expected a trained network in"):
         open_classifier(tmp_path)
+
+
+# --- what the model server would make of it ---
+
+
+def tell_lengths(model_input: pd.DataFrame) -> pd.DataFrame:
+    """How long each photo is; an empty one is refused."""
+    photos = [base64.b64decode(text) for text in model_input["image"]]
+    if not all(photos):
+        raise MlflowException.invalid_parameter_value("an empty photo")
+    return pd.DataFrame({"length": [len(photo) for photo in photos], "served": is_served()})
+
+
+@pytest.fixture
+def lengths(tmp_path: Path) -> Iterator[Any]:
+    with no_warnings():  # of MLflow about itself
+        mlflow.pyfunc.save_model(str(tmp_path / "model"), python_model=tell_lengths, pip_requirements=[])
+        yield mlflow.pyfunc.load_model(str(tmp_path / "model"))
+
+
+def test_photos_travel_as_base64_and_answers_come_back(lengths: Any) -> None:
+    assert predict_served(lengths, [b"abc", b"\x00\xff"]) == [
+        {"length": 3, "served": True},
+        {"length": 2, "served": True},
+    ]
+    assert not is_served()
+
+
+def test_a_refusal_is_told(lengths: Any) -> None:
+    with pytest.raises(MlflowException, match="an empty photo"):
+        predict_served(lengths, [b""])
+
+
+def test_what_decides_predictions_names_the_package() -> None:
+    plain = name_package(OperatingPoint("k", max_error=0.1, num_validation=9))
+    assert plain == name_package(OperatingPoint())
+    changes = [{"threshold": 0.6}, {"min_confidence": 0.9}, {"threshold": 0.6, "min_confidence": 0.9}]
+    changes += [{"mirror": True}, {"center_crop": 0.9}, {"temperature": 1.5}]
+    assert len({plain, *(name_package(OperatingPoint(**change)) for change in changes)}) == 1 + len(changes)

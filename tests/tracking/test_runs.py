@@ -1,6 +1,5 @@
 """What a run holds of a training, gathered from files and written to a store."""
 
-import json
 from dataclasses import replace
 from pathlib import Path
 
@@ -8,10 +7,12 @@ import pytest
 from mlflow import MlflowClient
 from mlflow.entities import Run
 from PIL import Image
-from small_training import stage_paths, use_own_store, write_training
+from small_training import demand, stage_paths, use_own_store, write_training
 
 from convlens.data.prepared import Prepared
-from convlens.tracking.record import MAX_NOTE_LENGTH, Record, Results, complete_run, gather_record
+from convlens.models.files import TrainingRun
+from convlens.tracking.record import MAX_NOTE_LENGTH, Picture, Record, complete_run, gather_record, stage_pictures
+from convlens.tracking.runs import add_epochs, epoch_metrics, evaluation_metrics, find_durations, find_or_create_run
 from convlens.tracking.store import open_store
 
 FOLDS = "fold,epoch,train_loss\n1,1,0.7\n1,2,0.6\n2,1,0.8\n2,2,0.4\n"
@@ -28,9 +29,10 @@ def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def gather(root: Path, **card: object) -> Record:
     paths = stage_paths(root)
-    stored = json.loads((paths["model_folder"] / "card.json").read_text())
-    results = Results(**{name: paths[name] for name in Results.__dataclass_fields__})
-    return gather_record(results, Prepared.load(paths["prepared"]), {**stored, **card})
+    training = TrainingRun.load(paths["model_folder"], root / "reports/training")
+    training.card.update(card)
+    places = {name: paths[name] for name in ("reports", "project")}
+    return gather_record(Prepared.load(paths["prepared"]), training, params=demand(), **places)
 
 
 def complete(record: Record) -> Run:
@@ -56,7 +58,7 @@ def test_pictures_are_plots_layers_and_epochs(root: Path) -> None:
     for epoch in (1, 16):
         paint(maps / f"over_time_{epoch:05d}.png")
     record = gather(root)
-    assert [(picture.series, picture.step, picture.path.name) for picture in record.pictures] == [
+    assert [(series, step, path.name) for series, step, path in record.pictures] == [
         ("evaluation/confusion_matrix", 0, "confusion_matrix.png"),
         ("feature_maps/01-cat.jpg", 0, "conv_1.png"),
         ("feature_maps/01-cat.jpg", 1, "conv_2.png"),
@@ -68,7 +70,8 @@ def test_pictures_are_plots_layers_and_epochs(root: Path) -> None:
     assert run.data.tags["mlflow.loggedImages"] == "True"
     before = files(root, run)
     assert len([name for name in before if name.startswith("images/")]) == 2 * 9
-    complete(replace(record, lock_digest="another"))  # all files are sent again
+    record.lock.write_text("stages:\n  train:\n    cmd: another\n")  # all files are sent again
+    complete(record)
     assert files(root, run) == before
 
 
@@ -81,7 +84,7 @@ def test_hidden_files_stay_at_home(root: Path) -> None:
 
 def test_folds_are_runs_below_the_training_s(root: Path) -> None:
     record = gather(root)
-    assert record.parts == []
+    assert record.folds == {}
     (root / "reports/label_errors/folds.csv").write_text(FOLDS)
     whole = complete(gather(root))
     complete(gather(root))
@@ -106,7 +109,7 @@ def test_folds_are_runs_below_the_training_s(root: Path) -> None:
 
 def test_no_folds_leave_a_header(root: Path) -> None:
     (root / "reports/label_errors/folds.csv").write_text("fold,epoch\n")
-    assert gather(root).parts == []
+    assert gather(root).folds == {}
 
 
 def test_links_of_the_description_lead_to_artifacts(root: Path) -> None:
@@ -143,3 +146,85 @@ def test_the_machine_is_told_where_it_is_known(root: Path, here: bool) -> None:
 def test_automatic_threads_are_told_in_words(root: Path) -> None:
     assert gather(root).tags["convlens.num_threads"] == "1"
     assert gather(root, num_threads=0).tags["convlens.num_threads"] == "one per processor"
+
+
+# --- names of metrics ---
+
+
+def test_epoch_metrics_are_curves() -> None:
+    assert epoch_metrics({"epoch": 1, "train_loss": 0.5}) == {"curves/train_loss": 0.5}
+
+
+def test_evaluation_metrics_are_numbers() -> None:
+    values = {"num_photos": 4, "accuracy": 0.5, "roc_auc": None, "name": "x", "ok": True}
+    assert evaluation_metrics(values) == {"test/num_photos": 4.0, "test/accuracy": 0.5}
+    assert evaluation_metrics({"shift": 1}, section="robustness") == {"robustness/shift": 1.0}
+
+
+# --- pictures ---
+
+
+@pytest.fixture
+def picture(tmp_path: Path) -> Picture:
+    path = tmp_path / "plot.png"
+    Image.new("RGBA", (600, 300), "teal").save(path)
+    return Picture("feature_maps/cat #1+2.jpg", 3, path)
+
+
+def test_names_are_those_of_mlflow(picture: Picture, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """MLflow's own `log_image` names its files so; its page takes them apart again."""
+    use_own_store(tmp_path, monkeypatch)
+    client = MlflowClient(f"sqlite:///{tmp_path}/mlflow.db")
+    experiment = client.create_experiment("trials", (tmp_path / "files").as_uri())
+    run = client.create_run(experiment)
+    key = "feature_maps/cat _1_2.jpg"
+    with Image.open(picture.path) as image:
+        client.log_image(run.info.run_id, image, key=key, step=3, timestamp=77)
+    stage_pictures([picture], tmp_path / "own", 77)
+    theirs = next((tmp_path / "files").glob("*/artifacts/images"))
+    assert _parts(tmp_path / "own/images") == _parts(theirs)
+    assert client.get_run(run.info.run_id).data.tags["mlflow.loggedImages"] == "True"
+
+
+def _parts(folder: Path) -> list[tuple[list[str], str, int]]:
+    """Parts of the names without the random one, suffixes, and the longer side in pixels."""
+    return [_describe(path) for path in sorted(folder.iterdir())]
+
+
+def _describe(path: Path) -> tuple[list[str], str, int]:
+    with Image.open(path) as image:
+        side = max(image.size)
+    return [part for part in path.with_suffix("").name.split("+") if len(part) != 36], path.suffix, side
+
+
+def test_staging_again_gives_the_same_files(picture: Picture, tmp_path: Path) -> None:
+    for _ in range(2):
+        stage_pictures([picture, Picture(picture.series, 4, picture.path)], tmp_path / "own", 77)
+    files = sorted(path.name for path in (tmp_path / "own/images").iterdir())
+    assert len(files) == 4
+    assert len({name.split("+")[5].removesuffix(".png") for name in files}) == 2
+
+
+# --- how long trainings took ---
+
+
+def test_the_seconds_of_all_epochs_add_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    use_own_store(tmp_path, monkeypatch)
+    store = open_store()
+    for key, experiment in (("aa", "one"), ("bb", "two")):
+        run = find_or_create_run(store, experiment=experiment, key=key)
+        add_epochs(store, run, [(1, {"seconds": 1.5}), (2, {"seconds": 2.0 if key == "aa" else 4.0})])
+    find_or_create_run(store, experiment="one", key="timeless")
+    assert find_durations(["aa", "bb", "timeless", "unknown"]) == {"aa": 3.5, "bb": 5.5}
+
+
+def test_no_store_is_no_failure_and_none_is_made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    monkeypatch.setenv("DVC_ROOT", str(tmp_path))
+    assert find_durations(["aa"]) == {}
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_silent_server_is_no_failure(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")
+    assert find_durations(["aa"]) == {}

@@ -1,19 +1,25 @@
 import json
 import logging
+import shutil
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 import pytest
+from external_model import make_reference, paint
 from mlflow import MlflowClient
 from mlflow.entities import Run
+from mlflow.entities.model_registry import ModelVersion
 from mlflow.exceptions import MlflowException
-from small_training import KEY, demand, use_own_store, write_training
+from small_training import KEY, PARAMS, demand, use_own_store, write_operating_point, write_training
 
+import convlens
 from convlens.errors import ConvLensError
-from convlens.metrics.evaluation import CONFUSION, TABLES
 from convlens.stages.register import register
+from convlens.tracking import models
+from convlens.tracking.access import open_with_reference, pull_model
 from convlens.tracking.live import open_live_run
+from convlens.tracking.promotion import MORE, roll_back, shorten_card
 
 OTHER_KEY = "cd" * 32
 ARTIFACTS = {
@@ -23,9 +29,6 @@ ARTIFACTS = {
     "config/params.yaml",
     "config/requirements.txt",
     "data/splits.csv",
-    "evaluation/metrics.json",
-    "evaluation/plots/confusion_matrix.png",
-    *(f"evaluation/{file}" for file in (CONFUSION, *(file for file, _ in TABLES.values()))),
     "feature_maps.html",
     "feature_maps/filters.csv",
     "robustness/curves.csv",
@@ -73,11 +76,19 @@ def runs(root: Path) -> list[Run]:
     return [store.get_run(run.info.run_id) for run in store.search_runs(experiments)]
 
 
+def versions(root: Path) -> list[ModelVersion]:
+    found = client(root).search_model_versions("name = 'convlens'")
+    return sorted((client(root).get_model_version("convlens", each.version) for each in found), key=lambda v: v.version)
+
+
 def artifacts(root: Path, run: Run) -> set[str]:
-    """Names of all files but those of the grid of images."""
+    """Names of all files but those of the grid of images, and of the evaluation, which must all be there."""
     folder = root / "mlartifacts" / run.info.run_id / "artifacts"
     found = {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()}
-    return {name for name in found if not name.startswith("images/")}
+    reports = root / "reports"
+    evaluation = {path.relative_to(reports).as_posix() for path in (reports / "evaluation").rglob("*.*")}
+    assert {"evaluation/metrics.json", "evaluation/predictions.csv"} <= evaluation <= found
+    return {name for name in found - evaluation if not name.startswith("images/")}
 
 
 def aliases(root: Path) -> dict[str, str]:
@@ -111,7 +122,7 @@ def snapshot(root: Path) -> tuple[Any, ...]:
 
 
 def test_run_is_complete(root: Path) -> None:
-    register(**write_training(root), register=demand())
+    register(**write_training(root), params=demand())
     (run,) = runs(root)
     assert run.info.status == "FINISHED"
     assert run.info.run_name == f"residual {KEY[:8]}"
@@ -132,7 +143,7 @@ def test_run_is_complete(root: Path) -> None:
 
 
 def test_first_good_version_is_champion(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    register(**write_training(root), register=demand())
+    register(**write_training(root), params=demand())
     assert aliases(root) == {"champion": "1"}
     assert verdict(root) == {
         "key": KEY,
@@ -142,14 +153,14 @@ def test_first_good_version_is_champion(root: Path, capsys: pytest.CaptureFixtur
             criterion("evaluation.accuracy", 1.0, 0.8, note="on 4 photos"),
             criterion("worst_slice", 1.0, None, note="brightness dark, 2 photos; of 2 slices"),
             criterion(
-                "answers_as_evaluated",
+                "predicts_as_evaluated",
                 1.0,
                 1.0,
-                note="the packaged model answers 4 of 4 test photos as in the evaluation, "
+                note="the packaged model predicts 4 of 4 test photos as in the evaluation, "
                 "within 0.001 of each probability",
             ),
             criterion(
-                "answers_when_served", 1.0, 1.0, note="over HTTP 4 of 4 test photos answered as in the evaluation"
+                "predicts_when_served", 1.0, 1.0, note="served, it predicts 4 of 4 test photos as in the evaluation"
             ),
             criterion("no_worse_than_champion", None, None, note="there is no champion yet"),
         ],
@@ -165,13 +176,13 @@ def test_first_good_version_is_champion(root: Path, capsys: pytest.CaptureFixtur
 
 def test_second_call_adds_nothing(root: Path) -> None:
     paths = write_training(root)
-    register(**paths, register=demand())
+    register(**paths, params=demand())
     before, files = snapshot(root), artifacts(root, runs(root)[0])
     told = verdict(root)
     (root / "reports/registration.json").unlink()
     lock = root / "dvc.lock"
     lock.write_text(lock.read_text() + "  register:\n    cmd: register\n")  # DVC adds this when the stage ends
-    register(**paths, register=demand())
+    register(**paths, params=demand())
     assert snapshot(root) == before
     assert artifacts(root, runs(root)[0]) == files
     assert verdict(root) == told
@@ -180,7 +191,7 @@ def test_second_call_adds_nothing(root: Path) -> None:
 def test_continues_the_run_of_the_training(root: Path) -> None:
     with open_live_run(key=KEY, experiment="trials", params={"train.epochs": "24"}, name="live") as live:
         live.log_epoch(1, {"train_loss": 0.7, "validation_loss": 0.8})
-    register(**write_training(root), register=demand())
+    register(**write_training(root), params=demand())
     (run,) = runs(root)
     assert run.info.run_name == "live"
     steps = client(root).get_metric_history(run.info.run_id, "curves/train_loss")
@@ -190,10 +201,10 @@ def test_continues_the_run_of_the_training(root: Path) -> None:
 
 def test_deleted_run_is_made_anew_with_the_version_it_had(root: Path) -> None:
     paths = write_training(root)
-    register(**paths, register=demand())
+    register(**paths, params=demand())
     (run,) = runs(root)
     client(root).delete_run(run.info.run_id)
-    register(**paths, register=demand())
+    register(**paths, params=demand())
     (fresh,) = runs(root)
     assert fresh.info.run_id != run.info.run_id
     assert artifacts(root, fresh) == ARTIFACTS
@@ -220,9 +231,9 @@ def test_interrupted_call_is_completed_by_the_next(root: Path, monkeypatch: pyte
     with monkeypatch.context() as broken:
         broken.setattr(MlflowClient, last, fail)
         with pytest.raises(ConvLensError, match="the disk is full"):
-            register(**paths, register=demand())
+            register(**paths, params=demand())
     assert not (root / "reports/registration.json").exists()
-    register(**paths, register=demand())
+    register(**paths, params=demand())
     (run,) = runs(root)
     assert artifacts(root, run) == ARTIFACTS
     assert run.data.metrics == METRICS
@@ -233,7 +244,7 @@ def test_interrupted_call_is_completed_by_the_next(root: Path, monkeypatch: pyte
 
 
 def test_version_below_the_demand_stays_challenger(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    register(**write_training(root, threshold=0.2), register=demand())  # 0.4 is a cat, called a dog: 3 of 4
+    register(**write_training(root, threshold=0.2), params=demand())  # 0.4 is a cat, called a dog: 3 of 4
     assert aliases(root) == {"challenger": "1"}
     assert verdict(root)["passed"] is False
     told = capsys.readouterr().err
@@ -244,7 +255,8 @@ def test_version_below_the_demand_stays_challenger(root: Path, capsys: pytest.Ca
     assert tags["convlens.verdict"] == "missed: evaluation.accuracy"
     assert tags["convlens.gate"] == (
         "evaluation.accuracy missed, 0.7500 (at least 0.8000); worst_slice passed, 0.5000; "
-        "answers_as_evaluated passed, 1.0000 (at least 1.0000); answers_when_served passed, 1.0000 (at least 1.0000); "
+        "predicts_as_evaluated passed, 1.0000 (at least 1.0000); "
+        "predicts_when_served passed, 1.0000 (at least 1.0000); "
         "no_worse_than_champion passed"
     )
 
@@ -255,90 +267,90 @@ def test_model_that_answers_otherwise_than_evaluated_stays_challenger(root: Path
     table = pd.read_csv(predictions)
     table.loc[0, ["probability_cats", "probability_dogs"]] = [0.9, 0.1]
     table.to_csv(predictions, index=False)
-    register(**paths, register=demand())
+    register(**paths, params=demand())
     assert aliases(root) == {"challenger": "1"}
     assert [item["passed"] for item in verdict(root)["criteria"]] == [True, True, False, False, True]
-    assert judged(root, "answers_as_evaluated")["value"] == 0.75
-    assert judged(root, "answers_when_served") == criterion(
-        "answers_when_served",
+    assert judged(root, "predicts_as_evaluated")["value"] == 0.75
+    assert judged(root, "predicts_when_served") == criterion(
+        "predicts_when_served",
         0.75,
         1.0,
         passed=False,
-        note="over HTTP 3 of 4 test photos answered as in the evaluation",
+        note="served, it predicts 3 of 4 test photos as in the evaluation",
     )
 
 
 def test_worse_version_leaves_the_champion(root: Path) -> None:
-    register(**write_training(root), register=demand(0.5))
-    register(**write_training(root, key=OTHER_KEY, threshold=0.2), register=demand(0.5))
+    register(**write_training(root), params=demand(0.5))
+    register(**write_training(root, key=OTHER_KEY, threshold=0.2), params=demand(0.5))
     assert aliases(root) == {"champion": "1", "challenger": "2"}
     assert judged(root, "no_worse_than_champion") == criterion(
         "no_worse_than_champion",
         0.75,
         1.0,
         passed=False,
-        note="on 4 photos; the champion's stored answers; no difference that these photos can show: -25.0 points "
+        note="on 4 photos; the champion's stored predictions; no difference that these photos can show: -25.0 points "
         "(-50.0 to +0.0, 95% paired interval; McNemar's exact test, p = 1.000)",
     )
 
 
 def test_better_version_takes_over(root: Path) -> None:
-    register(**write_training(root, threshold=0.2), register=demand(0.5))
+    register(**write_training(root, threshold=0.2), params=demand(0.5))
     paths = write_training(root, key=OTHER_KEY)
-    register(**paths, register=demand(0.5))
+    register(**paths, params=demand(0.5))
     assert aliases(root) == {"previous": "1", "champion": "2"}
-    register(**paths, register=demand(0.5))
+    register(**paths, params=demand(0.5))
     assert aliases(root) == {"previous": "1", "champion": "2"}
 
 
 def test_going_back_to_an_equal_training_moves_no_alias(root: Path) -> None:
-    register(**write_training(root), register=demand())
-    register(**write_training(root, key=OTHER_KEY), register=demand())
+    register(**write_training(root), params=demand())
+    register(**write_training(root, key=OTHER_KEY), params=demand())
     assert aliases(root) == {"previous": "1", "champion": "2"}
-    register(**write_training(root), register=demand())
+    register(**write_training(root), params=demand())
     assert aliases(root) == {"previous": "1", "champion": "2"}
 
 
 def test_changed_demand_is_judged_anew(root: Path) -> None:
     paths = write_training(root, threshold=0.2)
-    register(**paths, register=demand(0.9))
+    register(**paths, params=demand(0.9))
     assert aliases(root) == {"challenger": "1"}
-    register(**paths, register=demand(0.7))
+    register(**paths, params=demand(0.7))
     assert aliases(root) == {"champion": "1"}
     assert len(client(root).search_model_versions("name = 'convlens'")) == 1
 
 
 def test_champion_is_asked_anew_about_other_photos(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    register(**write_training(root, threshold=0.2), register=demand(0.5))
-    register(**write_training(root, key=OTHER_KEY, brightness=(0.15, 0.3, 0.7, 0.8)), register=demand(0.5))
+    register(**write_training(root, threshold=0.2), params=demand(0.5))
+    register(**write_training(root, key=OTHER_KEY, brightness=(0.15, 0.3, 0.7, 0.8)), params=demand(0.5))
     assert aliases(root) == {"previous": "1", "champion": "2"}
     held = judged(root, "no_worse_than_champion")
     assert held["minimum"] == 0.75
-    assert held["note"].startswith("on 4 photos; the champion evaluated anew; no difference")
-    assert "it is evaluated anew on them" in capsys.readouterr().err
+    assert held["note"].startswith("on 4 photos; the champion evaluated now; no difference")
+    assert "it is evaluated on them now" in capsys.readouterr().err
 
 
 def test_champion_is_asked_from_arrays_where_the_photos_are_gone(root: Path) -> None:
-    register(**write_training(root, threshold=0.2), register=demand(0.5))
+    register(**write_training(root, threshold=0.2), params=demand(0.5))
     paths = write_training(root, key=OTHER_KEY, brightness=(0.15, 0.3, 0.7, 0.8))
     (root / "photos/test/0.png").unlink()
-    register(**paths, register=demand(0.5))
+    register(**paths, params=demand(0.5))
     assert judged(root, "no_worse_than_champion")["minimum"] == 0.75
 
 
 def test_photos_the_champion_was_trained_on_do_not_count(root: Path) -> None:
-    register(**write_training(root), register=demand(0.5))
+    register(**write_training(root), params=demand(0.5))
     paths = write_training(root, key=OTHER_KEY, brightness=(0.15, 0.3, 0.7, 0.8))
     _claim_trained(root, 3)
-    register(**paths, register=demand(0.5))
+    register(**paths, params=demand(0.5))
     assert judged(root, "no_worse_than_champion")["note"].startswith("on 1 photos")
 
 
 def test_nothing_to_compare_with_leaves_the_champion(root: Path) -> None:
-    register(**write_training(root), register=demand(0.5))
+    register(**write_training(root), params=demand(0.5))
     paths = write_training(root, key=OTHER_KEY, brightness=(0.15, 0.3, 0.7, 0.8))
     _claim_trained(root, 4)
-    register(**paths, register=demand(0.5))
+    register(**paths, params=demand(0.5))
     assert aliases(root) == {"champion": "1", "challenger": "2"}
     assert "was trained on all of these test photos" in judged(root, "no_worse_than_champion")["note"]
 
@@ -354,10 +366,9 @@ def _claim_trained(root: Path, num_photos: int) -> None:
 
 def test_changed_report_parameters_are_noted(root: Path) -> None:
     paths = write_training(root)
-    register(**paths, register=demand())
-    text = paths["params"].read_text()
-    paths["params"].write_text(text.replace("num_resamples: 2000", "num_resamples: 500"))
-    register(**paths, register=demand())
+    register(**paths, params=demand())
+    (root / "params.yaml").write_text(PARAMS.read_text().replace("num_resamples: 2000", "num_resamples: 500"))
+    register(**paths, params=demand())
     (run,) = runs(root)
     assert run.data.params["evaluate.num_resamples"] == "2000"
     assert json.loads(run.data.tags["convlens.changed_params"]) == {"evaluate.num_resamples": "500"}
@@ -366,7 +377,7 @@ def test_changed_report_parameters_are_noted(root: Path) -> None:
 def test_unreachable_server_is_told_within_seconds(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://someone:secret@127.0.0.1:9")
     with pytest.raises(ConvLensError) as told:
-        register(**write_training(root), register=demand())
+        register(**write_training(root), params=demand())
     assert "The training is safe; `dvc repro` completes the record" in str(told.value)
     assert "secret" not in str(told.value)
     assert "\n" not in str(told.value)
@@ -375,42 +386,38 @@ def test_unreachable_server_is_told_within_seconds(root: Path, monkeypatch: pyte
 def test_file_store_is_refused_in_one_line(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MLFLOW_TRACKING_URI", str(root / "mlruns"))
     with pytest.raises(ConvLensError, match=r"Expected the MLflow store .*mlruns to answer") as told:
-        register(**write_training(root), register=demand())
+        register(**write_training(root), params=demand())
     assert "\n" not in str(told.value)
 
 
 def test_deleted_experiment_is_told(root: Path) -> None:
     paths = write_training(root)
-    register(**paths, register=demand())
+    register(**paths, params=demand())
     client(root).delete_experiment(runs(root)[0].info.experiment_id)
     with pytest.raises(
         ConvLensError, match=r"Expected an active MLflow experiment 'trials'.*mlflow experiments restore"
     ):
-        register(**paths, register=demand())
+        register(**paths, params=demand())
 
 
 @pytest.mark.parametrize(
     ("lost", "told"),
     [
         ("data/prepared/card.json", "Expected prepared photos"),
-        ("data/model/card.json", "Expected the result .*card.json. Received: nothing there. Run `dvc repro`"),
+        ("data/model/card.json", "card.json"),
         ("data/model/model.keras", "Expected a trained network at .*model.keras. Received: nothing there"),
-        ("reports/evaluation/metrics.json", "Expected the result .*metrics.json"),
-        (
-            "reports/evaluation/predictions.csv",
-            "Expected the table .*predictions.csv .* nothing there",
-        ),
-        ("reports/training/history.csv", "Expected the training's history"),
+        ("reports/evaluation/metrics.json", "Expected JSON in .*metrics.json .*nothing there"),
+        ("reports/evaluation/predictions.csv", "Expected the table .*predictions.csv .*nothing there"),
+        ("reports/training/history.csv", "Expected the table .*history.csv"),
         ("reports/validation/result.json", "Expected JSON in .*result.json"),
         ("requirements.txt", "Expected the lock file"),
-        ("params.yaml", "Expected a YAML file"),
     ],
 )
 def test_missing_result_is_told(root: Path, lost: str, told: str) -> None:
     paths = write_training(root)
     (root / lost).unlink()
     with pytest.raises(ConvLensError, match=told):
-        register(**paths, register=demand())
+        register(**paths, params=demand())
     assert not (root / "reports/registration.json").exists()
 
 
@@ -418,21 +425,21 @@ def test_result_that_is_no_json_is_told(root: Path) -> None:
     paths = write_training(root)
     (root / "reports/evaluation/metrics.json").write_text("{")
     with pytest.raises(ConvLensError, match=r"Expected JSON in .*metrics.json"):
-        register(**paths, register=demand())
+        register(**paths, params=demand())
 
 
 def test_answers_to_other_photos_are_told(root: Path) -> None:
     paths = write_training(root)
     (root / "reports/evaluation/predictions.csv").write_text("path,label,predicted,correct\na.png,cats,cats,True\n")
     with pytest.raises(ConvLensError, match=r"Expected a prediction for each of 4 test photos. Received: 1"):
-        register(**paths, register=demand())
+        register(**paths, params=demand())
 
 
 def test_store_beside_spaces_and_signs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     root = tmp_path / "my photos #1 100%"
     root.mkdir()
     use_own_store(root, monkeypatch)
-    register(**write_training(root), register=demand())
+    register(**write_training(root), params=demand())
     (run,) = runs(root)
     assert artifacts(root, run) == ARTIFACTS
     assert {path.name for path in tmp_path.iterdir()} == {root.name}
@@ -442,12 +449,182 @@ def test_store_is_the_repository_s_even_in_a_copy_of_it(root: Path, monkeypatch:
     copy = root / ".dvc/tmp/exps/copy"
     copy.mkdir(parents=True)
     monkeypatch.chdir(copy)  # as `dvc exp run --temp` does
-    register(**write_training(copy), register=demand())
+    register(**write_training(copy), params=demand())
     assert len(runs(root)) == 1
     assert {path.name for path in copy.glob("ml*")} == set()
 
 
 def test_mlflow_is_not_talkative(root: Path, caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.INFO):
-        register(**write_training(root), register=demand())
+        register(**write_training(root), params=demand())
     assert [record.getMessage() for record in caplog.records if record.name.startswith(("mlflow", "alembic"))] == []
+
+
+# --- one version per training, operating point and packaged code ---
+
+
+@pytest.fixture
+def numbered(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Classes that look like numbers, and not like themselves when they are read as such."""
+    monkeypatch.setattr("small_training.CLASSES", ("007", "1"))
+
+
+@pytest.mark.usefixtures("numbered")
+def test_classes_may_look_like_numbers(root: Path) -> None:
+    register(**write_training(root, threshold=0.2), params=demand(0.5))
+    register(**write_training(root, key=OTHER_KEY), params=demand(0.5))
+    assert aliases(root) == {"previous": "1", "champion": "2"}
+    held = judged(root, "no_worse_than_champion")
+    assert (held["value"], held["minimum"]) == (1.0, 0.75)
+    assert held["note"].startswith("on 4 photos; the champion's stored predictions")
+
+
+def test_a_champion_of_other_classes_is_no_rival(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    register(**write_training(root), params=demand(0.5))
+    monkeypatch.setattr("small_training.CLASSES", ("foxes", "wolves"))
+    register(**write_training(root, key=OTHER_KEY, threshold=0.2), params=demand(0.5))
+    assert aliases(root) == {"previous": "1", "champion": "2"}
+    assert judged(root, "no_worse_than_champion") == criterion(
+        "no_worse_than_champion",
+        None,
+        None,
+        note="the champion, version 1, has other classes (cats, dogs), so it is no rival",
+    )
+
+
+def test_another_threshold_is_another_version_of_the_same_run(root: Path) -> None:
+    paths = write_training(root)
+    register(**paths, params=demand())
+    write_operating_point(root / "data/operating_point", threshold=0.6)
+    register(**paths, params=demand())
+    assert len(runs(root)) == 1
+    assert len(client(root).search_model_versions("name = 'convlens'")) == 2
+
+
+def test_only_code_that_runs_in_the_model_makes_another_version(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    paths = write_training(root)
+    register(**paths, params=demand())
+    before = snapshot(root)
+    source = root / "source"
+    shutil.copytree(Path(convlens.__file__).parent, source, ignore=shutil.ignore_patterns("__pycache__"))
+    monkeypatch.setattr(convlens, "__file__", str(source / "__init__.py"))
+    for name in ("tracking/gate.py", "cli/registry.py", "pages/model_card.py", "stages/register.py"):
+        (source / name).write_text((source / name).read_text() + "\nCHANGED = True\n")
+    for name in ("tracking/packaged_model.py", "models/classifier.py"):
+        text = (source / name).read_text()
+        (source / name).write_text(text.replace('"""', '"""Said otherwise. ', 1) + "\n# and a comment\n")
+    register(**paths, params=demand())
+    assert snapshot(root) == before
+    with (source / "data/loader.py").open("a") as loader:
+        loader.write("\nCHANGED = True\n")
+    register(**paths, params=demand())
+    assert len(runs(root)) == 1
+    assert [version.aliases for version in versions(root)] == [["previous"], ["champion"]]
+
+
+# --- criteria ---
+
+
+def missed(root: Path) -> dict[str, str]:
+    """Criteria of registration.json that are missed, and why."""
+    criteria = json.loads((root / "reports/registration.json").read_text())["criteria"]
+    return {item["name"]: item["note"] for item in criteria if not item["passed"]}
+
+
+def test_every_file_is_held_against_its_criteria(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    strict = demand(
+        0.7,
+        evaluation={"accuracy": {"min": 0.5, "end": "lower"}},
+        robustness={"model_shift_consistency": {"min": 0.99}},
+        label_errors={"num_suspicious": {"max": 2}},
+        slices={"min_accuracy": 0.75},
+    )
+    register(**write_training(root, threshold=0.2), params=strict)
+    assert missed(root) == {
+        "evaluation.accuracy_low": "the lower end of its interval, on 4 photos",
+        "robustness.model_shift_consistency": "",
+        "label_errors.num_suspicious": "",
+        "worst_slice": "brightness dark, 2 photos; of 2 slices",
+    }
+    assert aliases(root) == {"challenger": "1"}
+    assert "register: 4 of 7 criteria are missed.\n" in capsys.readouterr().err
+
+
+def test_an_unknown_metric_is_told_before_anything_is_recorded(root: Path) -> None:
+    wrong = demand(robustness={"shift_consistency": {"min": 0.9}})
+    with pytest.raises(ConvLensError) as told:
+        register(**write_training(root), params=wrong)
+    assert str(told.value) == (
+        "Expected `register.criteria.robustness.shift_consistency` in params.yaml to name a metric of "
+        "reports/robustness/metrics.json. Received: 'shift_consistency', which is none. "
+        "Did you mean 'model_shift_consistency'? There are: model_shift_consistency."
+    )
+    assert client(root).search_registered_models() == []
+    assert [item.name for item in client(root).search_experiments()] == ["Default"]
+
+
+def test_who_was_rolled_back_does_not_come_back_by_itself(root: Path) -> None:
+    register(**write_training(root, threshold=0.2), params=demand(0.5))
+    paths = write_training(root, key=OTHER_KEY)
+    register(**paths, params=demand(0.5))
+    roll_back("convlens", "wrong at night")
+    register(**paths, params=demand(0.5))  # the verdict stands
+    assert aliases(root) == {"champion": "1"}
+    register(**paths, params=demand(0.6))  # judged anew
+    assert aliases(root) == {"champion": "1", "challenger": "2"}
+    assert missed(root) == {"not_rolled_back": "it was rolled back: wrong at night"}
+
+
+def test_a_model_that_could_not_be_served_is_asked_again(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: Any) -> None:
+        raise OSError("out of memory")
+
+    paths = write_training(root)
+    with monkeypatch.context() as broken:
+        broken.setattr(models, "predict_served", fail)
+        register(**paths, params=demand())
+    assert missed(root) == {"predicts_when_served": "it does not predict when served: out of memory"}
+    assert aliases(root) == {"challenger": "1"}
+    register(**paths, params=demand())
+    assert aliases(root) == {"champion": "1"}
+    assert missed(root) == {}
+
+
+def test_demands_are_recorded_in_a_form_that_comes_back_the_same() -> None:
+    plain = demand(0.7, slices={"min_accuracy": 0.75, "end": "lower"}).register_.criteria.model_dump(mode="json")
+    assert json.loads(json.dumps(plain)) == plain
+
+
+# --- what goes with the model ---
+
+
+def test_card_and_reference_statistics_come_home_with_the_model(root: Path, tmp_path: Path) -> None:
+    paths, card = write_training(root), root / "reports/model_card.md"
+    make_reference().save(paths["operating_point"])
+    register(**paths, params=demand())
+    assert client(root).get_model_version("convlens", "1").description == card.read_text()
+    card.write_text("# Written anew\n")
+    register(**paths, params=demand())
+    assert client(root).get_model_version("convlens", "1").description == "# Written anew\n"
+
+    pull_model("convlens", "champion", tmp_path / "pulled")
+    pixels = paint(tmp_path / "photo.png", (0.8, 0.8, 0.8))
+    for address in ("models:/convlens@champion", str(tmp_path / "pulled")):
+        opened = open_with_reference(address)
+        assert opened.note == ""
+        assert opened.reference is not None
+        assert opened.reference.key == opened.classifier.card["key"]
+        assert opened.folder is not None
+        assert {path.name for path in opened.folder.iterdir()} >= {
+            *("model.keras", "card.json", "operating_point.json", "reference.npz"),
+        }
+        assert opened.classifier.predict([pixels])["label"].tolist() == ["dogs"]
+
+
+def test_a_long_card_is_cut_between_sections() -> None:
+    head, first, second = "# Card\n\n", "## One\n\n" + "a" * 300 + "\n\n", "## Two\n\n" + "b" * 300 + "\n"
+    whole = head + first + second
+    assert shorten_card(whole, len(whole)) == whole
+    assert shorten_card(whole, len(whole) - 1) == (head + first).rstrip() + MORE
+    assert shorten_card(whole, 200) == head.rstrip() + MORE
+    assert len(shorten_card("x" * 9000, 500)) <= 500
