@@ -1,4 +1,4 @@
-"""Runs to compare: made of hand-written answers, as plain values or in a repository of Git and DVC."""
+"""Runs to compare: made of hand-written predictions, as plain values or in a repository of Git and DVC."""
 
 import json
 import subprocess
@@ -53,7 +53,7 @@ stages:
   train:
     cmd: echo --prepared made/arrays --model-folder made/network --history told/history.csv
   evaluate:
-    cmd: echo --predictions told/answers.csv --metrics told/numbers.json
+    cmd: echo --predictions told/predictions.csv --metrics told/numbers.json
 """
 
 
@@ -122,7 +122,7 @@ def make_validation(num_photos: int, *, dark: bool = False) -> dict[str, Any]:
 
 def make_run(name: str, right: Sequence[bool], **changes: Any) -> Snapshot:
     """A run on the photos p0.png, p1.png …, whose files could all be had."""
-    answers = make_answers(right)
+    predictions = make_answers(right)
     values: dict[str, Any] = {
         "name": name,
         "params": {"train": {"epochs": 3}},
@@ -138,8 +138,8 @@ def make_run(name: str, right: Sequence[bool], **changes: Any) -> Snapshot:
             "data/prepared": Output("data/prepared", "p.dir", 9_000_000),
             "report.html": Output("report.html", "r", 700_000),
         },
-        "predictions": answers,
-        "photos": make_photos(list(answers["path"]), list(answers["label"])),
+        "predictions": predictions,
+        "photos": make_photos(list(predictions["path"]), list(predictions["label"])),
         "seconds": 95.0,
     }
     return Snapshot(**(values | changes))
@@ -171,8 +171,8 @@ class Repository:
     def write_results(self, right: Sequence[bool], *, key: str, **train: Any) -> None:
         """Results as if the pipeline had run with these parameters of `train`, and DVC's record of them."""
         self.change_params(**train)
-        answers = make_answers(right)
-        photos = make_photos(list(answers["path"]), list(answers["label"]))
+        predictions = make_answers(right)
+        photos = make_photos(list(predictions["path"]), list(predictions["label"]))
         self.write("made/arrays/splits.csv", photos.to_csv(index=False))
         self.write("made/arrays/card.json", json.dumps(PREPARED_CARD))
         self._write_arrays(len(right))
@@ -180,7 +180,7 @@ class Repository:
         self.write("made/network/card.json", json.dumps({"key": key, "num_parameters": 7}))
         self.write("made/network/model.keras", key)
         self.write("told/training/history.csv", make_history(2).to_csv(index=False))
-        self.write("told/numbers/predictions.csv", answers.to_csv(index=False))
+        self.write("told/numbers/predictions.csv", predictions.to_csv(index=False))
         self.write("told/numbers/metrics.json", json.dumps(make_metrics(right)))
         self.write("told/checks/result.json", json.dumps(make_validation(len(right))))
         self.write("told/report.html", "report")

@@ -51,8 +51,8 @@ def test_a_regression_is_said() -> None:
         "now: params.yaml has changed since its results were made (train.epochs). "
         "The numbers are those of the old values until `dvc repro` has run.\n"
         "now: worse than HEAD on the same 100 test photos. Accuracy 80.0 % instead of 95.0 %: "
-        "-15.0 points (-24.9 to -9.0, 95 % paired interval). "
-        "0 photos answered right by now alone, 15 by HEAD alone (McNemar's exact test, p < 0.001).\n"
+        "-15.0 points (-23.5 to -8.2, 95 % paired interval). "
+        "0 photos classified correctly by now alone, 15 by HEAD alone (McNemar's exact test, p < 0.001).\n"
         "now: REGRESSION. The loss is more than what is tolerated (2.0 points, compare.max_regression)."
     )
     assert compared(BASE, WORSE).has_regression
@@ -84,14 +84,14 @@ def test_an_unpaired_comparison_is_labeled() -> None:
     assert "Bring them with `dvc pull`" in lines[3]
     found = sections(BASE, head)
     assert found["metrics"].head == ("", "HEAD", "now", "unpaired difference", "")
-    assert {"groups", "answers", "confusion"}.isdisjoint(found)
+    assert {"slices", "predictions", "confusion"}.isdisjoint(found)
 
 
 def test_what_few_photos_do_not_exclude_is_said() -> None:
-    """Nobody takes `no difference` for as good as before: 10 of 100 answers changed here, 5 each way."""
+    """Nobody takes `no difference` for as good as before: 10 of 100 predictions changed here, 5 each way."""
     head = make_run("now", [False] * 5 + good(90, 0) + [True] * 5)
     assert told(BASE, head).splitlines()[-1] == (
-        "now: a loss of up to 5.0 points is not excluded, more than the 2.0 that are tolerated. More test photos would "
+        "now: a loss of up to 6.1 points is not excluded, more than the 2.0 that are tolerated. More test photos would "
         "tell."
     )
     assert "not excluded" not in told(BASE, BASE) + told(BASE, WORSE)
@@ -119,9 +119,7 @@ def test_other_training_photos_are_said() -> None:
 
 def test_why_there_is_no_verdict_is_said() -> None:
     head = make_run("lost", good(4, 0), predictions=None)
-    assert (
-        told(BASE, head).splitlines()[1].startswith("lost: no verdict. The answers of lost to the single test photos")
-    )
+    assert told(BASE, head).splitlines()[1].startswith("lost: no verdict. The predictions of lost for the single test")
     metrics = sections(BASE, head)["metrics"]
     assert metrics.head == ("", "HEAD", "lost")
     assert row(metrics, "photos") == ("100", "4")
@@ -135,7 +133,7 @@ def test_two_runs_have_paired_differences() -> None:
     assert row(metrics, "accuracy") == (
         "95.0 % (90.0 % to 100 %)",
         "80.0 % (75.0 % to 85.0 %)",
-        "-15.0 points (-24.9 to -9.0)",
+        "-15.0 points (-23.5 to -8.2)",
         "worse",
     )
     assert row(metrics, "ROC AUC")[:2] == ("undefined", "undefined")
@@ -179,45 +177,45 @@ def test_code_that_differs_is_told() -> None:
 
 def test_classes_that_changed_beyond_chance_are_told() -> None:
     """All the cats are lost and no dog is: McNemar's p of 20 to 0 is 2 / 2 ** 20, of two groups the smaller doubles."""
-    answers = make_answers([index % 2 == 1 or index >= 40 for index in range(100)])
-    head = replace(make_run("now", good(100, 0)), predictions=answers)
-    groups = sections(make_run("HEAD", good(100, 0)), head)["groups"]
+    predictions = make_answers([index % 2 == 1 or index >= 40 for index in range(100)])
+    head = replace(make_run("now", good(100, 0)), predictions=predictions)
+    groups = sections(make_run("HEAD", good(100, 0)), head)["slices"]
     assert (groups.gist, groups.folded) == ("1 of 2 changed beyond chance", False)
     assert groups.rows == (("cats", "50", "100 %".replace(" ", "\N{NO-BREAK SPACE}"),
                             "60.0\N{NO-BREAK SPACE}%", "worse, p < 0.001"),)  # fmt: skip
-    assert sections(BASE, BASE)["groups"].gist == "none changed beyond chance"
+    assert sections(BASE, BASE)["slices"].gist == "none changed beyond chance"
 
 
-def test_photos_whose_answer_changed_are_named_the_largest_change_first() -> None:
-    answers = make_answers(good(94, 6))
-    answers.loc[94, ["probability_cats", "probability_dogs"]] = [0.05, 0.95]
-    found = sections(BASE, replace(make_run("now", good(94, 6)), predictions=answers))["answers"]
+def test_photos_whose_prediction_changed_are_named_the_largest_change_first() -> None:
+    predictions = make_answers(good(94, 6))
+    predictions.loc[94, ["probability_cats", "probability_dogs"]] = [0.05, 0.95]
+    found = sections(BASE, replace(make_run("now", good(94, 6)), predictions=predictions))["predictions"]
     assert found.gist == "1 now wrong"
     assert [tuple(map(clean, cells)) for cells in found.rows] == [
         ("p94.png", "cats", "cats 90.0 %", "dogs 95.0 %", "now wrong")
     ]
-    many = sections(BASE, WORSE)["answers"]
+    many = sections(BASE, WORSE)["predictions"]
     assert (many.gist, len(many.rows)) == ("15 now wrong", 10)
     assert many.sentences == ("5 more are not listed; `--html` shows more, with pictures.",)
-    assert sections(BASE, BASE)["answers"].gist == "none"
+    assert sections(BASE, BASE)["predictions"].gist == "none"
 
 
 def test_both_confusion_matrices_stand_in_one_table() -> None:
     found = sections(BASE, WORSE)["confusion"]
-    assert found.head == ("truth ↓ answer →", "cats", "dogs")
+    assert found.head == ("truth ↓ prediction →", "cats", "dogs")
     assert found.rows == (("cats", "48 → 40", "2 → 10"), ("dogs", "3 → 10", "47 → 40"))
 
 
 def test_of_many_classes_the_confusions_that_changed_are_listed() -> None:
     names = [f"class {number}" for number in range(10)]
     truth = names * 3
-    answers = pd.DataFrame({"path": [f"{index}.png" for index in range(30)], "label": truth, "predicted": truth})
+    predictions = pd.DataFrame({"path": [f"{index}.png" for index in range(30)], "label": truth, "predicted": truth})
     for number, name in enumerate(names):
-        answers[f"probability_{name}"] = (np.array(truth) == name) * 0.91 + 0.009
-        answers.loc[answers["label"] != name, f"probability_{name}"] = 0.01 - number * 1e-9
-    worse = answers.assign(predicted=["class 1", *truth[1:]])
+        predictions[f"probability_{name}"] = (np.array(truth) == name) * 0.91 + 0.009
+        predictions.loc[predictions["label"] != name, f"probability_{name}"] = 0.01 - number * 1e-9
+    worse = predictions.assign(predicted=["class 1", *truth[1:]])
     runs = [
-        make_run(name, good(3, 0), predictions=table, photos=None) for name, table in (("a", answers), ("b", worse))
+        make_run(name, good(3, 0), predictions=table, photos=None) for name, table in (("a", predictions), ("b", worse))
     ]
     found = sections(*runs)["confusion"]
     assert (found.head, found.rows) == (("", "photos"), (("class 0 taken for class 1", "0 → 1"),))

@@ -59,7 +59,7 @@ def make_run(folder: Path, name: str, model: keras.Model, *, size: int = SIZE) -
                           "sha256": [hashlib.sha256(bytes([row])).hexdigest() for row in range(COUNT)]})  # fmt: skip
     chances = predict_probabilities(model, pixels) if model.inputs[0].shape[1] == size else np.full((COUNT, 2), 0.5)
     said = [CLASSES[place] for place in chances.argmax(axis=1)]
-    answers = table[["path", "label"]].assign(
+    predictions = table[["path", "label"]].assign(
         predicted=said, probability_cats=chances[:, 0], probability_dogs=chances[:, 1]
     )
     return Snapshot(
@@ -68,7 +68,7 @@ def make_run(folder: Path, name: str, model: keras.Model, *, size: int = SIZE) -
         metrics={"num_photos": COUNT, "accuracy": 0.5},
         history=make_history(2),
         card={"classes": list(CLASSES)},
-        predictions=answers.iloc[::-1],  # their order is nobody's business
+        predictions=predictions.iloc[::-1],  # their order is nobody's business
         photos=table,
         files=Files(test_shards=(folder / "images-00000.npy", folder / "images-00001.npy"), model=folder / "0123abcd"),
     )

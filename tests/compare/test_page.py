@@ -13,9 +13,9 @@ import pytest
 from compared_runs import COMPARE, EVALUATE, good, make_answers, make_run
 from page_reader import Page
 
-from convlens.compare.comparison import FirstResults, compare_runs, make_thumbnails
+from convlens.compare.comparison import FirstResults, compare_runs, encode_thumbnails
 from convlens.compare.runs import Files, Snapshot
-from convlens.compare.verdict import Pair
+from convlens.compare.verdict import PairedPredictions
 from convlens.pages.comparison import place_dots, render_page
 
 HOSTILE = "<script>alert('x')</script>"
@@ -41,8 +41,8 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> tuple[Snapshot, Snapshot]:
     """Of 40 photos the run loses twelve and gains two."""
     folder = tmp_path_factory.mktemp("arrays")
     base = make_run("main", good(38, 2), files=write_arrays(folder, list(range(40))))
-    answers = make_answers([index >= 12 for index in range(40)])
-    return base, make_run("now", good(28, 12), predictions=answers, params={"train": {"epochs": 9}})
+    predictions = make_answers([index >= 12 for index in range(40)])
+    return base, make_run("now", good(28, 12), predictions=predictions, params={"train": {"epochs": 9}})
 
 
 @pytest.fixture(scope="module")
@@ -96,11 +96,11 @@ def test_the_page_says_what_the_text_says(page: Page) -> None:
 def test_thumbnails_come_from_the_run_or_else_from_the_base(tmp_path: Path, runs: tuple[Snapshot, Snapshot]) -> None:
     base, head = runs
     changed = compare_runs(runs, evaluate=EVALUATE, compare=COMPARE).detail.changed
-    pictures = make_thumbnails(changed, base, head)
+    pictures = encode_thumbnails(changed, base, head)
     assert set(pictures) == {f"p{index}.png" for index in (*range(12), 38, 39)}
     (tmp_path / "few").mkdir()
     few = replace(head, files=write_arrays(tmp_path / "few", [200] * 4))  # the run has four of them
-    mixed = make_thumbnails(changed, base, few)
+    mixed = encode_thumbnails(changed, base, few)
     assert [name for name in pictures if mixed[name] != pictures[name]] == [f"p{index}.png" for index in range(4)]
 
 
@@ -135,10 +135,12 @@ def test_first_results_have_a_page() -> None:
 
 
 def test_names_cannot_become_markup() -> None:
-    answers = make_answers(good(10, 0)).assign(path=[f"{HOSTILE}/{index}.png" for index in range(10)])
+    predictions = make_answers(good(10, 0)).assign(path=[f"{HOSTILE}/{index}.png" for index in range(10)])
     names = {"probability_dogs": f"probability_{HOSTILE}"}
-    tables = [table.rename(columns=names).replace("dogs", HOSTILE) for table in (answers, make_answers(good(0, 10)))]
-    tables[1]["path"] = answers["path"]
+    tables = [
+        table.rename(columns=names).replace("dogs", HOSTILE) for table in (predictions, make_answers(good(0, 10)))
+    ]
+    tables[1]["path"] = predictions["path"]
     runs = [
         make_run(name, good(10, 0), predictions=table, photos=None, params={HOSTILE: name})
         for name, table in zip((f"a{HOSTILE}", "b"), tables, strict=True)
@@ -150,7 +152,7 @@ def test_names_cannot_become_markup() -> None:
 
 def test_of_many_photos_a_dot_stands_for_some() -> None:
     base, head = make_run("a", good(2000, 0)), make_run("b", good(1999, 1))
-    dots = place_dots(Pair(base, head))
+    dots = place_dots(PairedPredictions(base, head))
     assert dots.counts == {"lost": 1, "gained": 0, "neither": 0, "both": 1999}
     assert {kind: len(places) for kind, places in dots.places.items()} == {
         "lost": 1,
@@ -207,7 +209,7 @@ def test_facts_that_the_head_lacks_come_from_the_base(tmp_path: Path) -> None:
     facts.to_parquet(tmp_path / "facts.parquet")
     base = make_run("main", good(40, 0), files=Files(manifest=tmp_path / "facts.parquet"))
     head = make_run("now", good(25, 15), predictions=make_answers([index >= 15 for index in range(40)]))
-    groups = compare_runs([base, head], evaluate=EVALUATE, compare=COMPARE).detail.groups
+    groups = compare_runs([base, head], evaluate=EVALUATE, compare=COMPARE).detail.slices
     assert [(group.feature, group.name, group.num_photos, group.word) for group in groups] == [
         ("class", "cats", 20, "worse"),
         ("class", "dogs", 20, "worse"),

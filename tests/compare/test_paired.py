@@ -5,14 +5,14 @@ import pytest
 from compared_runs import COMPARE, EVALUATE, good, make_answers, make_photos, make_run
 
 from convlens.compare.runs import Output, Snapshot
-from convlens.compare.verdict import NoVerdict, Verdict, judge
+from convlens.compare.verdict import NoVerdict, RunVerdict, judge
 from convlens.metrics.intervals import Interval
 from convlens.params import CompareParams
 
 
-def verdict_of(base: Snapshot, head: Snapshot, max_regression: float = 0.02) -> Verdict:
+def verdict_of(base: Snapshot, head: Snapshot, max_regression: float = 0.02) -> RunVerdict:
     verdict = judge(base, head, evaluate=EVALUATE, compare=CompareParams(max_regression=max_regression))
-    assert isinstance(verdict, Verdict)
+    assert isinstance(verdict, RunVerdict)
     return verdict
 
 
@@ -73,8 +73,8 @@ def test_photos_are_told_by_content_wherever_they_lie() -> None:
 
 
 def test_other_content_at_the_same_path_is_another_photo() -> None:
-    answers = make_answers(good(40, 0))
-    photos = make_photos(list(answers["path"]), list(answers["label"]), [f"new{index}" for index in range(40)])
+    predictions = make_answers(good(40, 0))
+    photos = make_photos(list(predictions["path"]), list(predictions["label"]), [f"new{index}" for index in range(40)])
     assert reason_of(make_run("a", good(40, 0)), make_run("b", good(40, 0), photos=photos)) == (
         "a and b share no test photo. Compare runs of the same data and the same `preprocess.seed`."
     )
@@ -85,8 +85,8 @@ def test_without_digests_the_path_tells_photos() -> None:
 
 
 def test_equal_photos_count_once() -> None:
-    answers = make_answers(good(40, 0))
-    photos = make_photos(list(answers["path"]), list(answers["label"]), ["cat", "dog"] * 20)
+    predictions = make_answers(good(40, 0))
+    photos = make_photos(list(predictions["path"]), list(predictions["label"]), ["cat", "dog"] * 20)
     run = make_run("a", good(40, 0), photos=photos)
     assert (verdict_of(run, run).num_shared, verdict_of(run, run).same_split) == (2, True)
 
@@ -116,13 +116,13 @@ def test_other_classes_are_not_compared() -> None:
     ("commit", "told"), [("", "Bring them with `dvc pull`"), ("c" * 40, "Bring them with `dvc fetch --all-commits`")]
 )
 def test_absent_answers_leave_an_unpaired_comparison(commit: str, told: str) -> None:
-    """By hand, Fisher's p is twice the chance that all 20 wrong answers of 200 fall to one of two equal samples."""
+    """By hand, Fisher's p is twice the chance that all 20 wrong predictions of 200 fall to one of two equal samples."""
     head = replace(make_run("b", good(80, 20)), predictions=None, commit=commit)
     verdict = verdict_of(make_run("a", good(100, 0)), head)
     assert (verdict.word, verdict.regression, verdict.paired, verdict.mcnemar) == ("worse", True, False, None)
     assert (verdict.num_shared, verdict.base_accuracy, verdict.head_accuracy) == (100, 1.0, 0.8)
     assert verdict.p_value == pytest.approx(2 * comb(100, 20) / comb(200, 20))
-    assert verdict.note.startswith("The answers of b to the single test photos are not in DVC's cache.")
+    assert verdict.note.startswith("The predictions of b for the single test photos are not in DVC's cache.")
     assert told in verdict.note
 
 
@@ -150,7 +150,7 @@ def test_absent_answers_to_other_photos_are_not_compared() -> None:
     base, head = make_run("a", good(4, 0)), replace(make_run("b", good(4, 0)), predictions=None)
     others = {**head.outputs, "data/prepared": Output("data/prepared", "other.dir", 9)}
     reason = reason_of(base, replace(head, outputs=others))
-    assert reason.startswith("The answers of b to the single test photos are not in DVC's cache.")
+    assert reason.startswith("The predictions of b for the single test photos are not in DVC's cache.")
     assert reason.endswith("Whether the two have the same test photos is not known either.")
     assert reason_of(base, replace(head, outputs={})).endswith("is not known either.")
     other = reason_of(base, replace(head, metrics={**head.metrics, "num_photos": 5}))

@@ -162,9 +162,7 @@ def test_a_commit_before_dvc_has_no_results(tmp_path: Path) -> None:
 def test_a_revision_without_results_is_told(repository: Repository) -> None:
     repository.run("git", "rm", "--quiet", "--force", "told/numbers/metrics.json")
     repository.commit()
-    with pytest.raises(
-        ConvLensError, match=r"^Expected told/numbers/metrics.json at the revision 'HEAD'. Received: "
-    ):
+    with pytest.raises(ConvLensError, match=r"^Expected told/numbers/metrics.json at the revision 'HEAD'. Received: "):
         read_snapshot(repository.root, "HEAD")
 
 
@@ -183,16 +181,16 @@ def test_results_of_an_earlier_version_are_told_in_a_line(repository: Repository
 
 def test_classes_may_look_like_numbers(repository: Repository) -> None:
     names = {"cats": "007", "dogs": "NA", "probability_cats": "probability_007", "probability_dogs": "probability_NA"}
-    answers = make_answers(NOW).rename(columns=names).replace(names)
-    photos = make_photos(list(answers["path"]), list(answers["label"]), ["0" * 63 + str(row) for row in range(10)])
-    repository.write("told/numbers/predictions.csv", answers.to_csv(index=False))
+    predictions = make_answers(NOW).rename(columns=names).replace(names)
+    photos = make_photos(predictions["path"], predictions["label"], [f"{row:064d}" for row in range(10)])
+    repository.write("told/numbers/predictions.csv", predictions.to_csv(index=False))
     repository.write("made/arrays/splits.csv", photos.to_csv(index=False))
     run = read_snapshot(repository.root, "workspace")
     assert set(run.predictions["predicted"]) == {"007", "NA"}
     compared = compare_runs([run, run], evaluate=EVALUATE, compare=COMPARE)
     assert compared.verdicts[0].num_shared == 10
     found = {section.key: section for section in describe(compared)}
-    assert found["confusion"].head == ("truth ↓ answer →", "007", "NA")
+    assert found["confusion"].head == ("truth ↓ prediction →", "007", "NA")
 
 
 def test_the_root_is_found_from_inside(shared: Repository, monkeypatch: pytest.MonkeyPatch) -> None:

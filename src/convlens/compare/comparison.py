@@ -11,9 +11,9 @@ import pandas as pd
 from PIL import Image
 
 from convlens.compare.runs import ParameterRow, Snapshot, list_differences
-from convlens.compare.verdict import PREFIX, NoVerdict, Pair, Verdict, judge, pair_answers
+from convlens.compare.verdict import PREFIX, NoVerdict, PairedPredictions, RunVerdict, judge, pair_predictions
 from convlens.data.prepared import ShardedImages
-from convlens.data.sources import PREFIX as PREFIX_GROUPS
+from convlens.data.sources import PREFIX as OWN_COLUMN
 from convlens.metrics.comparison import McNemar, Word, mcnemar_test
 from convlens.metrics.drift import correct_by_holm
 from convlens.metrics.evaluation import list_features
@@ -23,7 +23,7 @@ from convlens.params import CompareParams, EvaluateParams
 if TYPE_CHECKING:
     from convlens.compare.filters import FilterComparison
 
-# --- Photos whose answer is another one than before, and how often classes are taken for each other ---
+# --- Photos whose prediction changed, and how often classes are taken for each other ---
 
 Kind = Literal["gained", "lost", "other"]
 THUMBNAIL_SIDE = 160
@@ -31,16 +31,16 @@ THUMBNAIL_QUALITY = 85
 
 
 @dataclass(frozen=True)
-class ChangedAnswer:
-    """A test photo that the two runs answer differently.
+class ChangedPrediction:
+    """A test photo that the two runs classify differently.
 
     Attributes:
         kind: `gained`: only the run is right; `lost`: only the base was; `other`: both are wrong.
         path: as the run names it.
         base_path: as the base names it.
         label: its class.
-        base_answer: class and its probability.
-        head_answer: class and its probability.
+        base_prediction: class and its probability.
+        head_prediction: class and its probability.
         change: of the probability of its class, run minus base.
     """
 
@@ -48,37 +48,39 @@ class ChangedAnswer:
     path: str
     base_path: str
     label: str
-    base_answer: tuple[str, float]
-    head_answer: tuple[str, float]
+    base_prediction: tuple[str, float]
+    head_prediction: tuple[str, float]
     change: float
 
 
-def list_changed(pair: Pair) -> tuple[ChangedAnswer, ...]:
+def list_changed(pair: PairedPredictions) -> tuple[ChangedPrediction, ...]:
     """All of them, the largest change of the truth's probability first."""
     rows = np.arange(len(pair.table))
     truth = [pair.probabilities(side)[rows, pair.labels] for side in ("base", "head")]
     table = pair.table.assign(change=truth[1] - truth[0])
     differs = table[table["predicted_base"] != table["predicted_head"]]
     order = differs.assign(size=differs["change"].abs()).sort_values(["size", "path_head"], ascending=[False, True])
-    return tuple(_describe(row) for row in order.to_dict("records"))
+    return tuple(_describe_change(row) for row in order.to_dict("records"))
 
 
-def _describe(row: dict) -> ChangedAnswer:
+def _describe_change(row: dict) -> ChangedPrediction:
     label = row["label"]
     kind: Kind = "gained" if row["predicted_head"] == label else "lost" if row["predicted_base"] == label else "other"
-    answers = [(row[f"predicted_{side}"], float(row[f"{PREFIX}{row[f'predicted_{side}']}_{side}"]))
+    predictions = [(row[f"predicted_{side}"], float(row[f"{PREFIX}{row[f'predicted_{side}']}_{side}"]))
                for side in ("base", "head")]  # fmt: skip
-    return ChangedAnswer(kind, row["path_head"], row["path_base"], label, answers[0], answers[1], float(row["change"]))
+    return ChangedPrediction(
+        kind, row["path_head"], row["path_base"], label, predictions[0], predictions[1], float(row["change"])
+    )
 
 
-def count_kinds(changed: Sequence[ChangedAnswer]) -> dict[Kind, int]:
+def count_kinds(changed: Sequence[ChangedPrediction]) -> dict[Kind, int]:
     """How many there are of each kind."""
     kinds: tuple[Kind, ...] = ("lost", "gained", "other")
-    return {kind: sum(answer.kind == kind for answer in changed) for kind in kinds}
+    return {kind: sum(prediction.kind == kind for prediction in changed) for kind in kinds}
 
 
-def count_answers(run: Snapshot, classes: Sequence[str]) -> np.ndarray | None:
-    """The confusion matrix of a run's own test photos, int (K, K): rows are the truth; None without answers."""
+def count_predictions(run: Snapshot, classes: Sequence[str]) -> np.ndarray | None:
+    """The confusion matrix of a run's own test photos, int (K, K): rows are the truth; None without predictions."""
     if run.predictions is None:
         return None
     table = pd.crosstab(run.predictions["label"], run.predictions["predicted"])
@@ -86,16 +88,16 @@ def count_answers(run: Snapshot, classes: Sequence[str]) -> np.ndarray | None:
     return counts
 
 
-def make_thumbnails(changed: Sequence[ChangedAnswer], base: Snapshot, head: Snapshot) -> dict[str, bytes]:
+def encode_thumbnails(changed: Sequence[ChangedPrediction], base: Snapshot, head: Snapshot) -> dict[str, bytes]:
     """JPEG bytes of the photos as the network gets them, by the run's path; what is not on this disk is left out."""
     sources = [_open(head), _open(base)]
     found = {}
-    for answer in changed:
-        paths = answer.path, answer.base_path
+    for prediction in changed:
+        paths = prediction.path, prediction.base_path
         pixels = next((images[rows[path]] for (images, rows), path in zip(sources, paths, strict=True)
                        if path in rows), None)  # fmt: skip
         if pixels is not None:
-            found[answer.path] = _jpeg(pixels)
+            found[prediction.path] = _jpeg(pixels)
     return found
 
 
@@ -117,7 +119,7 @@ def _jpeg(pixels: np.ndarray) -> bytes:
     return buffer.getvalue()
 
 
-# --- Classes and kinds of photos that are answered better or worse than before, photo by photo ---
+# --- Classes and slices that are classified better or worse than before ---
 #
 # There are many groups, so some change by chance: the p-values of McNemar's exact test are corrected by Holm's method
 # over all groups, and what is told is right with the chosen confidence, all of it together.
@@ -127,16 +129,16 @@ FACTS = ("path", "width", "height", "aspect", "brightness", "sharpness", "format
 
 
 @dataclass(frozen=True)
-class GroupChange:
-    """How a group of test photos is answered by the base and by the run.
+class SliceChange:
+    """How a slice of the test photos is classified by the base and by the run.
 
     Attributes:
         feature: what the photos are sorted by; `class` for their own class.
         name: of the group.
         num_photos: in it.
-        base_accuracy: share that the base answers right.
-        head_accuracy: share that the run answers right.
-        test: photos that only one of the two answers right.
+        base_accuracy: share that the base classifies correctly.
+        head_accuracy: share that the run classifies correctly.
+        test: photos that only one of the two classifies correctly.
         p_value: of the test, corrected for the number of groups.
         word: what changed beyond chance.
     """
@@ -151,8 +153,10 @@ class GroupChange:
     word: Word
 
 
-def measure_groups(pair: Pair, base: Snapshot, head: Snapshot, *, confidence: float) -> tuple[GroupChange, ...]:
-    """Every class, and every kind of photos, of at least ten photos; kinds only if the facts are on this disk."""
+def measure_slice_changes(
+    pair: PairedPredictions, base: Snapshot, head: Snapshot, *, confidence: float
+) -> tuple[SliceChange, ...]:
+    """Every class, and every slice, of at least ten photos; slices only if the facts are on this disk."""
     features = {CLASS: Feature(pair.labels, tuple(pair.classes)), **_find_features(pair, base, head)}
     rights = pair.right("base"), pair.right("head")
     groups = [
@@ -165,21 +169,21 @@ def measure_groups(pair: Pair, base: Snapshot, head: Snapshot, *, confidence: fl
     tests = [mcnemar_test(rights[0][inside], rights[1][inside]) for _, _, inside in groups]
     chances = correct_by_holm([test.p_value for test in tests])
     return tuple(
-        _describe_groups(group, rights, test, chance, confidence)
+        _describe_slice(group, rights, test, chance, confidence)
         for group, test, chance in zip(groups, tests, chances, strict=True)
     )
 
 
-def _describe_groups(
+def _describe_slice(
     group: tuple[str, str, np.ndarray],
     rights: tuple[np.ndarray, np.ndarray],
     test: McNemar,
     chance: float,
     confidence: float,
-) -> GroupChange:
+) -> SliceChange:
     title, name, inside = group
     up: Word = "better" if test.only_second > test.only_first else "worse"
-    return GroupChange(
+    return SliceChange(
         title,
         name,
         int(inside.sum()),
@@ -191,7 +195,7 @@ def _describe_groups(
     )
 
 
-def _find_features(pair: Pair, base: Snapshot, head: Snapshot) -> dict[str, Feature]:
+def _find_features(pair: PairedPredictions, base: Snapshot, head: Snapshot) -> dict[str, Feature]:
     """By the facts of the first run that has them here: they are about the same photos."""
     for run, side in ((head, "head"), (base, "base")):
         if run.files.manifest is not None:
@@ -206,7 +210,7 @@ def _read(path: Path, wanted: tuple[str, ...]) -> pd.DataFrame:
     """Some columns of a large table, and the data's own."""
     from pyarrow import parquet
 
-    names = [name for name in parquet.read_schema(path).names if name in wanted or name.startswith(PREFIX_GROUPS)]
+    names = [name for name in parquet.read_schema(path).names if name in wanted or name.startswith(OWN_COLUMN)]
     return pd.read_parquet(path, columns=names)
 
 
@@ -218,14 +222,14 @@ class Detail:
     """What only a pair of runs is asked for.
 
     Attributes:
-        pair: answers to the test photos that both have; None if they cannot be paired.
-        changed: photos that the two answer differently.
-        groups: classes and kinds of photos.
+        pair: predictions for the test photos that both have; None if they cannot be paired.
+        changed: photos that the two classify differently.
+        slices: classes and slices.
     """
 
-    pair: Pair | None = None
-    changed: tuple[ChangedAnswer, ...] = ()
-    groups: tuple[GroupChange, ...] = ()
+    pair: PairedPredictions | None = None
+    changed: tuple[ChangedPrediction, ...] = ()
+    slices: tuple[SliceChange, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -245,7 +249,7 @@ class RunsCompared:
 
     runs: tuple[Snapshot, ...]
     parameters: tuple[ParameterRow, ...]
-    verdicts: tuple[Verdict | NoVerdict, ...]
+    verdicts: tuple[RunVerdict | NoVerdict, ...]
     confidence: float
     max_regression: float
     detail: Detail = Detail()
@@ -255,7 +259,7 @@ class RunsCompared:
     @property
     def has_regression(self) -> bool:
         """Whether any run is a regression from the base."""
-        return any(isinstance(verdict, Verdict) and verdict.regression for verdict in self.verdicts)
+        return any(isinstance(verdict, RunVerdict) and verdict.regression for verdict in self.verdicts)
 
 
 @dataclass(frozen=True)
@@ -299,7 +303,7 @@ def compare_runs(runs: Sequence[Snapshot], *, evaluate: EvaluateParams, compare:
 
 
 def _look_closer(base: Snapshot, head: Snapshot, confidence: float) -> Detail:
-    pair = pair_answers(base, head)
+    pair = pair_predictions(base, head)
     if pair is None:
         return Detail()
-    return Detail(pair, list_changed(pair), measure_groups(pair, base, head, confidence=confidence))
+    return Detail(pair, list_changed(pair), measure_slice_changes(pair, base, head, confidence=confidence))

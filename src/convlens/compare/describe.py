@@ -8,12 +8,12 @@ import pandas as pd
 
 from convlens.compare.comparison import (
     CLASS,
-    ChangedAnswer,
+    ChangedPrediction,
     FirstResults,
-    GroupChange,
     RunsCompared,
-    count_answers,
+    SliceChange,
     count_kinds,
+    count_predictions,
 )
 from convlens.compare.runs import PhotoChanges, Snapshot, find_photo_changes
 from convlens.compare.sections import (
@@ -28,7 +28,7 @@ from convlens.compare.sections import (
     show_points,
     show_value,
 )
-from convlens.compare.verdict import NoVerdict, Verdict
+from convlens.compare.verdict import NoVerdict, RunVerdict
 from convlens.metrics.intervals import SHARES
 from convlens.wording import interval_of, join_words, show_bytes, show_count, show_number, show_share
 
@@ -41,7 +41,7 @@ WORDS = {"better": "better", "worse": "worse", "same": "no difference"}
 MAX_NAMES = 6
 
 
-def describe_first(first: FirstResults) -> Section:
+def first_section(first: FirstResults) -> Section:
     """What to say where there is nothing to compare with yet."""
     names = join_words([name_commit(run) for run in first.runs])
     return Section(
@@ -52,7 +52,7 @@ def describe_first(first: FirstResults) -> Section:
     )
 
 
-def describe_verdict(compared: RunsCompared) -> Section:
+def verdict_section(compared: RunsCompared) -> Section:
     """The verdict as a heading, and what it rests on."""
     base, *others = compared.runs
     sentences = [
@@ -89,7 +89,7 @@ def say_headline(compared: RunsCompared) -> str:
 
 def _count_words(compared: RunsCompared) -> str:
     words = ["no verdict" if isinstance(verdict, NoVerdict) else WORDS[verdict.word] for verdict in compared.verdicts]
-    regressions = sum(isinstance(verdict, Verdict) and verdict.regression for verdict in compared.verdicts)
+    regressions = sum(isinstance(verdict, RunVerdict) and verdict.regression for verdict in compared.verdicts)
     parts = [f"{words.count(word)} {word}" for word in (*WORDS.values(), "no verdict") if word in words]
     return ", ".join(parts) + (f"; {show_count(regressions, 'regression')}" if regressions else "")
 
@@ -104,7 +104,9 @@ def _say_outdated(run: Snapshot) -> list[str]:
     ]
 
 
-def _say_verdict(verdict: Verdict | NoVerdict, base: Snapshot, run: Snapshot, *, compared: RunsCompared) -> list[str]:
+def _say_verdict(
+    verdict: RunVerdict | NoVerdict, base: Snapshot, run: Snapshot, *, compared: RunsCompared
+) -> list[str]:
     if isinstance(verdict, NoVerdict):
         return [f"{name_run(run)}: no verdict. {verdict.reason}"]
     lines = [_say_word(verdict, base, run, confidence=compared.confidence), *_say_training(base, run)]
@@ -120,7 +122,7 @@ def _say_verdict(verdict: Verdict | NoVerdict, base: Snapshot, run: Snapshot, *,
     return [*lines, *_say_possible(verdict, run, compared.max_regression)]
 
 
-def _say_possible(verdict: Verdict, run: Snapshot, tolerated: float) -> list[str]:
+def _say_possible(verdict: RunVerdict, run: Snapshot, tolerated: float) -> list[str]:
     """No difference that is seen is not no difference: how much may be lost all the same."""
     low = verdict.differences["accuracy"].low
     if verdict.word != "same" or not verdict.paired or low is None or -low <= tolerated:
@@ -132,7 +134,7 @@ def _say_possible(verdict: Verdict, run: Snapshot, tolerated: float) -> list[str
     ]
 
 
-def _say_word(verdict: Verdict, base: Snapshot, run: Snapshot, *, confidence: float) -> str:
+def _say_word(verdict: RunVerdict, base: Snapshot, run: Snapshot, *, confidence: float) -> str:
     one, other = name_run(base), name_run(run)
     photos = show_count(verdict.num_shared, "test photo")
     same = f"{other}: no difference from {one} that {photos} can show."
@@ -143,11 +145,11 @@ def _say_word(verdict: Verdict, base: Snapshot, run: Snapshot, *, confidence: fl
     return f"{start} {accuracy}: {show_points(verdict.differences['accuracy'], note)}. {_say_test(verdict, one, other)}"
 
 
-def _say_test(verdict: Verdict, one: str, other: str) -> str:
+def _say_test(verdict: RunVerdict, one: str, other: str) -> str:
     chance = show_chance(verdict.p_value)
     if verdict.mcnemar is None:
         return f"Fisher's exact test: p {chance}."
-    alone = f"{show_count(verdict.mcnemar.only_second, 'photo')} answered right by {other} alone"
+    alone = f"{show_count(verdict.mcnemar.only_second, 'photo')} classified correctly by {other} alone"
     return f"{alone}, {verdict.mcnemar.only_first:,} by {one} alone (McNemar's exact test, p {chance})."
 
 
@@ -170,7 +172,7 @@ def _training_photos(run: Snapshot) -> set[tuple[str, str]]:
     return set(zip(seen["sha256"], seen["label"], strict=True))
 
 
-def _say_split(verdict: Verdict, base: Snapshot, run: Snapshot) -> str:
+def _say_split(verdict: RunVerdict, base: Snapshot, run: Snapshot) -> str:
     return (
         f"The test splits differ: {name_run(base)} has {show_count(verdict.num_base, 'photo')}, {name_run(run)} "
         f"{verdict.num_head:,}. The sentence above is about the {verdict.num_shared:,} that both have; the table of "
@@ -185,7 +187,7 @@ FEW_ROWS = 8
 MAX_PATHS = 12
 
 
-def describe_parameters(compared: RunsCompared) -> Section:
+def parameters_section(compared: RunsCompared) -> Section:
     """The parameters that differ, and the source files that do."""
     names = tuple(name_run(run) for run in compared.runs)
     rows = tuple((plain(row.name), *map(show_value, row.values)) for row in compared.parameters)
@@ -226,7 +228,7 @@ def _say_code(runs: tuple[Snapshot, ...]) -> list[str]:
 
 # --- The numbers of the test split side by side, with intervals and differences ---
 
-TITLES = {
+METRIC_TITLES = {
     "accuracy": "accuracy",
     "balanced_accuracy": "balanced accuracy",
     "macro_f1": "macro F1",
@@ -239,7 +241,7 @@ LOWER_IS_BETTER = ("log_loss", "brier")
 TITLE = "Test photos, with intervals"
 
 
-def describe_metrics(compared: RunsCompared) -> Section:
+def metrics_section(compared: RunsCompared) -> Section:
     """The test split's numbers; with two runs also the differences, with more those of accuracy."""
     names = tuple(name_run(run) for run in compared.runs)
     rows, first = _list_rows(compared.runs), compared.verdicts[0]
@@ -248,7 +250,7 @@ def describe_metrics(compared: RunsCompared) -> Section:
         return Section("metrics", TITLE, head=("", *names), rows=(*rows, against), folded=False)
     if isinstance(first, NoVerdict):
         return Section("metrics", TITLE, head=("", *names), rows=rows, folded=False)
-    changes = [("", ""), *((show_difference(first, name), judge_metric(first, name)) for name in TITLES)]
+    changes = [("", ""), *((show_difference(first, name), judge_metric(first, name)) for name in METRIC_TITLES)]
     kind = "paired difference" if first.paired else "unpaired difference"
     return Section(
         "metrics",
@@ -260,12 +262,12 @@ def describe_metrics(compared: RunsCompared) -> Section:
     )
 
 
-def describe_first_metrics(first: FirstResults) -> Section:
+def first_metrics_section(first: FirstResults) -> Section:
     """The numbers of runs that have no base."""
     return Section("metrics", TITLE, head=("", *map(name_run, first.runs)), rows=_list_rows(first.runs), folded=False)
 
 
-def judge_metric(verdict: Verdict, name: str) -> str:
+def judge_metric(verdict: RunVerdict, name: str) -> str:
     """What the difference in one metric comes to: that of accuracy is the verdict, others go by their interval."""
     difference = verdict.differences[name]
     if name == "accuracy":
@@ -275,7 +277,7 @@ def judge_metric(verdict: Verdict, name: str) -> str:
     return "better" if (difference.low > 0) != (name in LOWER_IS_BETTER) else "worse"
 
 
-def show_difference(verdict: Verdict, name: str) -> str:
+def show_difference(verdict: RunVerdict, name: str) -> str:
     """The difference in one metric with its interval."""
     difference = verdict.differences[name]
     return show_points(difference) if name in SHARES else show_change(difference)
@@ -283,10 +285,10 @@ def show_difference(verdict: Verdict, name: str) -> str:
 
 def _list_rows(runs: tuple[Snapshot, ...]) -> tuple[tuple[str, ...], ...]:
     rows = [("photos", *(f"{run.metrics.get('num_photos', 0):,}" for run in runs))]
-    return (*rows, *((title, *(_show_metric(run, name) for run in runs)) for name, title in TITLES.items()))
+    return (*rows, *((title, *(_show_metric(run, name) for run in runs)) for name, title in METRIC_TITLES.items()))
 
 
-def _sum_up(verdict: Verdict | NoVerdict) -> str:
+def _sum_up(verdict: RunVerdict | NoVerdict) -> str:
     if isinstance(verdict, NoVerdict):
         return "no verdict"
     note = "" if verdict.paired else ", unpaired"
@@ -302,7 +304,7 @@ def _show_metric(run: Snapshot, name: str) -> str:
 # --- What changed in the data: counts, digests, expectations, photos added and removed ---
 
 SPLITS = ("train", "validation", "test")
-MAX_NAMES_DESCRIBE_DATA = 10
+MAX_PHOTOS_NAMED = 10
 MAX_COUNTS = 40
 SHOWN_DIGITS = 12
 CHANGES = {  # with one photo, with more
@@ -313,9 +315,9 @@ CHANGES = {  # with one photo, with more
 }
 
 
-def describe_data(compared: RunsCompared) -> Section:
+def data_section(compared: RunsCompared) -> Section:
     """Everything about the data that differs; one line if nothing does."""
-    rows = [row for row in _list_rows_describe_data(compared.runs) if len(set(row[1:])) > 1]
+    rows = [row for row in _list_data_facts(compared.runs) if len(set(row[1:])) > 1]
     changes = find_photo_changes(*compared.runs) if len(compared.runs) == 2 else None
     sentences = [] if changes is None else _say_changes(changes)
     if not rows and not sentences:
@@ -355,7 +357,7 @@ def _say_gist(runs: tuple[Snapshot, ...], changes: PhotoChanges | None) -> str:
     return "not the same everywhere" if len(runs) > 2 else "not the same"
 
 
-def _list_rows_describe_data(runs: tuple[Snapshot, ...]) -> Iterable[tuple[str, ...]]:
+def _list_data_facts(runs: tuple[Snapshot, ...]) -> Iterable[tuple[str, ...]]:
     """Facts about the data, one cell per run."""
     facts: dict[str, Callable[[Snapshot], Any]] = {
         "source": lambda run: show_value(str(run.prepared_card.get("source", UNKNOWN))),
@@ -411,8 +413,8 @@ def _say_changes(changes: PhotoChanges) -> list[str]:
     for kind, words in CHANGES.items():
         paths = getattr(changes, kind)
         if paths:
-            names = ", ".join(f"`{name_photo(path)}`" for path in paths[:MAX_NAMES_DESCRIBE_DATA])
-            more = f" and {len(paths) - MAX_NAMES_DESCRIBE_DATA:,} more" if len(paths) > MAX_NAMES_DESCRIBE_DATA else ""
+            names = ", ".join(f"`{name_photo(path)}`" for path in paths[:MAX_PHOTOS_NAMED])
+            more = f" and {len(paths) - MAX_PHOTOS_NAMED:,} more" if len(paths) > MAX_PHOTOS_NAMED else ""
             sentences.append(f"{show_count(len(paths), 'photo')} {words[len(paths) > 1]}: {names}{more}.")
     return sentences
 
@@ -431,7 +433,7 @@ COURSES = (
 )
 
 
-def describe_curves(compared: RunsCompared) -> Section | None:
+def curves_section(compared: RunsCompared) -> Section | None:
     """One row per course and run: a bar per epoch, all runs on one scale, then where it ended and its best."""
     rows = tuple(
         (title, name_run(run), draw_bars(run.history[column], ends), f"{len(run.history):,}",
@@ -472,7 +474,7 @@ MAX_FILTER_NUMBERS = 6
 Show = Callable[[Snapshot], str]
 
 
-def describe_cost(compared: RunsCompared) -> Section:
+def cost_section(compared: RunsCompared) -> Section:
     """Time of the training, size of the model and of the pages."""
     facts: Sequence[tuple[str, Show]] = (
         ("epochs", lambda run: f"{len(run.history):,}"),
@@ -482,10 +484,10 @@ def describe_cost(compared: RunsCompared) -> Section:
         ("size of the report", lambda run: _show_size(run, "report")),
         ("size of the feature-map page", lambda run: _show_size(run, "feature_maps")),
     )
-    return Section("cost", "Time and size", head=_head(compared), rows=_list_rows_describe_cost(compared, facts))
+    return Section("cost", "Time and size", head=_head(compared), rows=_list_facts(compared, facts))
 
 
-def describe_filters(compared: RunsCompared) -> Section:
+def filters_section(compared: RunsCompared) -> Section:
     """Filters that never fire, and what is known of those without a counterpart."""
     facts: Sequence[tuple[str, Show]] = (
         ("filters", lambda run: _show_number(run, "num_filters", ",")),
@@ -497,7 +499,7 @@ def describe_filters(compared: RunsCompared) -> Section:
         "filters",
         "Filters",
         head=_head(compared) if known else (),
-        rows=_list_rows_describe_cost(compared, facts) if known else (),
+        rows=_list_facts(compared, facts) if known else (),
         sentences=tuple(_say_matched(compared)),
     )
 
@@ -514,7 +516,7 @@ def _say_matched(compared: RunsCompared) -> list[str]:
     return ["Which were born and died is not compared: `--filters` does, and shows both networks some photos."]
 
 
-def describe_layers(compared: RunsCompared) -> Section | None:
+def layers_section(compared: RunsCompared) -> Section | None:
     """Compare the filters of two networks, a row per pair of layers; only if it was asked for."""
     found = compared.filters
     if found is None or not found.layers:
@@ -561,7 +563,7 @@ def _head(compared: RunsCompared) -> tuple[str, ...]:
     return ("", *(name_run(run) for run in compared.runs))
 
 
-def _list_rows_describe_cost(compared: RunsCompared, facts: Sequence[tuple[str, Show]]) -> tuple[tuple[str, ...], ...]:
+def _list_facts(compared: RunsCompared, facts: Sequence[tuple[str, Show]]) -> tuple[tuple[str, ...], ...]:
     return tuple((name, *(show(run) for run in compared.runs)) for name, show in facts)
 
 
@@ -581,7 +583,7 @@ def _show_time(seconds: float | None) -> str:
     return f"{minutes} min {rest} s" if minutes else f"{rest} s"
 
 
-# --- What changed photo by photo: classes and kinds of photos, single answers, and confusions of classes ---
+# --- What changed photo by photo: classes and slices, single predictions, and confusions of classes ---
 
 MAX_PHOTOS = 10
 MAX_GROUPS = 20
@@ -590,23 +592,23 @@ MAX_CONFUSIONS = 12
 KINDS = {"lost": "now wrong", "gained": "now right", "other": "wrong in another way"}
 
 
-def describe_groups(compared: RunsCompared) -> Section | None:
-    """Classes and kinds of photos that changed beyond chance."""
-    groups = compared.detail.groups
+def slices_section(compared: RunsCompared) -> Section | None:
+    """Classes and slices that changed beyond chance."""
+    groups = compared.detail.slices
     if not groups:
         return None
     found = [group for group in groups if group.word != "same"]
     tested = f"{show_count(len(groups), 'group')} tested, p-values after Holm."
     if not found:
-        return Section("groups", "Classes and kinds of photos", "none changed beyond chance", sentences=(tested,))
-    rows = tuple(map(list_group, found[:MAX_GROUPS]))
+        return Section("slices", "Classes and slices", "none changed beyond chance", sentences=(tested,))
+    rows = tuple(map(list_slice, found[:MAX_GROUPS]))
     names = tuple(name_run(run) for run in compared.runs)
     gist = f"{len(found)} of {len(groups)} changed beyond chance"
-    head = ("class or kind", "photos", *names, "")
-    return Section("groups", "Classes and kinds of photos", gist, head, rows, (tested,), folded=False)
+    head = ("class or slice", "photos", *names, "")
+    return Section("slices", "Classes and slices", gist, head, rows, (tested,), folded=False)
 
 
-def list_group(group: GroupChange) -> tuple[str, ...]:
+def list_slice(group: SliceChange) -> tuple[str, ...]:
     """A row: the group, its photos, both accuracies, and the test."""
     title = plain(group.name) if group.feature == CLASS else f"{plain(group.feature)} {plain(group.name)}"
     shares = show_share(group.base_accuracy), show_share(group.head_accuracy)
@@ -614,60 +616,63 @@ def list_group(group: GroupChange) -> tuple[str, ...]:
     return (title, f"{group.num_photos:,}", *shares, f"{word}p {show_chance(group.p_value)}")
 
 
-def describe_answers(compared: RunsCompared) -> Section | None:
-    """Photos whose answer changed, by name, the largest change first."""
+def predictions_section(compared: RunsCompared) -> Section | None:
+    """Photos whose prediction changed, by name, the largest change first."""
     if compared.detail.pair is None:
         return None
     changed = compared.detail.changed
     if not changed:
-        return Section("answers", "Photos whose answer changed", "none", folded=True)
+        return Section("predictions", "Photos whose prediction changed", "none", folded=True)
     return Section(
-        "answers",
-        "Photos whose answer changed",
+        "predictions",
+        "Photos whose prediction changed",
         say_kinds(changed),
         ("photo", "truth", *(name_run(run) for run in compared.runs), ""),
-        tuple(_list_photo(answer) for answer in choose_photos(changed, MAX_PHOTOS)),
-        tuple(_say_hidden_describe_answers(changed)),
+        tuple(_list_photo(prediction) for prediction in choose_photos(changed, MAX_PHOTOS)),
+        tuple(_say_unlisted(changed)),
         numbers=False,
     )
 
 
-def say_kinds(changed: Sequence[ChangedAnswer]) -> str:
+def say_kinds(changed: Sequence[ChangedPrediction]) -> str:
     """How many of each kind: `15 now wrong, 2 now right`."""
     return ", ".join(f"{count:,} {KINDS[kind]}" for kind, count in count_kinds(changed).items() if count)
 
 
-def choose_photos(changed: Sequence[ChangedAnswer], limit: int) -> list[ChangedAnswer]:
+def choose_photos(changed: Sequence[ChangedPrediction], limit: int) -> list[ChangedPrediction]:
     """The first of each kind, the lost ones before the gained ones."""
-    return [answer for kind in KINDS for answer in [each for each in changed if each.kind == kind][:limit]]
+    return [prediction for kind in KINDS for prediction in [each for each in changed if each.kind == kind][:limit]]
 
 
-def _list_photo(answer: ChangedAnswer) -> tuple[str, ...]:
-    answers = (f"{plain(name)} {show_share(chance)}" for name, chance in (answer.base_answer, answer.head_answer))
-    return (name_photo(answer.path), plain(answer.label), *answers, KINDS[answer.kind])
+def _list_photo(prediction: ChangedPrediction) -> tuple[str, ...]:
+    predictions = (
+        f"{plain(name)} {show_share(chance)}"
+        for name, chance in (prediction.base_prediction, prediction.head_prediction)
+    )
+    return (name_photo(prediction.path), plain(prediction.label), *predictions, KINDS[prediction.kind])
 
 
-def _say_hidden_describe_answers(changed: Sequence[ChangedAnswer]) -> list[str]:
+def _say_unlisted(changed: Sequence[ChangedPrediction]) -> list[str]:
     num_hidden = len(changed) - len(choose_photos(changed, MAX_PHOTOS))
     return [f"{num_hidden:,} more are not listed; `--html` shows more, with pictures."] if num_hidden else []
 
 
-def describe_confusion(compared: RunsCompared) -> Section | None:
+def confusion_section(compared: RunsCompared) -> Section | None:
     """Both confusion matrices in one table; of many classes only the confusions that changed."""
     if len(compared.runs) != 2 or compared.detail.pair is None:
         return None
     classes = compared.detail.pair.classes
-    counts = [count_answers(run, classes) for run in compared.runs]
+    counts = [count_predictions(run, classes) for run in compared.runs]
     if counts[0] is None or counts[1] is None:
         return None
     names = " → ".join(name_run(run) for run in compared.runs)
     if len(classes) > MAX_CLASSES:
-        return _describe_confusions(classes, counts[0], counts[1], names)
+        return _list_confusions(classes, counts[0], counts[1], names)
     rows = tuple(
         (plain(name), *map(_show_cell, counts[0][row].tolist(), counts[1][row].tolist()))
         for row, name in enumerate(classes)
     )
-    head = ("truth ↓ answer →", *map(plain, classes))
+    head = ("truth ↓ prediction →", *map(plain, classes))
     return Section("confusion", "Confusion matrix", names, head, rows)
 
 
@@ -675,7 +680,7 @@ def _show_cell(one: int, other: int) -> str:
     return f"{one:,} → {other:,}" if one != other else f"{one:,}"
 
 
-def _describe_confusions(classes: Sequence[str], one: np.ndarray, other: np.ndarray, names: str) -> Section:
+def _list_confusions(classes: Sequence[str], one: np.ndarray, other: np.ndarray, names: str) -> Section:
     """The cells off the diagonal that changed most."""
     change = other - one
     np.fill_diagonal(change, 0)
@@ -697,23 +702,23 @@ def _describe_confusions(classes: Sequence[str], one: np.ndarray, other: np.ndar
 # --- A comparison as sections, the verdict first: it is what most readers come for ---
 
 SECTIONS = (
-    describe_verdict,
-    describe_parameters,
-    describe_metrics,
-    describe_groups,
-    describe_answers,
-    describe_confusion,
-    describe_data,
-    describe_curves,
-    describe_filters,
-    describe_layers,
-    describe_cost,
+    verdict_section,
+    parameters_section,
+    metrics_section,
+    slices_section,
+    predictions_section,
+    confusion_section,
+    data_section,
+    curves_section,
+    filters_section,
+    layers_section,
+    cost_section,
 )
 
 
 def describe(compared: RunsCompared | FirstResults) -> tuple[Section, ...]:
     """All sections that have something to say."""
     if isinstance(compared, FirstResults):
-        return describe_first(compared), describe_first_metrics(compared)
-    found = (describe_kind(compared) for describe_kind in SECTIONS)
+        return first_section(compared), first_metrics_section(compared)
+    found = (make_section(compared) for make_section in SECTIONS)
     return tuple(section for section in found if section is not None)

@@ -16,9 +16,9 @@ from convlens.metrics.intervals import HEADLINES, Interval
 from convlens.params import CompareParams, EvaluateParams, flatten_params
 from convlens.wording import interval_of
 
-# --- Two runs by their totals alone, where the answers to the single photos cannot be had ---
+# --- Two runs by their totals alone, where the predictions for the single photos cannot be had ---
 #
-# Both have answered the same photos, which these intervals take for two samples: they are wider than paired ones, so
+# Both have classified the same photos, which these intervals take for two samples: they are wider than paired ones, so
 # a difference that shows here is one, and one that does not may still be.
 
 SPLIT = ("seed", "validation_fraction", "test_fraction", "near_duplicates", "duplicate_distance", "match_mirrored")
@@ -70,7 +70,7 @@ def compare_unpaired(base: Mapping[str, Any], head: Mapping[str, Any], *, confid
 
 
 def _spread(metrics: Mapping[str, Any]) -> np.ndarray:
-    """As many right answers as the accuracy says, bool (N,)."""
+    """As many correct predictions as the accuracy says, bool (N,)."""
     num_photos = int(metrics["num_photos"])
     return np.asarray(np.arange(num_photos) < round(metrics["accuracy"] * num_photos))
 
@@ -95,14 +95,14 @@ def _choose_word(accuracy: Interval, significant: bool) -> Word:
     return "better" if accuracy.low > 0 else "worse" if accuracy.high < 0 else "same"
 
 
-# --- Whether one run answers better than another: judged on the test photos that both have, and on nothing else ---
+# --- Whether one run is better than another: judged on the test photos that both have, and on nothing else ---
 
 PREFIX = "probability_"
 ABSOLUTE_ROUNDING = 1e-9  # 0.9 - 0.88 is a little more than 0.02
 
 
 @dataclass(frozen=True)
-class Verdict:
+class RunVerdict:
     """One run against another on the same photos.
 
     Attributes:
@@ -134,7 +134,7 @@ class Verdict:
 
     @property
     def paired(self) -> bool:
-        """Whether the answers were compared photo by photo."""
+        """Whether the predictions were compared photo by photo."""
         return self.mcnemar is not None
 
     @property
@@ -154,8 +154,8 @@ class NoVerdict:
     reason: str
 
 
-class Pair:
-    """The answers of two runs to the test photos that both have.
+class PairedPredictions:
+    """The predictions of two runs for the test photos that both have.
 
     Attributes:
         table: one row per photo: photo (digest, or path if digests are not known), label, and for either `side` (base
@@ -177,7 +177,7 @@ class Pair:
         return self._number("label")
 
     def predicted(self, side: str) -> np.ndarray:
-        """Answers, int64 (N,); a threshold may make them others than the most probable classes."""
+        """Predicted classes, int64 (N,); a threshold may make them others than the most probable classes."""
         return self._number(f"predicted_{side}")
 
     def probabilities(self, side: str) -> np.ndarray:
@@ -185,7 +185,7 @@ class Pair:
         return self.table[[f"{PREFIX}{name}_{side}" for name in self.classes]].to_numpy(np.float64)
 
     def right(self, side: str) -> np.ndarray:
-        """Which photos are answered right, bool (N,)."""
+        """Which photos are classified correctly, bool (N,)."""
         return np.asarray(self.predicted(side) == self.labels)
 
     def _number(self, column: str) -> np.ndarray:
@@ -193,22 +193,24 @@ class Pair:
         return self.table[column].map(numbers).to_numpy(np.int64)
 
 
-def pair_answers(base: Snapshot, head: Snapshot) -> Pair | None:
-    """The answers of two runs, photo by photo; None if they cannot be paired."""
+def pair_predictions(base: Snapshot, head: Snapshot) -> PairedPredictions | None:
+    """The predictions of two runs, photo by photo; None if they cannot be paired."""
     if base.predictions is None or head.predictions is None or _classes(base) != _classes(head):
         return None
-    pair = Pair(base, head)
+    pair = PairedPredictions(base, head)
     return pair if len(pair.table) else None
 
 
-def judge(base: Snapshot, head: Snapshot, *, evaluate: EvaluateParams, compare: CompareParams) -> Verdict | NoVerdict:
+def judge(
+    base: Snapshot, head: Snapshot, *, evaluate: EvaluateParams, compare: CompareParams
+) -> RunVerdict | NoVerdict:
     """Compare two runs photo by photo, as the gate of the model registry does; by their totals if need be."""
     absent = next((run for run in (base, head) if run.predictions is None), None)
     if absent is not None:
         return _judge_totals(base, head, _explain_absence(absent), evaluate=evaluate, compare=compare)
     if _classes(base) != _classes(head):
         return NoVerdict(f"{base.name} knows the classes {_list(base)}, {head.name} knows {_list(head)}.")
-    pair = pair_answers(base, head)
+    pair = pair_predictions(base, head)
     if pair is None:
         return NoVerdict(
             f"{base.name} and {head.name} share no test photo. Compare runs of the same data and the same "
@@ -218,17 +220,17 @@ def judge(base: Snapshot, head: Snapshot, *, evaluate: EvaluateParams, compare: 
 
 
 def _identify(run: Snapshot, by_content: bool) -> pd.DataFrame:
-    """Answers with what tells photos apart, and what is said of them: photo, label, path, predicted, probabilities."""
-    answers = run.predictions if run.predictions is not None else pd.DataFrame()
+    """Predictions with what tells photos apart: photo, label, path, predicted, probabilities."""
+    predictions = run.predictions if run.predictions is not None else pd.DataFrame()
     if by_content and run.photos is not None:
-        answers = answers.merge(run.photos[["path", "sha256"]], on="path").rename(columns={"sha256": "photo"})
+        predictions = predictions.merge(run.photos[["path", "sha256"]], on="path").rename(columns={"sha256": "photo"})
     else:
-        answers = answers.assign(photo=answers["path"])
+        predictions = predictions.assign(photo=predictions["path"])
     columns = [f"{PREFIX}{name}" for name in _classes(run)]
-    return answers[["photo", "label", "path", "predicted", *columns]].drop_duplicates(["photo", "label"])
+    return predictions[["photo", "label", "path", "predicted", *columns]].drop_duplicates(["photo", "label"])
 
 
-def _judge(pair: Pair, evaluate: EvaluateParams, compare: CompareParams) -> Verdict:
+def _judge(pair: PairedPredictions, evaluate: EvaluateParams, compare: CompareParams) -> RunVerdict:
     comparison = compare_predictions(
         pair.labels,
         pair.probabilities("base"),
@@ -239,7 +241,7 @@ def _judge(pair: Pair, evaluate: EvaluateParams, compare: CompareParams) -> Verd
         seed=evaluate.seed,
     )
     accuracy = comparison.accuracy
-    return Verdict(
+    return RunVerdict(
         word=accuracy.word,
         regression=_is_regression(accuracy.word, accuracy.difference, compare),
         num_shared=len(pair.table),
@@ -255,12 +257,12 @@ def _judge(pair: Pair, evaluate: EvaluateParams, compare: CompareParams) -> Verd
 
 def _judge_totals(
     base: Snapshot, head: Snapshot, reason: str, *, evaluate: EvaluateParams, compare: CompareParams
-) -> Verdict | NoVerdict:
+) -> RunVerdict | NoVerdict:
     if not can_compare_unpaired(base, head):
         return NoVerdict(f"{reason} {_explain_totals(base, head)}")
     found: Unpaired = compare_unpaired(base.metrics, head.metrics, confidence=evaluate.confidence)
     accuracy = found.differences["accuracy"]
-    return Verdict(
+    return RunVerdict(
         word=found.word,
         regression=_is_regression(found.word, accuracy, compare),
         num_shared=int(head.metrics["num_photos"]),
@@ -296,4 +298,4 @@ def _list(run: Snapshot) -> str:
 
 
 def _explain_absence(run: Snapshot) -> str:
-    return f"The answers of {run.name} to the single test photos are not in DVC's cache. {explain_fetch(run)}"
+    return f"The predictions of {run.name} for the single test photos are not in DVC's cache. {explain_fetch(run)}"

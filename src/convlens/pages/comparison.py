@@ -8,18 +8,17 @@ from typing import Any
 from markupsafe import Markup, escape
 
 from convlens.compare.comparison import (
-    ChangedAnswer,
+    ChangedPrediction,
     FirstResults,
     Kind,
     RunsCompared,
-    count_answers,
     count_kinds,
-    make_thumbnails,
+    count_predictions,
+    encode_thumbnails,
 )
-from convlens.compare.describe import LOWER_IS_BETTER, choose_photos, describe
-from convlens.compare.describe import TITLES as TITLES_PAGE_FIGURES
+from convlens.compare.describe import LOWER_IS_BETTER, METRIC_TITLES, choose_photos, describe
 from convlens.compare.sections import name_photo, name_run
-from convlens.compare.verdict import NoVerdict, Pair, Verdict
+from convlens.compare.verdict import NoVerdict, PairedPredictions, RunVerdict
 from convlens.metrics.intervals import Interval
 from convlens.pages.engine import Drawing, draw, fill_template, picture_source
 from convlens.plots.comparison import plot_courses, plot_differences
@@ -27,7 +26,7 @@ from convlens.plots.evaluation import plot_confusion_matrix
 from convlens.plots.style import INK
 from convlens.wording import show_count, show_number, show_share
 
-# --- One dot per test photo: what both runs answer right, what one of them does, and what neither does ---
+# --- One dot per test photo: what both runs classify correctly, what one of them does, and what neither does ---
 
 MAX_DOTS = 400
 MEANINGS = {"lost": "now wrong", "gained": "now right", "neither": "both wrong", "both": "both right"}
@@ -52,7 +51,7 @@ class Dots:
     one_per_photo: bool
 
 
-def place_dots(pair: Pair) -> Dots:
+def place_dots(pair: PairedPredictions) -> Dots:
     """A dot per photo; beyond 400 photos about 200, and never none for photos that there are."""
     before, after = pair.right("base"), pair.right("head")
     counts = {
@@ -71,18 +70,18 @@ def place_dots(pair: Pair) -> Dots:
     return Dots(places, counts, num_columns, math.ceil(num_dots / num_columns), scale == 1.0)
 
 
-# --- Photos whose answer changed, and both confusion matrices, for the page ---
+# --- Photos whose prediction changed, and both confusion matrices, for the page ---
 
 MAX_PHOTOS = 24
 TITLES: dict[Kind, tuple[str, str]] = {
     "lost": ("Now wrong", "Right before, wrong now."),
     "gained": ("Now right", "Wrong before, right now."),
-    "other": ("Wrong in another way", "Neither answer is right."),
+    "other": ("Wrong in another way", "Neither prediction is right."),
 }
 
 
 def describe_gallery(compared: RunsCompared) -> tuple[list[dict[str, Any]], dict[str, bytes]]:
-    """Groups of photos with both answers, and the pictures by path."""
+    """Groups of photos with both predictions, and the pictures by path."""
     changed = compared.detail.changed
     if not changed:
         return [], {}
@@ -94,24 +93,24 @@ def describe_gallery(compared: RunsCompared) -> tuple[list[dict[str, Any]], dict
             "title": title,
             "meaning": meaning,
             "count": counts[kind],
-            "photos": [_describe(answer) for answer in shown if answer.kind == kind],
+            "photos": [_describe_change(prediction) for prediction in shown if prediction.kind == kind],
         }
         for kind, (title, meaning) in TITLES.items()
         if counts[kind]
     ]
-    return groups, make_thumbnails(shown, base, head)
+    return groups, encode_thumbnails(shown, base, head)
 
 
-def _describe(answer: ChangedAnswer) -> dict[str, Any]:
+def _describe_change(prediction: ChangedPrediction) -> dict[str, Any]:
     return {
-        "path": answer.path,
-        "file": name_photo(answer.path),
-        "label": answer.label,
-        "right": answer.kind == "gained",
-        "now": answer.head_answer[0],
-        "now_chance": show_share(answer.head_answer[1]),
-        "before": answer.base_answer[0],
-        "before_chance": show_share(answer.base_answer[1]),
+        "path": prediction.path,
+        "file": name_photo(prediction.path),
+        "label": prediction.label,
+        "right": prediction.kind == "gained",
+        "now": prediction.head_prediction[0],
+        "now_chance": show_share(prediction.head_prediction[1]),
+        "before": prediction.base_prediction[0],
+        "before_chance": show_share(prediction.base_prediction[1]),
     }
 
 
@@ -122,7 +121,7 @@ def draw_confusions(compared: RunsCompared) -> list[Drawing]:
     classes = compared.detail.pair.classes
     drawings = []
     for run in compared.runs:
-        counts = count_answers(run, classes)
+        counts = count_predictions(run, classes)
         if counts is not None:
             figure = plot_confusion_matrix(counts, classes)
             title = name_run(run).replace("$", r"\$")
@@ -151,13 +150,11 @@ def draw_courses(compared: RunsCompared) -> list[Drawing]:
     return drawings
 
 
-def draw_differences(verdict: Verdict, max_regression: float) -> list[Drawing]:
+def draw_differences(verdict: RunVerdict, max_regression: float) -> list[Drawing]:
     """Shares and areas in points, and losses, all turned so that the right is the better side."""
-    shares = {title: _scale(verdict.differences[name], 100) for name, title in TITLES_PAGE_FIGURES.items()
+    shares = {title: _scale(verdict.differences[name], 100) for name, title in METRIC_TITLES.items()
               if name not in LOWER_IS_BETTER}  # fmt: skip
-    losses = {
-        TITLES_PAGE_FIGURES[name].partition(" (")[0]: _scale(verdict.differences[name], -1) for name in LOWER_IS_BETTER
-    }
+    losses = {METRIC_TITLES[name].partition(" (")[0]: _scale(verdict.differences[name], -1) for name in LOWER_IS_BETTER}
     drawings = []
     for found, title, unit, limit in (
         (shares, "Difference in points", "points; right of 0 is better", -100 * max_regression),
@@ -206,7 +203,7 @@ def _describe_first(first: FirstResults) -> dict[str, Any]:
         "confusions": [],
         "gallery": [],
         "pictures": {},
-        "groups": [],
+        "slices": [],
         "confidence": "",
     }
 
@@ -225,12 +222,12 @@ def _describe_page(compared: RunsCompared) -> dict[str, Any]:
         "confusions": draw_confusions(compared),
         "gallery": gallery,
         "pictures": pictures,
-        "groups": compared.detail.groups,
+        "slices": compared.detail.slices,
         "confidence": show_share(compared.confidence, 0),
     }
 
 
-def _describe_verdict(verdict: Verdict | NoVerdict) -> dict[str, str]:
+def _describe_verdict(verdict: RunVerdict | NoVerdict) -> dict[str, str]:
     if isinstance(verdict, NoVerdict):
         return {"mark": "warnings", "word": "no verdict", "points": "", "interval": ""}
     difference = verdict.differences["accuracy"]
