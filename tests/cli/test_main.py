@@ -314,3 +314,8 @@ def test_help_is_light() -> None:
     assert done.stdout.splitlines()[-1] == "[]"
     assert "predict" in done.stdout
     assert "pull" in done.stdout
+
+
+def test_the_package_is_the_command() -> None:
+    done = subprocess.run([sys.executable, "-m", "convlens", "--version"], capture_output=True, text=True, check=True)
+    assert done.stdout == f"convlens, version {__version__}\n"

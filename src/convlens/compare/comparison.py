@@ -1,6 +1,5 @@
 """What differs between two runs."""
 
-import io
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +13,7 @@ from convlens.compare.runs import ParameterRow, Snapshot, list_differences
 from convlens.compare.verdict import PREFIX, NoVerdict, PairedPredictions, RunVerdict, judge, pair_predictions
 from convlens.data.prepared import ShardedImages
 from convlens.data.sources import PREFIX as OWN_COLUMN
+from convlens.files import encode_jpeg
 from convlens.metrics.comparison import McNemar, Word, mcnemar_test
 from convlens.metrics.drift import correct_by_holm
 from convlens.metrics.evaluation import list_features
@@ -26,8 +26,7 @@ if TYPE_CHECKING:
 # --- Photos whose prediction changed, and how often classes are taken for each other ---
 
 Kind = Literal["gained", "lost", "other"]
-THUMBNAIL_SIDE = 160
-THUMBNAIL_QUALITY = 85
+CHANGED_SIDE = 160  # of a picture, in pixels
 
 
 @dataclass(frozen=True)
@@ -97,7 +96,9 @@ def encode_thumbnails(changed: Sequence[ChangedPrediction], base: Snapshot, head
         pixels = next((images[rows[path]] for (images, rows), path in zip(sources, paths, strict=True)
                        if path in rows), None)  # fmt: skip
         if pixels is not None:
-            found[prediction.path] = _jpeg(pixels)
+            picture = Image.fromarray(pixels)
+            picture.thumbnail((CHANGED_SIDE, CHANGED_SIDE))
+            found[prediction.path] = encode_jpeg(picture, quality=85)
     return found
 
 
@@ -109,14 +110,6 @@ def _open(run: Snapshot) -> tuple[ShardedImages, dict[str, int]]:
     test = run.photos[run.photos["split"] == "test"]
     rows = dict(zip(test["path"], test["row"].astype(int), strict=True))
     return images, {path: row for path, row in rows.items() if row < len(images)}
-
-
-def _jpeg(pixels: np.ndarray) -> bytes:
-    picture = Image.fromarray(pixels)
-    picture.thumbnail((THUMBNAIL_SIDE, THUMBNAIL_SIDE))
-    buffer = io.BytesIO()
-    picture.save(buffer, "JPEG", quality=THUMBNAIL_QUALITY)
-    return buffer.getvalue()
 
 
 # --- Classes and slices that are classified better or worse than before ---
@@ -167,32 +160,14 @@ def measure_slice_changes(
         if (feature.codes == code).sum() >= MIN_PHOTOS
     ]
     tests = [mcnemar_test(rights[0][inside], rights[1][inside]) for _, _, inside in groups]
-    chances = correct_by_holm([test.p_value for test in tests])
-    return tuple(
-        _describe_slice(group, rights, test, chance, confidence)
-        for group, test, chance in zip(groups, tests, chances, strict=True)
-    )
-
-
-def _describe_slice(
-    group: tuple[str, str, np.ndarray],
-    rights: tuple[np.ndarray, np.ndarray],
-    test: McNemar,
-    chance: float,
-    confidence: float,
-) -> SliceChange:
-    title, name, inside = group
-    up: Word = "better" if test.only_second > test.only_first else "worse"
-    return SliceChange(
-        title,
-        name,
-        int(inside.sum()),
-        float(rights[0][inside].mean()),
-        float(rights[1][inside].mean()),
-        test,
-        float(chance),
-        up if chance < 1 - confidence else "same",
-    )
+    p_values = correct_by_holm([test.p_value for test in tests])
+    found = []
+    for (title, name, inside), test, p_value in zip(groups, tests, p_values, strict=True):
+        shares = (float(right[inside].mean()) for right in rights)
+        up: Word = "better" if test.only_second > test.only_first else "worse"
+        word: Word = up if p_value < 1 - confidence else "same"
+        found.append(SliceChange(title, name, int(inside.sum()), *shares, test, float(p_value), word))
+    return tuple(found)
 
 
 def _find_features(pair: PairedPredictions, base: Snapshot, head: Snapshot) -> dict[str, Feature]:

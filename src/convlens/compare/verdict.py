@@ -16,27 +16,12 @@ from convlens.metrics.intervals import HEADLINES, Interval
 from convlens.params import CompareParams, EvaluateParams, flatten_params
 from convlens.wording import interval_of
 
-# --- Two runs by their totals alone, where the predictions for the single photos cannot be had ---
+# --- unpaired: by totals alone, where the predictions for the single photos cannot be had ---
 #
 # Both have classified the same photos, which these intervals take for two samples: they are wider than paired ones, so
 # a difference that shows here is one, and one that does not may still be.
 
 SPLIT = ("seed", "validation_fraction", "test_fraction", "near_duplicates", "duplicate_distance", "match_mirrored")
-
-
-@dataclass(frozen=True)
-class Unpaired:
-    """Run against base, by their totals.
-
-    Attributes:
-        word: as in `convlens.metrics.comparison`, by the interval of accuracy and Fisher's exact test.
-        p_value: of that test.
-        differences: run minus base for every headline metric; None where one has no interval.
-    """
-
-    word: Word
-    p_value: float
-    differences: dict[str, Interval]
 
 
 def can_compare_unpaired(base: Snapshot, head: Snapshot) -> bool:
@@ -59,14 +44,24 @@ def _split_params(run: Snapshot) -> dict[str, str]:
     return {name: found.get(name, "") for name in SPLIT}
 
 
-def compare_unpaired(base: Mapping[str, Any], head: Mapping[str, Any], *, confidence: float) -> Unpaired:
-    """Compare the contents of two metrics.json about as many photos."""
+def compare_unpaired(
+    base: Mapping[str, Any], head: Mapping[str, Any], *, confidence: float
+) -> tuple[Word, float, dict[str, Interval]]:
+    """Compare the contents of two metrics.json about as many photos.
+
+    Returns:
+        The verdict by the interval of accuracy and Fisher's exact test, the p-value of that test, and run minus base
+        for every headline metric, without an interval where one of them has none.
+    """
     differences = {name: _subtract(interval_of(base, name), interval_of(head, name)) for name in HEADLINES}
     rights = [_spread(values) for values in (base, head)]
     accuracy = newcombe_interval(*rights, confidence=confidence)
     differences["accuracy"] = accuracy
     p_value = float(fisher_exact([[int(right.sum()), int((~right).sum())] for right in rights]).pvalue)
-    return Unpaired(_choose_word(accuracy, p_value < 1 - confidence), p_value, differences)
+    word: Word = "same"
+    if p_value < 1 - confidence and accuracy.low is not None and accuracy.high is not None:
+        word = "better" if accuracy.low > 0 else "worse" if accuracy.high < 0 else "same"
+    return word, p_value, differences
 
 
 def _spread(metrics: Mapping[str, Any]) -> np.ndarray:
@@ -89,13 +84,7 @@ def _subtract(first: tuple[float | None, ...], second: tuple[float | None, ...])
     return Interval(two - one, two - one - below, two - one + above)
 
 
-def _choose_word(accuracy: Interval, significant: bool) -> Word:
-    if not significant or accuracy.low is None or accuracy.high is None:
-        return "same"
-    return "better" if accuracy.low > 0 else "worse" if accuracy.high < 0 else "same"
-
-
-# --- Whether one run is better than another: judged on the test photos that both have, and on nothing else ---
+# --- paired: on the test photos that both have, and on nothing else ---
 
 PREFIX = "probability_"
 ABSOLUTE_ROUNDING = 1e-9  # 0.9 - 0.88 is a little more than 0.02
@@ -260,18 +249,17 @@ def _judge_totals(
 ) -> RunVerdict | NoVerdict:
     if not can_compare_unpaired(base, head):
         return NoVerdict(f"{reason} {_explain_totals(base, head)}")
-    found: Unpaired = compare_unpaired(base.metrics, head.metrics, confidence=evaluate.confidence)
-    accuracy = found.differences["accuracy"]
+    word, p_value, differences = compare_unpaired(base.metrics, head.metrics, confidence=evaluate.confidence)
     return RunVerdict(
-        word=found.word,
-        regression=_is_regression(found.word, accuracy, compare),
+        word=word,
+        regression=_is_regression(word, differences["accuracy"], compare),
         num_shared=int(head.metrics["num_photos"]),
         num_base=int(base.metrics["num_photos"]),
         num_head=int(head.metrics["num_photos"]),
         base_accuracy=float(base.metrics["accuracy"]),
         head_accuracy=float(head.metrics["accuracy"]),
-        differences=found.differences,
-        p_value=found.p_value,
+        differences=differences,
+        p_value=p_value,
         note=reason,
     )
 
