@@ -24,9 +24,8 @@ def test_the_curves_are_those_of_scikit_learn(digits: int | None) -> None:
             assert np.isnan(precision)
     found = precision_recall_curve(labels == 1, scores)
     precision, recall, thresholds = sklearn_curve(labels, scores)
-    assert found.thresholds == pytest.approx(thresholds[::-1])
-    assert found.precision == pytest.approx(precision[:-1][::-1])
-    assert found.recall == pytest.approx(recall[:-1][::-1])
+    for values, expected in zip(found, (recall[:-1], precision[:-1], thresholds), strict=True):
+        assert values == pytest.approx(expected[::-1])
 
 
 def test_the_line_of_the_largest_f1_lies_in_the_middle_of_a_gap() -> None:
@@ -48,7 +47,9 @@ def test_a_precision_out_of_reach_is_told() -> None:
     scores, positive = np.array([0.2, 0.9, 0.9]), np.array([True, False, True])
     found = choose_threshold(positive, scores, "precision", 0.95)
     assert not found.reached
-    assert found.note.startswith("no line reaches a precision of 0.95 on 3 validation photos; this one reaches 0.667")
+    assert found.note.startswith(
+        "no threshold reaches a precision of 0.95 on 3 validation photos; this one reaches 0.667"
+    )
 
 
 @pytest.mark.parametrize("positive", [[], [True, True], [False]])

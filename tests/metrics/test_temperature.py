@@ -67,8 +67,8 @@ def test_a_network_worse_than_chance_is_held_at_the_end_of_the_range() -> None:
     [
         (np.empty((0, 2)), np.empty(0, int), "not fitted: there are no validation photos"),
         (np.eye(2)[[0, 0, 1]], np.zeros(3, int), "not fitted: all validation photos are of one class"),
-        (np.ones((4, 3)), np.arange(4) % 3, "not fitted: the network answers every class alike"),
-        (np.array([[0.0, np.nan], [0.0, 1.0]]), np.array([0, 1]), "not fitted: the network's answers are not finite"),
+        (np.ones((4, 3)), np.arange(4) % 3, "not fitted: the network's logits are alike for every class"),
+        (np.array([[0.0, np.nan], [0.0, 1.0]]), np.array([0, 1]), "not fitted: the network's logits are not finite"),
     ],
     ids=["no photos", "one class", "constant", "not finite"],
 )

@@ -8,19 +8,19 @@ import numpy as np
 from convlens.metrics.classification import predicted_classes
 from convlens.metrics.intervals import VALUES_AT_ONCE, Interval, draw_weights, wilson_interval
 
-# --- Whether probabilities mean what they say: reliability by bins, expected calibration error ---
+# --- reliability by bins, expected calibration error ---
 
 FACTORS = np.linspace(0, 2, 81)
 
 
 @dataclass(frozen=True)
 class ReliabilityBin:
-    """Photos answered with similar probability.
+    """Photos predicted with similar confidence.
 
     Attributes:
         num_photos: photos in the bin.
-        confidence: mean probability of their answers.
-        accuracy: share of them answered right.
+        confidence: mean confidence of their predictions.
+        accuracy: share of them classified correctly.
         low: lower end of the accuracy's Wilson interval.
         high: upper end.
     """
@@ -49,7 +49,7 @@ class CalibrationError:
 def reliability_bins(
     labels: np.ndarray, probabilities: np.ndarray, *, num_bins: int = 10, confidence: float = 0.95
 ) -> tuple[ReliabilityBin, ...]:
-    """Sort photos by the probability of their answer into bins of even size, rising.
+    """Sort photos by confidence into bins of even size, rising.
 
     Photos with equal probabilities share a bin, so there may be fewer bins than asked for.
 
@@ -59,9 +59,9 @@ def reliability_bins(
         num_bins: bins at most.
         confidence: coverage of the Wilson intervals.
     """
-    given, right, bins = _sort_answers(labels, probabilities, num_bins)
+    given, correct, bins = _sort_predictions(labels, probabilities, num_bins)
     members = [bins == index for index in range(bins.max() + 1)]
-    return tuple(_describe_bin(given[member], right[member], confidence) for member in members)
+    return tuple(_describe_bin(given[member], correct[member], confidence) for member in members)
 
 
 def expected_calibration_error(bins: tuple[ReliabilityBin, ...]) -> float:
@@ -88,9 +88,9 @@ def measure_calibration(
     Source: Bröcker and Smith, Increasing the reliability of reliability diagrams, Weather and Forecasting 22 (2007),
     for the error by chance; the interval inverts a test, as Efron and Tibshirani (1993), chapter 12, explain.
     """
-    given, right, bins = _sort_answers(labels, probabilities, num_bins)
+    given, correct, bins = _sort_predictions(labels, probabilities, num_bins)
     members = np.eye(bins.max() + 1)[bins] / len(labels)
-    spread = (right - given)[:, None] * members
+    spread = (correct - given)[:, None] * members
     gaps = spread.sum(axis=0)
     blocks = draw_weights(np.zeros_like(labels), num_resamples=num_resamples, seed=seed)
     moved = np.concatenate([weights @ spread for weights in blocks]) - gaps
@@ -111,20 +111,20 @@ def _invert(gaps: np.ndarray, moved: np.ndarray, confidence: float) -> Interval:
 
 
 def _errors_by_chance(given: np.ndarray, members: np.ndarray, num_resamples: int, seed: int) -> np.ndarray:
-    """Errors of networks that give the same probabilities and are right as often as these say, (R,)."""
+    """Errors of networks that give the same probabilities and are correct as often as these say, (R,)."""
     generator = np.random.default_rng([seed, 1])
     block = max(1, VALUES_AT_ONCE // len(given))
     errors = []
     for start in range(0, num_resamples, block):
-        right = generator.random((min(block, num_resamples - start), len(given))) < given
-        errors.append(np.abs((right - given) @ members).sum(axis=1))
+        correct = generator.random((min(block, num_resamples - start), len(given))) < given
+        errors.append(np.abs((correct - given) @ members).sum(axis=1))
     return np.concatenate(errors)
 
 
-def _sort_answers(
+def _sort_predictions(
     labels: np.ndarray, probabilities: np.ndarray, num_bins: int
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Probability of each answer, whether it is right, and the number of its bin."""
+    """Confidence of each prediction, whether it is correct, and the number of its bin."""
     given = probabilities.max(axis=1)
     return given, predicted_classes(probabilities) == labels, _even_bins(given, num_bins)
 
@@ -137,23 +137,20 @@ def _even_bins(values: np.ndarray, num_bins: int) -> np.ndarray:
     return bins
 
 
-def _describe_bin(given: np.ndarray, right: np.ndarray, confidence: float) -> ReliabilityBin:
-    low, high = wilson_interval(int(right.sum()), len(right), confidence=confidence)
-    return ReliabilityBin(len(given), float(given.mean()), float(right.mean()), low, high)
+def _describe_bin(given: np.ndarray, correct: np.ndarray, confidence: float) -> ReliabilityBin:
+    low, high = wilson_interval(int(correct.sum()), len(correct), confidence=confidence)
+    return ReliabilityBin(len(given), float(given.mean()), float(correct.mean()), low, high)
 
 
-# --- The temperature that makes a network's probabilities mean what they say ---
+# --- temperature scaling ---
 #
-# One number divides all logits, so the order of the answers stays as it is and only their certainty changes (Guo et al.
-# 2017, arXiv:1706.04599). It is the number under which photos that were not trained on are least surprising.
+# One number divides all logits, so the order of the predictions stays as it is and only their confidence changes (Guo
+# et al. 2017, arXiv:1706.04599). It is the number of the least log loss on photos that were not trained on.
 #
-# A network that is right on all of these photos, and surely so, would get ever more certain: the temperature would go
-# to 0. So every photo is taken to be of its class with the probability (N + 1) / (N + 2), as Laplace's rule of
-# succession says of N photos all alike, and Platt (1999) does class by class: as if there were one right and one wrong
-# answer more. With 180 photos a perfect network then says 99.5 % and not 100 %; with thousands the rule changes
-# nothing.
-#
-# This module stands alone: `train` depends on it, and no other metric may cost a training.
+# A network that classifies all of these photos correctly would get ever more certain: the temperature would go to 0. So
+# every photo is taken to be of its class with the probability (N + 1) / (N + 2), as Laplace's rule of succession says
+# of N photos all alike, and Platt (1999) does class by class: as if there were one correct and one wrong prediction
+# more. With 180 photos a perfect network then says 99.5 % and not 100 %; with thousands the rule changes nothing.
 
 SMALLEST, LARGEST = 0.05, 20.0
 DIGITS = 4
@@ -204,8 +201,8 @@ def _find_obstacle(logits: np.ndarray, labels: np.ndarray) -> str:
     if len(np.unique(labels)) == 1:
         return "all validation photos are of one class"
     if not np.isfinite(logits).all():
-        return "the network's answers are not finite"
-    return "the network answers every class alike" if np.ptp(logits, axis=1).max() == 0 else ""
+        return "the network's logits are not finite"
+    return "the network's logits are alike for every class" if np.ptp(logits, axis=1).max() == 0 else ""
 
 
 def _find_sharpness(logits: np.ndarray, labels: np.ndarray) -> float:
@@ -221,7 +218,7 @@ def _find_sharpness(logits: np.ndarray, labels: np.ndarray) -> float:
 
 
 def _soften(labels: np.ndarray, num_classes: int) -> np.ndarray:
-    """What the probabilities should be, (N, K): not 0 and 1, but as sure as N photos allow."""
+    """What the probabilities should be, (N, K): not 0 and 1, but as certain as N photos allow."""
     doubt = 1 / (len(labels) + 2)
     targets = np.full((len(labels), num_classes), doubt / (num_classes - 1))
     targets[np.arange(len(labels)), labels] = 1 - doubt

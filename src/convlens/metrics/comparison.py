@@ -23,11 +23,11 @@ from convlens.metrics.intervals import (
 
 @dataclass(frozen=True)
 class McNemar:
-    """Photos that only one of two models answers right, and how surprising so uneven a split would be.
+    """Photos that only one of two models classifies correctly, and how surprising so uneven a split would be.
 
     Attributes:
-        only_first: photos that only the first model answers right.
-        only_second: photos that only the second model answers right.
+        only_first: photos that only the first model classifies correctly.
+        only_second: photos that only the second model classifies correctly.
         p_value: two-sided, exact; 1.0 when the two never differ.
     """
 
@@ -41,16 +41,16 @@ Word = Literal["better", "worse", "same"]
 
 @dataclass(frozen=True)
 class AccuracyComparison:
-    """How often the second model is right against the first, on the same photos.
+    """Accuracy of the second model against the first, on the same photos.
 
     Attributes:
         word: `better` or `worse` if the paired interval of the difference excludes 0 and McNemar's exact test agrees;
             else `same`: no difference that these photos can show.
-        num_photos: that both have answered.
-        first: share that the first model answers right.
-        second: share that the second model answers right.
+        num_photos: that both have classified.
+        first: accuracy of the first model.
+        second: accuracy of the second model.
         difference: second minus first, with its paired interval.
-        mcnemar: the test on right and wrong answers.
+        mcnemar: the test on correct and wrong predictions.
     """
 
     word: Word
@@ -66,7 +66,7 @@ class Comparison:
     """The second model against the first on the same photos.
 
     Attributes:
-        accuracy: how often they are right, and the verdict.
+        accuracy: accuracies, and the verdict.
         differences: second minus first for every headline metric, with its interval.
     """
 
@@ -75,7 +75,7 @@ class Comparison:
 
     @property
     def mcnemar(self) -> McNemar:
-        """The test on right and wrong answers."""
+        """The test on correct and wrong predictions."""
         return self.accuracy.mcnemar
 
 
@@ -91,7 +91,7 @@ def compare_predictions(
 ) -> Comparison:
     """Compare two sets of probabilities, both float64 (N, K), for the same photos in the same order.
 
-    `predicted` are the answers of both, int64 (N,) each, where they are not simply the most probable classes.
+    `predicted` are the predictions of both, int64 (N,) each, where they are not simply the most probable classes.
 
     Raises:
         ConvLensError: the two are not about the same photos and classes; see also `check_predictions`.
@@ -100,8 +100,8 @@ def compare_predictions(
     check_predictions(labels, second)
     if first.shape != second.shape:
         raise ConvLensError(f"Expected predictions of one shape. Received: {first.shape} and {second.shape}.")
-    answers = predicted or (predicted_classes(first), predicted_classes(second))
-    pairs = list(zip((first, second), answers, strict=True))
+    chosen = predicted or (predicted_classes(first), predicted_classes(second))
+    pairs = list(zip((first, second), chosen, strict=True))
     measures = [prepare_metrics(labels, *pair) for pair in pairs]
     blocks = draw_weights(labels, num_resamples=num_resamples, seed=seed)
     resampled = np.concatenate([measures[1](weights) - measures[0](weights) for weights in blocks])
@@ -110,26 +110,26 @@ def compare_predictions(
         name: _difference(values[0][name], values[1][name], resampled[:, column], confidence)
         for column, name in enumerate(HEADLINES)
     }
-    right = [answer == labels for answer in answers]
-    accuracy = _compare_accuracies(right[0], right[1], differences["accuracy"], confidence)
+    correct = [each == labels for each in chosen]
+    accuracy = _compare_accuracies(correct[0], correct[1], differences["accuracy"], confidence)
     return Comparison(accuracy, differences)
 
 
 def compare_accuracies(
     labels: np.ndarray,
-    first_right: np.ndarray,
-    second_right: np.ndarray,
+    first_correct: np.ndarray,
+    second_correct: np.ndarray,
     *,
     num_resamples: int = 2000,
     confidence: float = 0.95,
     seed: int = 0,
 ) -> AccuracyComparison:
-    """The same verdict as `compare_predictions`, where only right and wrong are known of two models.
+    """The same verdict as `compare_predictions`, where only correct and wrong are known of two models.
 
     Args:
         labels: true classes of the photos, (N,); resamples are drawn within each.
-        first_right: bool (N,), photos that the first model answers right.
-        second_right: bool (N,), the same photos for the second model.
+        first_correct: bool (N,), photos that the first model classifies correctly.
+        second_correct: bool (N,), the same photos for the second model.
         num_resamples: resamples of the paired bootstrap.
         confidence: coverage of the interval; McNemar's p-value is held against the rest.
         seed: of the resamples.
@@ -138,24 +138,24 @@ def compare_accuracies(
         ConvLensError: no photos.
     """
     if len(labels) == 0:
-        raise ConvLensError("Expected photos that both models have answered. Received: none.")
-    gained = second_right.astype(np.float64) - first_right.astype(np.float64)
+        raise ConvLensError("Expected photos that both models have classified. Received: none.")
+    gained = second_correct.astype(np.float64) - first_correct.astype(np.float64)
     blocks = draw_weights(labels, num_resamples=num_resamples, seed=seed)
     resampled = np.concatenate([weights @ gained / len(labels) for weights in blocks])
-    value = float(second_right.mean()) - float(first_right.mean())
+    value = float(second_correct.mean()) - float(first_correct.mean())
     difference = Interval(value, *corrected_range(value, resampled, confidence))
-    return _compare_accuracies(first_right, second_right, difference, confidence)
+    return _compare_accuracies(first_correct, second_correct, difference, confidence)
 
 
 def _compare_accuracies(
-    first_right: np.ndarray, second_right: np.ndarray, difference: Interval, confidence: float
+    first_correct: np.ndarray, second_correct: np.ndarray, difference: Interval, confidence: float
 ) -> AccuracyComparison:
-    test = mcnemar_test(first_right, second_right)
+    test = mcnemar_test(first_correct, second_correct)
     return AccuracyComparison(
         word=_choose_word(difference, test, confidence),
-        num_photos=len(first_right),
-        first=float(first_right.mean()),
-        second=float(second_right.mean()),
+        num_photos=len(first_correct),
+        first=float(first_correct.mean()),
+        second=float(second_correct.mean()),
         difference=difference,
         mcnemar=test,
     )
@@ -172,17 +172,17 @@ def _choose_word(difference: Interval, test: McNemar, confidence: float) -> Word
     return "better" if difference.low > 0 else "worse" if difference.high < 0 else "same"
 
 
-def mcnemar_test(first_right: np.ndarray, second_right: np.ndarray) -> McNemar:
+def mcnemar_test(first_correct: np.ndarray, second_correct: np.ndarray) -> McNemar:
     """McNemar's test in its exact form: whether the photos on which the models differ are split evenly.
 
     Args:
-        first_right: bool (N,), photos that the first model answers right.
-        second_right: bool (N,), the same photos for the second model.
+        first_correct: bool (N,), photos that the first model classifies correctly.
+        second_correct: bool (N,), the same photos for the second model.
 
     Source: McNemar, Psychometrika 12 (1947); exact form as in Fagerland et al., BMC Med Res Methodol 13 (2013).
     """
-    only_first = int(np.count_nonzero(first_right & ~second_right))
-    only_second = int(np.count_nonzero(second_right & ~first_right))
+    only_first = int(np.count_nonzero(first_correct & ~second_correct))
+    only_second = int(np.count_nonzero(second_correct & ~first_correct))
     differing = only_first + only_second
     p_value = float(binomtest(only_first, differing).pvalue) if differing else 1.0
     return McNemar(only_first, only_second, p_value)
@@ -194,19 +194,19 @@ def _difference(first: float | None, second: float | None, resampled: np.ndarray
     return Interval(second - first, *corrected_range(second - first, resampled, confidence))
 
 
-# --- Whether one model does worse on other photos: two independent samples of photos, each with its answers ---
+# --- Whether one model does worse on other photos: two independent samples of photos, each with its predictions ---
 
 SMALLEST_SPREAD = 1e-12
 
 
 @dataclass(frozen=True)
 class Sample:
-    """Labelled photos and what a network says about them.
+    """Labeled photos and what a network predicts for them.
 
     Attributes:
         labels: true classes, int64 (N,).
         probabilities: float64 (N, K).
-        predicted: the answers, int64 (N,), where they are not simply the most probable classes.
+        predicted: the predictions, int64 (N,), where they are not simply the most probable classes.
     """
 
     labels: np.ndarray
@@ -214,10 +214,10 @@ class Sample:
     predicted: np.ndarray | None = None
 
     @property
-    def right(self) -> np.ndarray:
-        """Which photos are answered right, bool (N,)."""
-        answers = predicted_classes(self.probabilities) if self.predicted is None else self.predicted
-        return np.asarray(answers == self.labels)
+    def correct(self) -> np.ndarray:
+        """Which photos are classified correctly, bool (N,)."""
+        predicted = predicted_classes(self.probabilities) if self.predicted is None else self.predicted
+        return np.asarray(predicted == self.labels)
 
 
 @dataclass(frozen=True)
@@ -227,7 +227,7 @@ class SamplesCompared:
     Attributes:
         word: `better` or `worse` if the interval of the difference in accuracy excludes 0 and Fisher's exact test
             agrees; else `same`: no difference that these photos can show.
-        p_value: of Fisher's exact test on right and wrong answers, two-sided.
+        p_value: of Fisher's exact test on correct and wrong predictions, two-sided.
         differences: second minus first for every headline metric; None where one of them is undefined.
     """
 
@@ -241,7 +241,7 @@ def compare_samples(
 ) -> SamplesCompared:
     """Compare two samples that share no photo.
 
-    Shares of right answers get Newcombe's interval, which holds at 100 % too; the other metrics a bootstrap of both
+    Accuracies get Newcombe's interval, which holds at 100 % too; the other metrics a bootstrap of both
     samples, each by itself.
 
     Raises:
@@ -259,8 +259,8 @@ def compare_samples(
         name: _difference_unpaired(values[0][name], values[1][name], change[:, column], confidence)
         for column, name in enumerate(HEADLINES)
     }
-    differences["accuracy"] = newcombe_interval(first.right, second.right, confidence=confidence)
-    p_value = _fisher(first.right, second.right)
+    differences["accuracy"] = newcombe_interval(first.correct, second.correct, confidence=confidence)
+    p_value = _fisher(first.correct, second.correct)
     return SamplesCompared(_judge(differences["accuracy"], p_value < 1 - confidence), p_value, differences)
 
 
@@ -284,7 +284,7 @@ def _difference_unpaired(first: float | None, second: float | None, change: np.n
     if first is None or second is None:
         return Interval(None, None, None)
     low, high = corrected_range(second - first, change, confidence)
-    # All resamples alike, as after a constant answer: that says nothing about other photos.
+    # All resamples alike, as after constant predictions: that says nothing about other photos.
     return Interval(second - first, low, high) if high - low > SMALLEST_SPREAD else Interval(second - first, None, None)
 
 

@@ -341,18 +341,13 @@ def _list_curves(
 
 
 def _list_roc(given: Predictions) -> pd.DataFrame:
-    def points(positive: np.ndarray, scores: np.ndarray) -> tuple[np.ndarray, ...]:
-        curve = roc_curve(positive, scores)
-        return curve.false_positive_rate, curve.true_positive_rate, curve.thresholds
-
-    return _list_curves(given, ("class", "false_positive_rate", "true_positive_rate", "threshold"), points)
+    return _list_curves(given, ("class", "false_positive_rate", "true_positive_rate", "threshold"), roc_curve)
 
 
 def _list_precision_recall(given: Predictions) -> pd.DataFrame:
     def points(positive: np.ndarray, scores: np.ndarray) -> tuple[np.ndarray, ...]:
         curve = precision_recall_curve(positive, scores)
-        rows = evenly_spaced(len(curve.recall), MAX_POINTS)
-        return curve.recall[rows], curve.precision[rows], curve.thresholds[rows]
+        return tuple(values[evenly_spaced(len(values), MAX_POINTS)] for values in curve)
 
     return _list_curves(given, ("class", "recall", "precision", "threshold"), points)
 

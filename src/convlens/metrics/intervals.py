@@ -66,16 +66,16 @@ def prepare_metrics(
 ) -> Callable[[np.ndarray], np.ndarray]:
     """A function from weights (R, N) to the metrics of `HEADLINES`, float64 (R, 7); undefined ones are NaN.
 
-    `predicted` are the answers, int64 (N,), where they are not simply the most probable classes.
+    `predicted` are the predictions, int64 (N,), where they are not simply the most probable classes.
     """
-    answered = predicted_classes(probabilities) if predicted is None else predicted
-    answers = _prepare_answers(labels, answered, probabilities.shape[1])
+    chosen = predicted_classes(probabilities) if predicted is None else predicted
+    shares = _prepare_shares(labels, chosen, probabilities.shape[1])
     losses = np.column_stack([log_losses(labels, probabilities), brier_scores(labels, probabilities)])
     classes = curve_classes(labels, probabilities.shape[1])
     rankings = [_prepare_ranking(labels == index, probabilities[:, index]) for index in classes]
 
     def measure(weights: np.ndarray) -> np.ndarray:
-        accuracy, balanced, f1 = answers(weights)
+        accuracy, balanced, f1 = shares(weights)
         log_loss, brier = (weights @ losses / len(labels)).T
         nothing = np.full((2, len(weights)), np.nan)
         area, precision = np.mean([rank(weights) for rank in rankings], axis=0) if rankings else nothing
@@ -87,32 +87,32 @@ def prepare_metrics(
 def prepare_class_f1(labels: np.ndarray, predicted: np.ndarray, num_classes: int) -> Callable[[np.ndarray], np.ndarray]:
     """A function from weights (R, N) to the F1 of every class, float64 (R, K); NaN for a class that is nowhere."""
     one_hot = np.eye(num_classes)
-    answered = one_hot[predicted]
-    right, actual = answered * (labels == predicted)[:, None], one_hot[labels].sum(axis=0)
+    chosen = one_hot[predicted]
+    correct, actual = chosen * (labels == predicted)[:, None], one_hot[labels].sum(axis=0)
 
     def measure(weights: np.ndarray) -> np.ndarray:
-        either = actual + weights @ answered
-        f1: np.ndarray = np.where(either > 0, 2 * (weights @ right) / np.maximum(either, 1), np.nan)
+        either = actual + weights @ chosen
+        f1: np.ndarray = np.where(either > 0, 2 * (weights @ correct) / np.maximum(either, 1), np.nan)
         return f1
 
     return measure
 
 
-def _prepare_answers(
+def _prepare_shares(
     labels: np.ndarray, predicted: np.ndarray, num_classes: int
 ) -> Callable[[np.ndarray], tuple[np.ndarray, np.ndarray, np.ndarray]]:
     one_hot = np.eye(num_classes)
-    answered = one_hot[predicted]
-    right = answered * (labels == predicted)[:, None]
+    chosen = one_hot[predicted]
+    correct = chosen * (labels == predicted)[:, None]
     actual = one_hot[labels].sum(axis=0)  # the same in every resample
     present = actual > 0
 
     def measure(weights: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        num_right, num_answered = weights @ right, weights @ answered
-        balanced = (num_right[:, present] / actual[present]).mean(axis=1)
-        either = actual + num_answered
-        f1 = (2 * num_right / np.maximum(either, 1)).sum(axis=1) / (either > 0).sum(axis=1)
-        return num_right.sum(axis=1) / len(labels), balanced, f1
+        num_correct, num_predicted = weights @ correct, weights @ chosen
+        balanced = (num_correct[:, present] / actual[present]).mean(axis=1)
+        either = actual + num_predicted
+        f1 = (2 * num_correct / np.maximum(either, 1)).sum(axis=1) / (either > 0).sum(axis=1)
+        return num_correct.sum(axis=1) / len(labels), balanced, f1
 
     return measure
 
@@ -156,8 +156,8 @@ def headline_values(
     labels: np.ndarray, probabilities: np.ndarray, predicted: np.ndarray | None = None
 ) -> dict[str, float | None]:
     """The metrics of `HEADLINES` on the photos themselves; None where undefined."""
-    answered = predicted_classes(probabilities) if predicted is None else predicted
-    confusion = confusion_matrix(labels, answered, probabilities.shape[1])
+    chosen = predicted_classes(probabilities) if predicted is None else predicted
+    confusion = confusion_matrix(labels, chosen, probabilities.shape[1])
     return {
         "accuracy": accuracy(confusion),
         "balanced_accuracy": balanced_accuracy(confusion),
@@ -181,14 +181,14 @@ def bootstrap_intervals(
     """Compute all headline metrics with their intervals.
 
     Accuracy and balanced accuracy get Wilson's interval, for as many photos as they rest on: with few photos per class,
-    or where nearly all photos get the same class, a bootstrap is too sure of itself. The others get BCa percentiles of
+    or where nearly all photos get the same class, a bootstrap is overconfident. The others get BCa percentiles of
     photos drawn within each class; where all resamples agree, as after perfect predictions, those that are 0 or 1 get
     Wilson's interval, the rest none.
 
     Args:
         labels: int64 (N,).
         probabilities: float64 (N, K).
-        predicted: answers, int64 (N,), where they are not simply the most probable classes.
+        predicted: predictions, int64 (N,), where they are not simply the most probable classes.
         num_resamples: resamples; 2,000 of 2,000 photos take under a second.
         confidence: coverage, 0..1.
         seed: the same seed gives the same intervals.
@@ -203,8 +203,8 @@ def bootstrap_intervals(
     blocks = draw_weights(labels, num_resamples=num_resamples, seed=seed)
     resampled = np.concatenate([measure(weights) for weights in blocks])
     values = headline_values(labels, probabilities, predicted)
-    answered = predicted_classes(probabilities) if predicted is None else predicted
-    support = _support(np.bincount(labels, minlength=probabilities.shape[1]), labels[answered == labels])
+    chosen = predicted_classes(probabilities) if predicted is None else predicted
+    support = _support(np.bincount(labels, minlength=probabilities.shape[1]), labels[chosen == labels])
     return {
         name: _interval(name, values[name], resampled[:, column], confidence=confidence, support=support.get(name))
         for column, name in enumerate(HEADLINES)
@@ -265,7 +265,7 @@ def _interval(
         return Interval(value, low, high)
     if support is not None and (name in SHARES or value in (0.0, 1.0)):
         return Interval(value, *wilson_interval(value * support, support, confidence=confidence))
-    # All resamples alike, as after a constant answer: that says nothing about other photos.
+    # All resamples alike, as after constant predictions: that says nothing about other photos.
     return Interval(value, None, None)
 
 
@@ -297,7 +297,7 @@ def _support(counts: np.ndarray, correct: np.ndarray) -> dict[str, float]:
     }
 
 
-# --- How sure the F1 of each class is ---
+# --- intervals of the F1 of each class ---
 
 
 def bootstrap_class_f1(
@@ -311,19 +311,17 @@ def bootstrap_class_f1(
 ) -> tuple[Interval, ...]:
     """F1 of every class with its bootstrap interval; None where undefined.
 
-    Where all resamples agree, as after perfect answers, the interval is Wilson's for the photos of the class.
+    Where all resamples agree, as after perfect predictions, the interval is Wilson's for the photos of the class.
     """
     scores = score_classes(confusion_matrix(labels, predicted, num_classes))
     measure = prepare_class_f1(labels, predicted, num_classes)
     blocks = draw_weights(labels, num_resamples=num_resamples, seed=seed)
     resampled = np.concatenate([measure(weights) for weights in blocks])
     columns = zip(scores, resampled.T, strict=True)
-    return tuple(_interval_class_intervals(score.f1, column, score.num_photos, confidence) for score, column in columns)
+    return tuple(_class_interval(score.f1, column, score.num_photos, confidence) for score, column in columns)
 
 
-def _interval_class_intervals(
-    value: float | None, resampled: np.ndarray, num_photos: int, confidence: float
-) -> Interval:
+def _class_interval(value: float | None, resampled: np.ndarray, num_photos: int, confidence: float) -> Interval:
     if value is None or not np.isfinite(resampled).all():
         return Interval(value, None, None)
     if float(resampled.std()) >= SMALLEST_SPREAD:

@@ -1,4 +1,4 @@
-"""Operating point: decision threshold, least confidence, and what it costs."""
+"""Choose the operating point: temperature, decision threshold, least confidence."""
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -18,23 +18,23 @@ from convlens.models.inference import (
 )
 from convlens.params import InferenceParams, PrecisionTarget
 
-# --- Where to draw the line between two classes: the probability above which the second one is the answer ---
+# --- the decision threshold of a binary classifier ---
 #
-# Lines lie in the middle between two neighboring probabilities, so a photo that is nearly like one seen before falls
-# on the same side. They are chosen on photos that are neither trained nor tested on.
+# Thresholds lie in the middle between two neighboring probabilities, so a photo that is nearly like one seen before
+# falls on the same side. They are chosen on photos that are neither trained nor tested on.
 
 Rule = Literal["fixed", "max_f1", "precision"]
 
 
 @dataclass(frozen=True)
 class ThresholdCurve:
-    """What every possible line gives, from the lowest to the highest.
+    """Precision, recall and F1 of the second class at every threshold that makes a difference.
 
     Attributes:
-        thresholds: the second class is answered above this, rising (M,).
-        precision: of the second class; NaN where it is never answered, (M,).
-        recall: of the second class, (M,).
-        f1: of the second class, (M,).
+        thresholds: the second class is predicted above this, rising (M,).
+        precision: NaN where the class is never predicted, (M,).
+        recall: (M,).
+        f1: (M,).
     """
 
     thresholds: np.ndarray
@@ -45,11 +45,11 @@ class ThresholdCurve:
 
 @dataclass(frozen=True)
 class Threshold:
-    """A line and how it was drawn.
+    """A decision threshold and how it was chosen.
 
     Attributes:
-        value: the second class is answered above this probability, 0..1.
-        reached: whether it does what was asked of it on the photos it was chosen on.
+        value: the second class is predicted above this probability, 0..1.
+        reached: whether the rule could be met on the photos it was chosen on.
         note: how it was chosen, for people.
     """
 
@@ -59,7 +59,7 @@ class Threshold:
 
 
 def threshold_curve(positive: np.ndarray, scores: np.ndarray) -> ThresholdCurve:
-    """Precision, recall and F1 of the second class for every line that makes a difference.
+    """Compute precision, recall and F1 of the second class over the threshold.
 
     Args:
         positive: bool (N,), photos of the second class; at least one.
@@ -69,51 +69,50 @@ def threshold_curve(positive: np.ndarray, scores: np.ndarray) -> ThresholdCurve:
     found = np.bincount(np.searchsorted(values, scores), weights=positive, minlength=len(values))
     edges = np.r_[0.0, values, 1.0]
     thresholds = (edges[:-1] + edges[1:]) / 2
-    passed = np.r_[np.cumsum(counts[::-1])[::-1], 0]  # above each line
-    right = np.r_[np.cumsum(found[::-1])[::-1], 0]
+    passed = np.r_[np.cumsum(counts[::-1])[::-1], 0]  # above each threshold
+    correct = np.r_[np.cumsum(found[::-1])[::-1], 0]
     with np.errstate(invalid="ignore"):
-        precision = np.where(passed > 0, right / np.maximum(passed, 1), np.nan)
+        precision = np.where(passed > 0, correct / np.maximum(passed, 1), np.nan)
     total = np.count_nonzero(positive)
     first = int(values[0] == 0)  # nothing lies below a probability of 0
-    columns = (thresholds, precision, right / total, 2 * right / (passed + total))
+    columns = (thresholds, precision, correct / total, 2 * correct / (passed + total))
     return ThresholdCurve(*(column[first:] for column in columns))
 
 
 def choose_threshold(positive: np.ndarray, scores: np.ndarray, rule: Rule, target: float = EVEN) -> Threshold:
-    """Draw the line.
+    """Choose the decision threshold of a binary classifier.
 
     Args:
         positive: bool (N,), photos of the second class.
         scores: float (N,), probability of the second class.
-        rule: `fixed` takes `target`; `max_f1` the line of the largest F1; `precision` the line that finds most of the
-            second class with at least `target` as precision, or, if none has, the one of the largest precision.
+        rule: `fixed` takes `target`; `max_f1` the threshold of the largest F1; `precision` the one that finds most of
+            the second class with at least `target` as precision, or, if none has, the one of the largest precision.
         target: a probability, or a precision.
     """
     if rule == "fixed":
         return Threshold(target, True, "fixed beforehand")
     if not 0 < np.count_nonzero(positive) < len(positive):
         return Threshold(EVEN, False, "not chosen: the validation photos are not of both classes")
-    curve = threshold_curve(positive, scores)
-    count = f"{len(positive):,} validation photos"
+    curve, count = threshold_curve(positive, scores), f"{len(positive):,} validation photos"
+
+    def best(worth: np.ndarray) -> float:
+        """Of equally good thresholds the one nearest to the middle, which is the least surprising."""
+        equals = np.flatnonzero(worth >= worth.max() - SAME)
+        return float(curve.thresholds[equals[np.argmin(np.abs(curve.thresholds[equals] - EVEN))]])
+
     if rule == "max_f1":
-        return Threshold(_pick(curve, curve.f1), True, f"largest F1 on {count}")
+        return Threshold(best(curve.f1), True, f"largest F1 on {count}")
     precise = np.nan_to_num(curve.precision, nan=-1.0)
     if precise.max() >= target:
-        value = _pick(curve, np.where(precise >= target, curve.recall, -1.0))
-        return Threshold(value, True, f"most photos found with a precision of {target:g} or more on {count}")
-    note = f"no line reaches a precision of {target:g} on {count}; this one reaches {precise.max():.3f}, the most"
-    return Threshold(_pick(curve, precise), False, note)
+        value = best(np.where(precise >= target, curve.recall, -1.0))
+        return Threshold(value, True, f"largest recall with a precision of {target:g} or more on {count}")
+    note = f"no threshold reaches a precision of {target:g} on {count}; this one reaches {precise.max():.3f}, the most"
+    return Threshold(best(precise), False, note)
 
 
-def _pick(curve: ThresholdCurve, worth: np.ndarray) -> float:
-    """The best line; of equals the one nearest to the middle, which is the least surprising."""
-    best = np.flatnonzero(worth >= worth.max() - 1e-12)
-    return float(curve.thresholds[best[np.argmin(np.abs(curve.thresholds[best] - EVEN))]])
-
-
-# --- How many answers are right if the unsure ones are left to people: risk over coverage ---
+# --- selective prediction: risk–coverage curve ---
 #
-# Coverage is the share of the photos that the network answers alone, risk the share of wrong ones among these answers
+# Coverage is the share of the photos that the network does not abstain on, risk the share it misclassifies of these
 # (El-Yaniv and Wiener, JMLR 11, 2010).
 
 SAME = 1e-12
@@ -121,11 +120,11 @@ SAME = 1e-12
 
 @dataclass(frozen=True)
 class RiskCoverage:
-    """The curve, from the surest answer to all of them; equally sure answers enter together.
+    """The curve, from the most confident prediction to all of them; equally confident ones enter together.
 
     Attributes:
-        confidence: least probability among the answers given, falling (M,).
-        num_predicted: predictions it does not abstain on, rising (M,).
+        confidence: least confidence among the predictions so far, falling (M,).
+        num_predicted: predictions so far, rising (M,).
         num_wrong: wrong ones among them, (M,).
     """
 
@@ -135,37 +134,37 @@ class RiskCoverage:
 
     @property
     def coverage(self) -> np.ndarray:
-        """Share of the photos that are answered, (M,)."""
+        """Share of the photos predicted, (M,)."""
         return np.asarray(self.num_predicted / self.num_predicted[-1])
 
     @property
     def risk(self) -> np.ndarray:
-        """Share of wrong ones among the answers given, (M,)."""
+        """Share of wrong ones among the predictions, (M,)."""
         return np.asarray(self.num_wrong / self.num_predicted)
 
 
-def risk_coverage(confidence: np.ndarray, right: np.ndarray) -> RiskCoverage:
-    """The curve of answers with their probabilities, float (N,), and whether they are right, bool (N,)."""
+def risk_coverage(confidence: np.ndarray, correct: np.ndarray) -> RiskCoverage:
+    """Compute the curve from the confidence of predictions, float (N,), and whether they are correct, bool (N,)."""
     order = np.argsort(-confidence, kind="stable")
     ends = np.r_[np.flatnonzero(np.diff(confidence[order])), len(order) - 1]
-    return RiskCoverage(confidence[order][ends], ends + 1, np.cumsum(~right[order])[ends])
+    return RiskCoverage(confidence[order][ends], ends + 1, np.cumsum(~correct[order])[ends])
 
 
-def choose_least_confidence(confidence: np.ndarray, right: np.ndarray, max_error: float) -> float:
-    """The probability above which answers are given, so that as many as can be are and few enough are wrong.
+def choose_min_confidence(confidence: np.ndarray, correct: np.ndarray, max_error: float) -> float:
+    """Choose the confidence above which the network predicts, so that it abstains as seldom as the error allows.
 
-    Chosen on photos that are neither trained nor tested on. 0 gives every answer, 1 none. The error expected of n
-    answers of which w are wrong is (w + 1) / (n + 2), by Laplace's rule of succession: the best of many lines looks
-    better than it is, and 20 right answers do not promise that only one in a hundred will be wrong.
+    0 never abstains, 1 always. The error expected of n predictions of which w are wrong is (w + 1) / (n + 2), by
+    Laplace's rule of succession: the best of many thresholds looks better than it is, and 20 correct predictions do not
+    promise that only one in a hundred will be wrong.
 
     Args:
-        confidence: probability of each answer, float (N,).
-        right: whether it is right, bool (N,).
-        max_error: share of wrong ones tolerated among the answers given.
+        confidence: of each prediction, float (N,), for photos that are neither trained nor tested on.
+        correct: whether it is correct, bool (N,).
+        max_error: share of wrong ones tolerated among the predictions it does not abstain on.
     """
-    if len(right) == 0 or max_error == 1:
+    if len(correct) == 0 or max_error == 1:
         return 0.0
-    curve = risk_coverage(confidence, right)
+    curve = risk_coverage(confidence, correct)
     expected = (curve.num_wrong + 1) / (curve.num_predicted + 2)
     fitting = np.flatnonzero(expected <= max_error + SAME)
     if not len(fitting):
@@ -205,7 +204,7 @@ def choose_operating_point(
     found = choose_threshold(labels == 1, probabilities[:, 1], rule, target)
     threshold = float(f"{found.value:.7g}")
     predicted = apply_threshold(probabilities, threshold)
-    least = choose_least_confidence(
+    least = choose_min_confidence(
         prediction_confidence(probabilities, predicted), predicted == labels, settings.max_error
     )
     even = rule == "fixed" and target == EVEN
@@ -226,7 +225,7 @@ def choose_operating_point(
 
 
 def describe_rule(settings: InferenceParams) -> str:
-    """`inference.threshold` as a text: `0.5`, `max_f1`, `precision 0.95`."""
+    """Describe `inference.threshold`: `0.5`, `max_f1`, `precision 0.95`."""
     given = settings.threshold
     if isinstance(given, PrecisionTarget):
         return f"precision {given.precision:g}"

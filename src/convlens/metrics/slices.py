@@ -1,9 +1,9 @@
-"""Which photos are answered worse than the rest: accuracy by brightness, size, camera and the like.
+"""Slices: which photos are classified worse than the rest, with accuracy by brightness, size, camera and the like.
 
 Each slice is held against all other photos that its feature is known of, by Fisher's exact test, one-sided: is it
 worse? There are many slices, so some look bad by chance. P-values are corrected by Holm's method and not by
 Benjamini's and Hochberg's: slices overlap and exclude each other, so the tests depend on one another in ways the
-latter does not allow for, and a flag sends a person to work: all flags are right with the chosen confidence.
+latter does not allow for, and a flag sends a person to work: all flags are correct with the chosen confidence.
 """
 
 from collections.abc import Mapping
@@ -40,7 +40,7 @@ class Slice:
         feature: what they are sorted by.
         name: of the slice.
         num_photos: in it.
-        num_correct: answered right.
+        num_correct: classified correctly.
         accuracy: share of them, with the ends of Wilson's interval.
         low: lower end.
         high: upper end.
@@ -62,20 +62,20 @@ class Slice:
 
 
 def measure_slices(
-    features: Mapping[str, Feature], right: np.ndarray, *, confidence: float = 0.95
+    features: Mapping[str, Feature], correct: np.ndarray, *, confidence: float = 0.95
 ) -> tuple[Slice, ...]:
     """Accuracy of every slice, held against the rest.
 
     Args:
         features: what the photos are sorted by; features with one slice only are left out.
-        right: whether each photo is answered right, bool (N,).
+        correct: whether each photo is classified correctly, bool (N,).
         confidence: coverage of the intervals, and of all flags together.
     """
     parts = [part for title, feature in features.items() for part in _split(title, feature)]
-    chances = [_compare(right[part.inside], right[part.rest]) for part in parts]
+    chances = [_compare(correct[part.inside], correct[part.rest]) for part in parts]
     tested = [index for index, chance in enumerate(chances) if chance is not None]
     corrected = dict(zip(tested, correct_by_holm([chances[index] or 0.0 for index in tested]), strict=True))
-    return tuple(_describe(part, right, corrected.get(index), confidence) for index, part in enumerate(parts))
+    return tuple(_describe_slice(part, correct, corrected.get(index), confidence) for index, part in enumerate(parts))
 
 
 @dataclass(frozen=True)
@@ -110,14 +110,14 @@ def _compare(inside: np.ndarray, rest: np.ndarray) -> float | None:
     return fisher_worse(int(inside.sum()), len(inside), int(rest.sum()), len(rest))
 
 
-def fisher_worse(right: int, num_photos: int, rest_right: int, num_rest: int) -> float:
-    """Fisher's exact test, one-sided: chance of so few right ones in a slice if right and wrong were dealt blindly."""
+def fisher_worse(correct: int, num_photos: int, rest_correct: int, num_rest: int) -> float:
+    """Compute Fisher's exact test, one-sided: the chance of so few correct ones if they were dealt blindly."""
     total = num_photos + num_rest
-    return float(min(1.0, hypergeom.cdf(right, total, right + rest_right, num_photos)))
+    return float(min(1.0, hypergeom.cdf(correct, total, correct + rest_correct, num_photos)))
 
 
-def _describe(part: _Part, right: np.ndarray, p_value: float | None, confidence: float) -> Slice:
-    num_photos, num_correct = int(part.inside.sum()), int(right[part.inside].sum())
+def _describe_slice(part: _Part, correct: np.ndarray, p_value: float | None, confidence: float) -> Slice:
+    num_photos, num_correct = int(part.inside.sum()), int(correct[part.inside].sum())
     low, high = wilson_interval(num_correct, num_photos, confidence=confidence)
     return Slice(
         feature=part.feature,
@@ -127,7 +127,7 @@ def _describe(part: _Part, right: np.ndarray, p_value: float | None, confidence:
         accuracy=num_correct / num_photos,
         low=low,
         high=high,
-        rest_accuracy=float(right[part.rest].mean()),
+        rest_accuracy=float(correct[part.rest].mean()),
         p_value=p_value,
         worse=p_value is not None and p_value < 1 - confidence,
     )

@@ -24,7 +24,7 @@ from convlens.models.inference import (
     prediction_confidence,
 )
 
-# --- What people hand to the registered model, made into a plain list of photos. Travels inside the model ---
+# --- photos in every form that the registered model takes; travels inside the model ---
 
 IMAGE_COLUMN = "image"
 MAX_PATH_LENGTH = 4096
@@ -89,7 +89,7 @@ def read_photo(photo: Any) -> Path | bytes | np.ndarray:
 
 
 def is_served() -> bool:
-    """Whether this process answers over the network."""
+    """Whether this process serves the model over the network."""
     return SERVER_VARIABLE in os.environ
 
 
@@ -123,11 +123,11 @@ def _name(value: Any) -> str:
 # `package`). So it imports nothing but what travels with it and what the model's requirements name.
 
 LABEL_COLUMN, UNSURE_COLUMN, ERROR_COLUMN = "label", "unsure", "error"
-PHOTOS_PER_BATCH = 64  # as in the evaluation, whose answers these are to the last bit
+PHOTOS_PER_BATCH = 64  # as in the evaluation, whose predictions these are to the last bit
 DIGITS = 7  # what float32 holds, and what the evaluation keeps and decides by
 
 PhotoLoader = Callable[[Any, Mapping[str, Any]], np.ndarray]
-Answer = Callable[[np.ndarray], np.ndarray]
+Predict = Callable[[np.ndarray], np.ndarray]
 
 
 class PhotoClassifier:
@@ -137,19 +137,21 @@ class PhotoClassifier:
     A photo that was not has none of the others, and does not disturb its neighbors.
     """
 
-    def __init__(self, card: Mapping[str, Any], point: OperatingPoint, answer: Answer, load_photo: PhotoLoader) -> None:
+    def __init__(
+        self, card: Mapping[str, Any], point: OperatingPoint, predict: Predict, load_photo: PhotoLoader
+    ) -> None:
         """Take the parts.
 
         Args:
             card: card.json of the model: classes and the settings of the loader.
             point: threshold and least confidence.
-            answer: gives probabilities (n, classes) for uint8 arrays (n, image_size, image_size, 3).
+            predict: gives probabilities (n, classes) for uint8 arrays (n, image_size, image_size, 3).
             load_photo: gives the array (image_size, image_size, 3) of a path, bytes or an array, by the card.
         """
         self.card = card
         self.operating_point = point
         self.classes: tuple[str, ...] = tuple(card["classes"])
-        self._answer = answer
+        self._predict = predict
         self._load_photo = load_photo
 
     def predict(self, given: Any, *, threshold: float | None = None, top_k: int | None = None) -> pd.DataFrame:
@@ -157,7 +159,7 @@ class PhotoClassifier:
 
         Args:
             given: photos in one of the forms of `list_photos`.
-            threshold: of two classes the second is answered above this probability; None takes the model's own.
+            threshold: of two classes the second is predicted above this probability; None takes the model's own.
             top_k: adds the most probable classes, the first one first; None adds none.
 
         Returns:
@@ -167,23 +169,23 @@ class PhotoClassifier:
         Raises:
             ConvLensError: `given` holds no photos, or threshold or top_k are none of this model's.
         """
-        line, num_top = self._check_threshold(threshold), self._check_top(top_k)
+        chosen, num_top = self._check_threshold(threshold), self._check_top(top_k)
         photos = list_photos(given)
         starts = range(0, max(len(photos), 1), PHOTOS_PER_BATCH)
-        read = [self._answer_batch(photos[start : start + PHOTOS_PER_BATCH]) for start in starts]
+        read = [self._predict_batch(photos[start : start + PHOTOS_PER_BATCH]) for start in starts]
         probabilities = np.concatenate([values for values, _ in read])
-        return self._table(probabilities, [error for _, errors in read for error in errors], line, num_top)
+        return self._table(probabilities, [error for _, errors in read for error in errors], chosen, num_top)
 
     def predict_arrays(self, images: np.ndarray) -> np.ndarray:
         """Probabilities, float64 (n, classes), of uint8 images (n, image_size, image_size, 3), all digits kept."""
-        return self._answer(images)
+        return self._predict(images)
 
     def _check_threshold(self, threshold: float | None) -> float:
         if threshold is None:
             return self.operating_point.threshold
         if len(self.classes) != 2:
             raise ConvLensError(
-                f"Expected no threshold for {len(self.classes)} classes: only between two is there one line to draw. "
+                f"Expected no threshold for {len(self.classes)} classes: only two have one threshold between them. "
                 f"Received: {threshold}."
             )
         if not (math.isfinite(threshold) and 0 <= threshold <= 1):
@@ -197,7 +199,7 @@ class PhotoClassifier:
             raise ConvLensError(f"Expected top_k from 0 to {len(self.classes)}, the classes. Received: {top_k}.")
         return int(top_k)
 
-    def _answer_batch(self, photos: list[Any]) -> tuple[np.ndarray, list[str]]:
+    def _predict_batch(self, photos: list[Any]) -> tuple[np.ndarray, list[str]]:
         """Probabilities (n, classes), NaN for photos that cannot be read, and why they cannot, else ''."""
         loaded = [self._load(photo) for photo in photos]
         arrays = [item for item in loaded if isinstance(item, np.ndarray)]

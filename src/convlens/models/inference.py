@@ -206,7 +206,7 @@ def make_views(photos: Any, *, mirror: bool = False, center_crop: float | None =
 
 
 def average_views(logits: Sequence[np.ndarray]) -> np.ndarray:
-    """The mean of the logits (N, K) of every view, added up in order: the same bits wherever answers are made."""
+    """The mean of the logits (N, K) of every view, added up in order: the same bits wherever predictions are made."""
     mean: np.ndarray = sum(logits[1:], start=logits[0]) / len(logits)
     return mean
 

@@ -24,7 +24,7 @@ SHARES = PercentFormatter(1, decimals=0, symbol=" %")
 
 @styled
 def plot_confusion_matrix(counts: np.ndarray, classes: Sequence[str]) -> Figure:
-    """Photos by actual class (row) and answer (column), with each row's shares.
+    """Photos by actual class (row) and predicted class (column), with each row's shares.
 
     Args:
         counts: int (K, K).
@@ -40,7 +40,7 @@ def plot_confusion_matrix(counts: np.ndarray, classes: Sequence[str]) -> Figure:
     rotation = 0 if len(names) <= 4 and max(map(len, names)) <= 12 else 45
     axes.set_xticks(range(len(names)), names, rotation=rotation, ha="right" if rotation else "center", color=INK)
     axes.set_yticks(range(len(names)), names, color=INK)
-    axes.set(xlabel="answer", ylabel="truth", aspect="equal", title="Confusion matrix")
+    axes.set(xlabel="predicted", ylabel="actual", aspect="equal", title="Confusion matrix")
     axes.set(xlim=(-0.52, len(names) - 0.48), ylim=(len(names) - 0.48, -0.52))
     axes.grid(False)
     axes.spines[:].set_visible(False)
@@ -95,11 +95,11 @@ def _describe_area(auc: tuple[float | None, float | None, float | None]) -> str:
 
 @styled
 def plot_reliability(reliability: pd.DataFrame, num_classes: int, title: str = "Reliability") -> Figure:
-    """How often answers given with some probability are right; on the diagonal, probabilities mean what they say.
+    """Accuracy by confidence; on the diagonal, probabilities mean what they say.
 
     Args:
         reliability: columns num_photos, confidence, accuracy, low, high; one row per bin.
-        num_classes: K; an answer has at least probability 1 / K.
+        num_classes: K; confidence is at least 1 / K.
         title: of the figure.
     """
     figure, axes = new_axes(WIDTH, SQUARE_HEIGHT)
@@ -135,7 +135,7 @@ def _draw_reliability(axes: Axes, reliability: pd.DataFrame, start: float) -> No
         clip_on=False, zorder=3,
     )  # fmt: skip
     axes.set(xlim=(start, 1), ylim=(0, 1))
-    axes.set(xlabel="probability of the answer", ylabel="share of answers that are right")
+    axes.set(xlabel="confidence", ylabel="accuracy")
     axes.xaxis.set_major_formatter(SHARES)
     axes.yaxis.set_major_formatter(SHARES)
 
@@ -166,7 +166,7 @@ def plot_probabilities(truths: Sequence[str], given: np.ndarray, classes: Sequen
     return figure
 
 
-# --- Figures about decisions: precision over recall, thresholds, and wrong answers over answers given ---
+# --- the operating point: precision over recall, thresholds, and risk over coverage ---
 
 FINE_SHARES = PercentFormatter(1, symbol=" %")
 DOTTED = (0, (2, 3))
@@ -214,7 +214,7 @@ def plot_thresholds(curve: pd.DataFrame, threshold: float, positive: str) -> Fig
     _say_if_empty(axes, curve, "only two classes\nhave one threshold")
     axes.set(xlim=(0, 1), ylim=(0, 1))
     axes.set_title("Thresholds", pad=16)
-    axes.set(xlabel=f"“{shorten(positive, 24)}” is answered above this probability", ylabel="on the validation photos")
+    axes.set(xlabel=f"“{shorten(positive, 24)}” is predicted above this probability", ylabel="on the validation photos")
     axes.xaxis.set_major_formatter(SHARES)
     axes.yaxis.set_major_formatter(SHARES)
     return figure
@@ -222,12 +222,12 @@ def plot_thresholds(curve: pd.DataFrame, threshold: float, positive: str) -> Fig
 
 @styled
 def plot_risk_coverage(curve: pd.DataFrame, *, share_unsure: float | None, max_error: float) -> Figure:
-    """Wrong answers among those given, from the surest answers to all of them, with intervals.
+    """Plot risk over coverage, from the most confident predictions to all of them, with intervals.
 
     Args:
         curve: columns coverage, error, low, high, from the surest on.
-        share_unsure: share of the photos left to people.
-        max_error: share of wrong answers tolerated.
+        share_unsure: share of the photos that the network abstains on.
+        max_error: share of misclassified photos tolerated.
     """
     figure, axes = new_axes(WIDTH, SQUARE_HEIGHT)
     x, error, low, high = (curve[name].to_numpy(float) for name in ("coverage", "error", "low", "high"))
@@ -240,7 +240,7 @@ def plot_risk_coverage(curve: pd.DataFrame, *, share_unsure: float | None, max_e
     if share_unsure is not None and share_unsure < 1:
         axes.axvline(1 - share_unsure, color=MUTED, linewidth=1, linestyle=DOTTED)
     axes.set(xlim=(0, 1), ylim=(0, min(top, 1.0)), title="Risk and coverage")
-    axes.set(xlabel="share of the photos answered, the surest first", ylabel="wrong among the answers given")
+    axes.set(xlabel="coverage: share of the photos, the most confident first", ylabel="risk: misclassified among them")
     axes.xaxis.set_major_formatter(SHARES)
     axes.yaxis.set_major_formatter(FINE_SHARES)
     return figure
@@ -251,7 +251,7 @@ def _say_if_empty(axes: Axes, table: pd.DataFrame, text: str) -> None:
         axes.text(0.5, 0.5, text, ha="center", va="center", color=MUTED, transform=axes.transAxes)
 
 
-# --- The figure of slices: how often the network is right on photos that have something in common ---
+# --- slices ---
 
 MAX_ROWS = 40
 ROW_HEIGHT = 0.24  # inches
@@ -275,7 +275,7 @@ def plot_slices(slices: pd.DataFrame, accuracy: float) -> Figure:
     axes.set(ylim=(max(len(shown), 1) - 0.4, -0.6), xlim=_range(shown, accuracy), title="Accuracy by kind of photo")
     axes.grid(axis="y", visible=False)
     axes.xaxis.set_major_formatter(SHARES)
-    axes.set_xlabel("share of right answers; dotted: all photos" if len(shown) else "no slices: all photos are alike")
+    axes.set_xlabel("accuracy; dotted: all photos" if len(shown) else "no slices: all photos are alike")
     return figure
 
 
