@@ -15,8 +15,9 @@ from mlflow.exceptions import MlflowException
 
 from convlens.data.prepared import Prepared
 from convlens.errors import ConvLensError
-from convlens.files import read_json
 from convlens.metrics.evaluation import Evaluation
+from convlens.metrics.label_errors import LabelErrors
+from convlens.metrics.robustness import Robustness
 from convlens.params import ChampionParams, EvaluateParams, Params
 from convlens.tracking.access import need_alias, open_existing
 from convlens.tracking.champion_comparison import (
@@ -211,9 +212,11 @@ def gather_candidate(photos: Prepared, reports: Path, params: Params) -> Candida
         ConvLensError: a result is missing, or a criterion names a metric that there is not.
     """
     evaluation, demanded = Evaluation.load(reports / "evaluation"), params.register_.criteria
-    metrics = {"evaluation": evaluation.metrics}
-    for section in ("robustness", "label_errors"):
-        metrics[section] = read_json(reports / section / "metrics.json") if getattr(demanded, section) else {}
+    metrics = {
+        "evaluation": evaluation.metrics,
+        "robustness": Robustness.load(reports / "robustness").metrics,
+        "label_errors": LabelErrors.load(reports / "label_errors").metrics,
+    }
     judged = [
         criterion
         for section, found in metrics.items()

@@ -24,7 +24,10 @@ from PIL import Image
 from convlens.data.prepared import Prepared
 from convlens.data.validation import load_result
 from convlens.environment import hide_passwords, hide_secrets
-from convlens.files import read_csv, read_json
+from convlens.files import read_csv
+from convlens.metrics.evaluation import Evaluation
+from convlens.metrics.label_errors import LabelErrors
+from convlens.metrics.robustness import Robustness
 from convlens.models.files import TrainingRun
 from convlens.params import Params, flatten_params, read_yaml
 from convlens.tracking.environment import (
@@ -233,8 +236,6 @@ def stage_pictures(pictures: Iterable[Picture], folder: Path, moment: int) -> No
 STAGE = "register"
 CARD_TAGS = ("architecture", "device", "precision", "num_threads", "num_parameters", "best_epoch", "data_digest")
 NUM_MAPPED_PHOTOS = 4  # in the grid of images; the others are among the artifacts
-METRICS = "metrics.json"
-SECTIONS = {"evaluation": "test", "robustness": "robustness", "label_errors": "label_errors"}
 REPORTS = (
     *("report.html", "feature_maps.html", "summary.md", "model_card.md", "feature_maps"),
     *("evaluation", "robustness", "label_errors", "training", "validation"),
@@ -255,7 +256,8 @@ def gather_record(photos: Prepared, training: TrainingRun, *, reports: Path, pro
     Raises:
         ConvLensError: a result is missing.
     """
-    card, timing, folds = training.card, reports / "training" / "timing.csv", reports / "label_errors" / "folds.csv"
+    card, timing = training.card, reports / "training" / "timing.csv"
+    label_errors = LabelErrors.load(reports / "label_errors")
     speed = pd.DataFrame({"epoch": []})  # seconds and memory by epoch, if this very training ran in this folder
     if timing.is_file():
         table = read_csv(timing, ["key"])
@@ -267,15 +269,14 @@ def gather_record(photos: Prepared, training: TrainingRun, *, reports: Path, pro
     summary = reports / "summary.md"
     files = {name: reports / name for name in REPORTS}
     files |= {f"{CONFIG}/{name}": project / name for name in CONFIGURATION}
-    by_fold = read_csv(folds, ["fold"]).groupby("fold") if folds.is_file() else ()
     return Record(
         key=card["key"],
         params=flatten_params(params.model_dump(mode="json", by_alias=True)),
         epochs=_list_epochs(training.history.merge(speed, on="epoch", how="left")),
         metrics={
-            name: value
-            for folder, section in SECTIONS.items()
-            for name, value in evaluation_metrics(read_json(reports / folder / METRICS), section=section).items()
+            **evaluation_metrics(Evaluation.load(reports / "evaluation").metrics),
+            **evaluation_metrics(Robustness.load(reports / "robustness").metrics, section="robustness"),
+            **evaluation_metrics(label_errors.metrics, section="label_errors"),
         },
         tags={**git_tags(), **tags, **({} if speed.empty else machine_tags())},
         photos=photos,
@@ -283,7 +284,7 @@ def gather_record(photos: Prepared, training: TrainingRun, *, reports: Path, pro
         files={**files, "data/splits.csv": photos.folder / "splits.csv"},
         lock=project / "dvc.lock",
         pictures=_list_pictures(reports),
-        folds={str(fold): _list_epochs(rows.drop(columns="fold")) for fold, rows in by_fold},
+        folds={str(fold): _list_epochs(rows.drop(columns="fold")) for fold, rows in label_errors.folds.groupby("fold")},
     )
 
 
