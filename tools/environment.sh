@@ -81,7 +81,7 @@ if ! "$python" -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] < (3
     exit 1
 fi
 
-trap 'echo "environment: interrupted. The same command takes it up again." >&2; exit 130' INT
+trap 'echo "environment: interrupted. The same command resumes it." >&2; exit 130' INT
 if [ "$kind" = dev ] && is_complete runtime requirements.txt; then
     echo "environment: adding the tools for development to .venv" >&2
 else

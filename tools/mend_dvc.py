@@ -77,9 +77,9 @@ def mend_lock(root: Path) -> None:
     path.replace(root / CUT_OFF)
     if committed.returncode == 0 and is_whole(committed.stdout):
         path.write_text(committed.stdout, encoding="utf-8")
-        print(f"{LOCK} was cut off by an interruption: the committed one is in its place.", file=sys.stderr)
+        print(f"{LOCK} was left damaged by an interruption: the committed one is in its place.", file=sys.stderr)
     else:
-        print(f"{LOCK} was cut off by an interruption: it is removed, and made anew.", file=sys.stderr)
+        print(f"{LOCK} was left damaged by an interruption: it is removed, and made anew.", file=sys.stderr)
 
 
 def is_whole(text: str) -> bool:

@@ -27,7 +27,7 @@ ROOT = Path(__file__).parents[1]
 ROWS, README = Path("docs/results.json"), Path("README.md")
 START = "<!-- results: `make results` writes what follows -->"
 END = "<!-- end of results -->"
-HEAD = ("Photos", "Parameters", "Asked about", "Accuracy (95 % interval)", "Log loss", "Training", "Measured at")
+HEAD = ("Photos", "Parameters", "Evaluated on", "Accuracy (95 % interval)", "Log loss", "Training", "Measured at")
 STAGES = ("ingest", "validate", "preprocess", "train", "evaluate")
 CODE = ("src", "benchmarks", "params.yaml", "dvc.yaml", "presets", "data/cards")
 
@@ -40,7 +40,7 @@ class Row:
         photos: what the data set is called.
         digest: of the prepared photos and their split, at least the first 12 digits.
         parameters: `params.yaml`, and what differs from it.
-        protocol: which photos were asked about.
+        protocol: which photos were evaluated on.
         accuracy, accuracy_low, accuracy_high: shares, with the 95 % interval.
         log_loss: in nats; None if it was not noted.
         epochs: of the training; None if they differ among several.

@@ -182,7 +182,7 @@ def test_an_installation_that_was_interrupted_is_made_anew(project, number, tmp_
         told, _ = process.communicate()
     if number == signal.SIGINT:
         assert process.returncode == 130
-        assert told.endswith("environment: interrupted. The same command takes it up again.\n")
+        assert told.endswith("environment: interrupted. The same command resumes it.\n")
         assert "Traceback" not in told
     else:
         assert process.returncode == -signal.SIGKILL

@@ -65,7 +65,7 @@ def test_half_a_lock_gives_way_to_the_committed_one(clone, half):
     whole = lock.read_text()
     lock.write_text(half)
     assert clone.run("dvc", "status", check=False).returncode != 0 or half == ""
-    assert mend(clone) == "dvc.lock was cut off by an interruption: the committed one is in its place.\n"
+    assert mend(clone) == "dvc.lock was left damaged by an interruption: the committed one is in its place.\n"
     assert lock.read_text() == whole
     assert (clone.folder / ".dvc/tmp/dvc.lock.cut-off").read_text() == half
 
@@ -76,7 +76,7 @@ def test_without_a_committed_one_it_is_made_anew(clone):
     clone.run("git", "rm", "--quiet", "--cached", "dvc.lock")
     clone.run(*GIT, "commit", "--quiet", "--message", "Without")
     lock.write_text(whole[: whole.index("cmd") + 2])
-    assert mend(clone) == "dvc.lock was cut off by an interruption: it is removed, and made anew.\n"
+    assert mend(clone) == "dvc.lock was left damaged by an interruption: it is removed, and made anew.\n"
     assert "is cached - skipping run" in clone.run("dvc", "repro").stdout
     assert lock.read_text() == whole
 
