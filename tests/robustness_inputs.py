@@ -1,11 +1,11 @@
 """What stage `robustness` writes, for the page and the figures."""
 
 from collections.abc import Callable
-from typing import Any
 
 import numpy as np
 import pandas as pd
 
+from convlens.metrics.label_errors import LabelErrors
 from convlens.metrics.robustness import BASELINE, MODEL, EvaluatedNetwork, Robustness
 from convlens.params import RobustnessParams, load_params
 
@@ -36,23 +36,12 @@ def make_results(
     return Robustness.measure(networks, images, labels, params, rows=np.arange(20))
 
 
-def page_inputs(found: Robustness) -> dict[str, Any]:
-    """The fields of `ReportInputs`."""
-    return {"robustness": found.metrics, "curves": found.curves, "places": found.places}
-
-
-def make_doubts(predictions: pd.DataFrame, num_suspicious: int) -> pd.DataFrame:
-    """`reports/label_errors/photos.csv`: the first photos are suspicious, the first of all most."""
-    quality = np.linspace(0.01, 0.99, len(predictions))
-    return pd.DataFrame(
-        {
-            "path": predictions["path"],
-            "split": "test",
-            "label": predictions["label"],
-            "predicted": predictions["predicted"],
-            "correct": predictions["correct"],
-            "confidence": 0.9,
-            "label_quality": quality,
-            "suspicious": np.arange(len(predictions)) < num_suspicious,
-        }
+def make_label_errors(predictions: pd.DataFrame, num_suspicious: int, split: str = "test") -> LabelErrors:
+    """The first photos are suspicious, the first of all most."""
+    photos = predictions[["path", "label", "predicted", "correct"]].assign(
+        split=split,
+        confidence=0.9,
+        label_quality=np.linspace(0.01, 0.99, len(predictions)),
+        suspicious=np.arange(len(predictions)) < num_suspicious,
     )
+    return LabelErrors({}, photos, pd.DataFrame({"fold": [], "epoch": []}))

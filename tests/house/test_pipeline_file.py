@@ -1,20 +1,24 @@
 """`dvc.yaml` says what the code says: paths, groups, and the code each stage depends on."""
 
+import ast
 import shlex
 import shutil
 from pathlib import Path
 
 import pytest
 from house.imports import ROOT, SOURCE, needed_files
+from jinja2 import Environment, FileSystemLoader
+from jinja2.meta import find_referenced_templates
 from ruamel.yaml import YAML
 
 import convlens
-from convlens.params import load_params
+from convlens.params import Params, load_params
 from convlens.pipeline import STAGES, group_names, load_stage, path_names
 from convlens.training.key import CODE, digest_code, training_key
 
 PIPELINE = YAML(typ="safe").load((ROOT / "dvc.yaml").read_text(encoding="utf-8"))
 PACKAGE = SOURCE / "convlens"
+TEMPLATES = PACKAGE / "pages/templates"
 # These say how things are told, not what comes out.
 FOUNDATION = {"__init__.py", "environment.py", "errors.py", "params.py", "progress.py"}
 NO_STAGES_GROUPS = {"compare"}  # `convlens compare` reads it; a change of it changes no result
@@ -50,9 +54,22 @@ def test_the_params_are_the_groups_of_the_signature(stage):
     listed = set(PIPELINE["stages"][stage]["params"])
     if stage == "register":  # records the whole file
         wanted -= NO_STAGES_GROUPS
-    if stage == "report":  # the model card says how to load the model
-        wanted |= {"register.model_name"}
+    if stage == "report":  # pages show settings of many groups, and the model card says how to load the model
+        wanted = groups_read(stage) - {"register"} | {"register.model_name"}
     assert listed == wanted
+
+
+def groups_read(stage: str) -> set[str]:
+    """The groups that a stage with all parameters takes something from: `params.GROUP` in its own code and pages."""
+    names = {
+        node.attr
+        for file in needed_files(PACKAGE / "stages" / f"{stage}.py")
+        if file.relative_to(PACKAGE).parts[0] in ("stages", "pages")
+        for node in ast.walk(ast.parse(file.read_text(encoding="utf-8")))
+        if isinstance(node, ast.Attribute)
+        and "params" in (getattr(node.value, "id", ""), getattr(node.value, "attr", ""))
+    }
+    return {field.alias or name for name, field in Params.model_fields.items() if name in names}
 
 
 @pytest.mark.parametrize("stage", STAGES)
@@ -72,12 +89,41 @@ def test_every_path_is_a_dependency_or_an_output(stage):
 @pytest.mark.parametrize("stage", STAGES)
 def test_the_code_a_stage_depends_on_is_the_code_it_imports(stage):
     files = set.union(*(needed_files(entry) for entry in entry_files(stage)))
-    needed = {path for path in files if is_dependency(path, stage)}
+    needed = {path for path in files if is_dependency(path, stage)} | needed_templates(files)
     listed = [ROOT / entry for entry in entries(stage, "deps") if entry.startswith("src/")]
     missing = {path for path in needed if not any(path.is_relative_to(entry) for entry in listed)}
     unneeded = [entry for entry in listed if not any(path.is_relative_to(entry) for path in needed)]
     assert {str(path.relative_to(ROOT)) for path in missing} == set()
     assert unneeded == []
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_pages_of_other_commands_run_no_stage_again(stage):
+    """Nothing that only `convlens compare` or `convlens evaluate` shows is below what a stage depends on."""
+    files = needed_files(PACKAGE / "stages" / f"{stage}.py")
+    listed = [ROOT / entry for entry in entries(stage, "deps") if entry.startswith("src/convlens/pages")]
+    covered = {path for entry in listed for path in (entry, *entry.rglob("*")) if path.is_file()}
+    pages = {path for path in covered if path.suffix == ".py" or path.is_relative_to(TEMPLATES)}
+    assert {str(path.relative_to(ROOT)) for path in pages - files - needed_templates(files)} == set()
+
+
+def needed_templates(files: set[Path]) -> set[Path]:
+    """The templates that modules fill, and all that these extend, import or include, style sheets among them."""
+    environment = Environment(loader=FileSystemLoader(TEMPLATES), autoescape=True)
+    waiting = [
+        node.args[0].value
+        for file in files
+        for node in ast.walk(ast.parse(file.read_text(encoding="utf-8")))
+        if isinstance(node, ast.Call) and getattr(node.func, "id", "") == "fill_template"
+    ]
+    found: set[str] = set()
+    while waiting:
+        name = waiting.pop()
+        if name not in found:
+            found.add(name)
+            source = (TEMPLATES / name).read_text(encoding="utf-8")
+            waiting += find_referenced_templates(environment.parse(source))
+    return {TEMPLATES / name for name in found}
 
 
 def entry_files(stage: str) -> list[Path]:

@@ -9,8 +9,8 @@ import numpy as np
 import pandas as pd
 import pytest
 from matplotlib.figure import Figure
-from overview_inputs import make_history, make_inputs
 from PIL import Image
+from report_inputs import make_history, make_inputs
 
 from convlens.plots.data import MAX_POINTS, MEASURES, plot_class_balance, plot_measure, plot_sizes
 from convlens.plots.evaluation import plot_confusion_matrix, plot_probabilities, plot_reliability, plot_roc_curve
@@ -20,17 +20,20 @@ from convlens.plots.training import plot_accuracy, plot_learning_rate, plot_loss
 INPUTS = make_inputs()
 COUNTS = np.array([[40, 2], [0, 51]])
 FIGURES: dict[str, Callable[[], Figure]] = {
-    "training": lambda: plot_training_curves(INPUTS.history),
-    "loss": lambda: plot_loss(INPUTS.history),
-    "accuracy": lambda: plot_accuracy(INPUTS.history),
-    "learning rate": lambda: plot_learning_rate(INPUTS.history),
+    "training": lambda: plot_training_curves(INPUTS.training.history),
+    "loss": lambda: plot_loss(INPUTS.training.history),
+    "accuracy": lambda: plot_accuracy(INPUTS.training.history),
+    "learning rate": lambda: plot_learning_rate(INPUTS.training.history),
     "confusion": lambda: plot_confusion_matrix(COUNTS, ("cats", "dogs")),
-    "roc": lambda: plot_roc_curve(INPUTS.roc, (0.9, 0.8, 0.95)),
-    "reliability": lambda: plot_reliability(INPUTS.reliability, 2),
+    "roc": lambda: plot_roc_curve(INPUTS.evaluation.roc, (0.9, 0.8, 0.95)),
+    "reliability": lambda: plot_reliability(INPUTS.evaluation.reliability_bins(), 2),
     "probabilities": lambda: plot_probabilities(["cats", "dogs"], np.array([0.9, 0.2]), ("cats", "dogs")),
-    "balance": lambda: plot_class_balance(INPUTS.prepared_card["counts"]),
-    "sizes": lambda: plot_sizes(INPUTS.manifest),
-    **{measure.column: partial(plot_measure, INPUTS.manifest, measure, limits=(0.3,)) for measure in MEASURES},
+    "balance": lambda: plot_class_balance(INPUTS.prepared.card["counts"]),
+    "sizes": lambda: plot_sizes(INPUTS.validation.manifest),
+    **{
+        measure.column: partial(plot_measure, INPUTS.validation.manifest, measure, limits=(0.3,))
+        for measure in MEASURES
+    },
 }
 
 
@@ -75,14 +78,14 @@ def test_two_figures_share_no_name() -> None:
 
 
 def test_the_users_matplotlib_settings_change_nothing() -> None:
-    expected = to_png(plot_loss(INPUTS.history))
+    expected = to_png(plot_loss(INPUTS.training.history))
     with matplotlib.rc_context({"axes.facecolor": "black", "font.size": 30, "lines.linewidth": 9}):
-        assert to_png(plot_loss(INPUTS.history)) == expected
+        assert to_png(plot_loss(INPUTS.training.history)) == expected
 
 
 def test_drawing_leaves_no_settings_behind() -> None:
     before = dict(matplotlib.rcParams)
-    to_svg(plot_loss(INPUTS.history), "loss")
+    to_svg(plot_loss(INPUTS.training.history), "loss")
     assert dict(matplotlib.rcParams) == before
 
 
@@ -106,7 +109,7 @@ def test_many_classes_and_empty_rows_can_be_drawn() -> None:
 
 
 def test_an_undefined_area_is_said() -> None:
-    empty = INPUTS.roc.iloc[:0]
+    empty = INPUTS.evaluation.roc.iloc[:0]
     assert any("undefined" in text for text in texts(plot_roc_curve(empty, (None, None, None))))
 
 

@@ -9,14 +9,13 @@ import pandas as pd
 import pytest
 from lens_models import SIZE, residual
 from PIL import Image
-from robustness_inputs import make_doubts, make_results
+from robustness_inputs import make_label_errors, make_results
 
+from convlens.data.validation import Validation
 from convlens.errors import ConvLensError
-from convlens.metrics.label_errors import LabelErrors
-from convlens.models.files import SNAPSHOTS, encode_model, encode_weights, snapshot_name
-from convlens.models.inference import OperatingPoint
+from convlens.metrics.evaluation import Evaluation
+from convlens.models.files import SNAPSHOTS, TrainingRun, encode_weights
 from convlens.params import Params, load_params
-from convlens.pipeline import path_names
 from convlens.stages.evaluate import evaluate
 from convlens.stages.preprocess import preprocess
 from convlens.stages.report import report
@@ -41,27 +40,24 @@ def params() -> Params:
 def home(tmp_path_factory: pytest.TempPathFactory, params: Params) -> Path:
     """Everything the stage reads, made by the stages before it where they are quick."""
     home = tmp_path_factory.mktemp("report")
-    pd.DataFrame([_write_photo(home, i) for i in range(COUNT)]).to_parquet(home / "manifest.parquet")
-    preprocess(manifest=home, prepared=home / "prepared", data=params.data, preprocess=params.preprocess)
-    _write_model(home / "model")
+    (home / "manifest").mkdir()
+    manifest = pd.DataFrame([_write_photo(home, i) for i in range(COUNT)])
     expectation = {"expectation": "photos decode", "severity": "critical", "success": True, "observed": "all",
                    "expected": "all", "parameter": "validate.formats", "worst": []}  # fmt: skip
     result = {"success": True, "num_photos": COUNT, "num_usable": COUNT, "num_warnings": 0,
               "expectations": [expectation]}  # fmt: skip
-    (home / "result.json").write_text(json.dumps(result))
-    (home / "quarantine.csv").write_text("path,label,cause,reason\n")
-    columns = ["path", "sha256", "doubt", "thumbnail"]
-    pd.DataFrame([], columns=columns, dtype=object).to_parquet(home / "gallery.parquet")
-    (home / "history.csv").write_text(
-        "epoch,image_size,learning_rate,train_loss,train_accuracy,validation_loss,validation_accuracy\n"
-        "1,24,0.1,0.7,0.5,0.7,0.5\n2,24,0.05,0.6,0.6,0.6,0.6\n"
-    )
-    given = {"prepared": "prepared", "model_folder": "model", "manifest": ".",
-             "photos": "manifest.parquet"}  # fmt: skip
-    places = {name: home / given.get(name, name) for name in path_names(evaluate)}
-    evaluate(**places, inference=params.inference, evaluate=params.evaluate)
-    _write_robustness(home)
-    _write_own(home / "own")
+    gallery = pd.DataFrame(columns=["path", "sha256", "doubt", "thumbnail"], dtype=object)
+    quarantine = pd.DataFrame(columns=["path", "label", "cause", "reason"])
+    Validation(manifest, gallery, quarantine, result).save(home / "manifest", home / "reports/validation")
+    manifest.to_parquet(home / "photos.parquet")
+    preprocess(manifest=home / "manifest", prepared=home / "prepared", data=params.data, preprocess=params.preprocess)
+    _write_training(home)
+    evaluate(prepared=home / "prepared", photos=home / "photos.parquet", manifest=home / "manifest",
+             model_folder=home / "model", operating_point=home / "operating_point",
+             evaluation=home / "reports/evaluation", inference=params.inference,
+             evaluate=params.evaluate)  # fmt: skip
+    _write_robustness_and_label_errors(home / "reports")
+    _write_user_photos(home / "own")
     return home
 
 
@@ -80,28 +76,32 @@ def _write_photo(home: Path, index: int) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _write_model(folder: Path) -> None:
-    folder.mkdir()
+def _write_training(home: Path) -> None:
     model = residual()
-    (folder / "model.keras").write_bytes(encode_model(model, folder))
     card = {"key": "0" * 64, "architecture": "residual", "classes": ["cats", "dogs"],
             "image_size": SIZE, "keep_aspect": False, "resampling": "bicubic", "num_parameters": model.count_params(),
             "precision": "float32", "num_threads": 2, "device": "cpu", "epochs": 2, "best_epoch": 2,
             "data_digest": "0" * 64, "validation_loss": 0.6, "validation_accuracy": 0.6}  # fmt: skip
-    (folder / "card.json").write_text(json.dumps(card))
-    OperatingPoint(card["key"]).save(folder.with_name("operating_point"))
-    (folder / SNAPSHOTS).mkdir()
-    half = [0.5 * values for values in model.get_weights()]
-    (folder / SNAPSHOTS / snapshot_name(1)).write_bytes(encode_weights(half))
+    history = [
+        {"epoch": epoch, "image_size": SIZE, "learning_rate": 0.1, "train_loss": 0.8 - 0.1 * epoch,
+         "train_accuracy": 0.5, "validation_loss": 0.6, "validation_accuracy": 0.6}
+        for epoch in (1, 2)
+    ]  # fmt: skip
+    half = encode_weights([0.5 * values for values in model.get_weights()])
+    reports = home / "reports/training"
+    TrainingRun.save(home / "model", reports, network=model, card=card, history=history, snapshots={1: half})
+    (reports / "timing.csv").write_text(
+        "key,epoch,seconds,photos_per_second,memory_megabytes\na,1,2,9,500\na,2,2,9,500\n"
+    )
 
 
-def _write_robustness(home: Path) -> None:
-    make_results().save(home / "robustness")
-    doubts = make_doubts(pd.read_csv(home / "evaluation/predictions.csv"), 2)
-    LabelErrors({}, doubts, pd.DataFrame({"fold": [], "epoch": []})).save(home / "label_errors")
+def _write_robustness_and_label_errors(reports: Path) -> None:
+    make_results().save(reports / "robustness")
+    predictions = Evaluation.load(reports / "evaluation").predictions
+    make_label_errors(predictions, 2).save(reports / "label_errors")
 
 
-def _write_own(folder: Path) -> None:
+def _write_user_photos(folder: Path) -> None:
     (folder / "dogs").mkdir(parents=True)
     Image.new("RGB", (50, 30), (200, 30, 30)).save(folder / "red.png")
     Image.new("RGB", (30, 50), (30, 200, 30)).save(folder / "dogs" / "green.webp")
@@ -112,16 +112,14 @@ def _write_own(folder: Path) -> None:
 
 
 def _run(home: Path, target: Path, params: Params, **changes: Path) -> None:
-    inputs = {"manifest": ".", "validation": ".", "prepared": "prepared", "model_folder": "model",
-              "training": ".", "evaluation": "evaluation",
-              "robustness": "robustness", "label_errors": "label_errors", "own": "own",
-              "operating_point": "operating_point"}  # fmt: skip
-    outputs = {"page": "report.html", "feature_maps": "feature_maps.html", "feature_maps_folder": "feature_maps",
-               "summary": "summary.md", "model_card": "model_card.md", "own_answers": "own.csv"}  # fmt: skip
-    paths = {name: home / path for name, path in inputs.items()} | {n: target / path for n, path in outputs.items()}
-    report(**(paths | changes), validate=params.validate_, preprocess=params.preprocess, model=params.model,
-           augment=params.augment, train=params.train, inference=params.inference,
-           evaluate=params.evaluate, report=params.report)  # fmt: skip
+    """Run the stage with a copy of what the stages before wrote into the folder of reports."""
+    shutil.copytree(home / "reports", target, dirs_exist_ok=True)
+    report(**{**_inputs(home), "reports": target, **changes}, params=params)
+
+
+def _inputs(home: Path) -> dict[str, Path]:
+    return {"manifest": home / "manifest", "prepared": home / "prepared", "model_folder": home / "model",
+            "operating_point": home / "operating_point", "user_photos": home / "own"}  # fmt: skip
 
 
 @pytest.fixture(scope="module")
@@ -139,9 +137,11 @@ def test_report_writes_exactly_its_files(written: Path, home: Path) -> None:
     tables = {f"feature_maps/{name}.csv" for name in ("filters", "regions", "region_filters", "trust",
                                                       "over_time", "over_time_answers")}  # fmt: skip
     tables |= {f"feature_maps/over_time_{epoch:05d}.png" for epoch in (1, 2)}
-    assert (home / "curves.png").read_bytes().startswith(b"\x89PNG")
-    assert found == layers | tables | {"report.html", "feature_maps.html", "summary.md",
-                                       "feature_maps/maps_metrics.json", "model_card.md", "own.csv"}  # fmt: skip
+    before = {path.relative_to(home / "reports").as_posix() for path in (home / "reports").rglob("*") if path.is_file()}
+    assert found - before == layers | tables | {
+        *("report.html", "feature_maps.html", "summary.md", "model_card.md", "own.csv"),
+        *("feature_maps/maps_metrics.json", "training/curves.png", "training/speed.png"),
+    }
 
 
 def _page_data(written: Path) -> Any:
@@ -149,7 +149,7 @@ def _page_data(written: Path) -> Any:
     return json.loads(text.split('id="page-data">')[1].split("</script>")[0])
 
 
-def test_regions_of_own_photos_are_measured_on_the_pixels_of_the_network(written: Path) -> None:
+def test_regions_of_user_photos_are_measured_on_the_pixels_of_the_network(written: Path) -> None:
     text = (written / "feature_maps.html").read_text()
     number = [photo["name"] for photo in _page_data(written)["photos"]].index("red.png")
     payload = json.loads(text.split(f'id="photo-{number}">')[1].split("</script>")[0])
@@ -158,12 +158,12 @@ def test_regions_of_own_photos_are_measured_on_the_pixels_of_the_network(written
     np.testing.assert_allclose(region["box"], [10 * 16 / 50, 5 * 16 / 30, 30 * 16 / 50, 20 * 16 / 30], rtol=1e-5)
 
 
-def test_own_photos_come_first_then_mistakes_then_right_answers(written: Path, home: Path) -> None:
+def test_user_photos_come_first_then_errors_then_correct_ones(written: Path, home: Path) -> None:
     text = (written / "feature_maps.html").read_text()
     data = json.loads(text.split('id="page-data">')[1].split("</script>")[0])
     photos = [(photo["name"], photo["group"], photo["truth"]) for photo in data["photos"]]
     assert photos[:2] == [("dogs/green.webp", "user", "dogs"), ("red.png", "user", None)]
-    predictions = pd.read_csv(home / "evaluation/predictions.csv")
+    predictions = Evaluation.load(home / "reports/evaluation").predictions
     confidence = predictions[["probability_cats", "probability_dogs"]].max(axis=1)
     wrong = predictions[~predictions["correct"]].assign(c=confidence)
     worst = wrong.sort_values(["c", "path"], ascending=[False, True])
@@ -189,26 +189,29 @@ def test_the_network_after_earlier_epochs_is_told(written: Path) -> None:
     assert 'id="tab-time"' in (written / "feature_maps.html").read_text()
 
 
-def test_without_snapshots_nothing_is_told_of_epochs(home: Path, params: Params, tmp_path: Path) -> None:
+def test_without_snapshots_and_user_photos_the_test_photos_remain(home: Path, params: Params, tmp_path: Path) -> None:
     shutil.copytree(home / "model", tmp_path / "model", ignore=shutil.ignore_patterns(SNAPSHOTS))
-    _run(home, tmp_path, params, model_folder=tmp_path / "model", own=tmp_path / "none")
-    assert not list((tmp_path / "feature_maps").glob("over_time*"))
-    assert 'id="tab-time"' not in (tmp_path / "feature_maps.html").read_text()
+    _run(home, tmp_path / "out", params, model_folder=tmp_path / "model", user_photos=tmp_path / "none")
+    page = (tmp_path / "out/feature_maps.html").read_text()
+    assert not list((tmp_path / "out/feature_maps").glob("over_time*"))
+    assert 'id="tab-time"' not in page
+    assert '"group":"user"' not in page
+    assert '"group":"correct"' in page
 
 
-def test_unreadable_own_photo_is_named_on_the_page(written: Path) -> None:
+def test_unreadable_photo_is_named_on_the_page(written: Path) -> None:
     text = (written / "feature_maps.html").read_text()
     assert "<strong>broken.jpg</strong> could not be read" in text
     assert "README" not in text
 
 
-def test_own_photos_are_answered_on_the_overview_and_in_a_table(written: Path) -> None:
+def test_user_photos_are_classified_on_the_report_and_in_a_table(written: Path) -> None:
     table = pd.read_csv(written / "own.csv", keep_default_na=False)
     assert table["path"].tolist() == ["broken.jpg", "dogs/green.webp", "red.png"]
     assert table["label"].tolist() == ["", "dogs", ""]
     assert table["num_shifts"].tolist() == ["", "16", "16"]
     page = (written / "report.html").read_text()
-    assert page.count('<li class="card own-photo">') == 2
+    assert page.count('<li class="card user-photo">') == 2
     assert all(why in page for why in table["why"][1:])
 
 
@@ -259,13 +262,9 @@ def test_page_stays_small_whatever_the_user_brings(
 
 
 def test_missing_input_is_one_line_and_nothing_is_written(home: Path, params: Params, tmp_path: Path) -> None:
-    shutil.copytree(home / "evaluation", tmp_path / "evaluation")
-    (tmp_path / "evaluation/predictions.csv").unlink()
+    shutil.copytree(home / "reports", tmp_path / "reports")
+    (tmp_path / "reports/evaluation/predictions.csv").unlink()
+    before = sorted(tmp_path.rglob("*"))
     with pytest.raises(ConvLensError, match=r"Expected .*predictions\.csv .*Received: nothing there"):
-        _run(home, tmp_path / "out", params, evaluation=tmp_path / "evaluation")
-    assert not (tmp_path / "out").exists()
-
-
-def test_without_own_folder_the_test_photos_remain(home: Path, params: Params, tmp_path: Path) -> None:
-    _run(home, tmp_path, params, own=tmp_path / "none")
-    assert '"group":"user"' not in (tmp_path / "feature_maps.html").read_text()
+        report(**_inputs(home), reports=tmp_path / "reports", params=params)
+    assert sorted(tmp_path.rglob("*")) == before

@@ -11,9 +11,11 @@ from markupsafe import Markup
 from matplotlib.figure import Figure
 
 from convlens.plots.style import to_svg
-from convlens.wording import show_count, show_number, show_share
+from convlens.wording import show_count, show_number, show_range, show_share
 
 # --- Pieces of Markdown: tables, and text that means nothing but itself ---
+
+MAX_CLASSES = 12  # of a table or a list; a page of more classes says less of each
 
 SPECIAL = "\\`*_{}[]<>#|~"
 
@@ -83,5 +85,5 @@ def _environment() -> Environment:
         shape=lambda shape: "×".join(f"{size:,}" for size in shape),
         markdown=escape_markdown,
     )
-    environment.globals.update(count=show_count)
+    environment.globals.update(count=show_count, range_of=show_range)
     return environment

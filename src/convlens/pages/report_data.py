@@ -1,81 +1,82 @@
-"""The report's sections on data and training."""
+"""The report's sections on data, photos left out, and training."""
 
 from collections.abc import Mapping, Sequence
 from itertools import zip_longest
 from pathlib import PurePosixPath
 from typing import Any
 
-import numpy as np
 import pandas as pd
 
+from convlens.data.prepared import Prepared
+from convlens.data.validation import Validation
 from convlens.errors import printable
-from convlens.pages.engine import Drawing, draw, picture_source
+from convlens.files import evenly_spaced
+from convlens.pages.engine import MAX_CLASSES, Drawing, draw, picture_source
+from convlens.params import Params, ValidateParams
 from convlens.plots.data import MEASURES, plot_class_balance, plot_measure, plot_sizes
 from convlens.plots.training import plot_accuracy, plot_learning_rate, plot_loss
 from convlens.wording import show_bytes, show_count, show_number, show_share
 
-# --- The data section of the overview page: where the photos come from, what they are like, which were left out ---
+# --- Where the photos come from, and what they are like ---
 
 SAMPLES_PER_CLASS = 8
-MAX_CLASSES_SHOWN = 12
 LIMITS = {"brightness": "dark_brightness", "sharpness": "blurred_sharpness", "aspect": "max_aspect"}
 SPLITS = ("train", "validation", "test")
 
 
+def describe_data(validation: Validation, prepared: Prepared, limits: ValidateParams) -> dict[str, Any]:
+    """Describe the photos: facts, counts, figures, and the outcome of the data checks."""
+    manifest, card = validation.manifest, prepared.card
+    decoded = manifest[manifest["decodes"]]
+    aspect = "padded to a square" if card["keep_aspect"] else "squashed to a square"
+    by_split = {split: {name: card["counts"].get(split, {}).get(name, 0) for name in card["classes"]}
+                for split in SPLITS}  # fmt: skip
+    caption = "Photos of each class by split; a table on this page has the numbers."
+    return {
+        "facts": [
+            ("Source", str(card.get("source", "unknown"))),
+            ("Photos", f"{len(manifest):,} in {show_bytes(float(manifest['bytes'].sum()))}"),
+            ("Formats", _count_values(decoded["format"])),
+            ("Color modes", _count_values(decoded["mode"])),
+            ("Sizes", _describe_sizes(decoded)),
+            ("Input of the network", f"{card['image_size']} × {card['image_size']} pixels, {aspect}, "
+                                     f"{card['resampling']}"),
+        ],
+        "counts": count_splits(card),
+        "formats": _count_formats(decoded),
+        "balance": draw(plot_class_balance(by_split), "Bar chart", caption, alone=False),
+        "figures": _draw_measures(decoded, limits) if len(decoded) else [],
+        "verdict": describe_verdict(validation.result),
+        "expectations": validation.result["expectations"],
+        "num_photos": len(manifest),
+        "num_prepared": len(prepared.splits),
+        "samples": choose_samples(manifest),
+    }  # fmt: skip
+
+
 def choose_samples(manifest: pd.DataFrame) -> dict[str, list[str]]:
-    """Paths of a few usable photos per class, evenly spread over the sorted list."""
-    usable = manifest[manifest["usable"]]
+    """Choose a few usable photos per class, evenly spread over the sorted list; paths by class."""
     chosen = {}
-    for label, photos in list(usable.groupby("label", sort=True))[:MAX_CLASSES_SHOWN]:
+    for label, photos in list(manifest[manifest["usable"]].groupby("label", sort=True))[:MAX_CLASSES]:
         paths = sorted(photos["path"])
-        places = np.unique(np.linspace(0, len(paths) - 1, SAMPLES_PER_CLASS).round().astype(int))
-        chosen[str(label)] = [paths[place] for place in places]
+        chosen[str(label)] = [paths[place] for place in evenly_spaced(len(paths), SAMPLES_PER_CLASS)]
     return chosen
 
 
-def describe_data(
-    manifest: pd.DataFrame,
-    validation_result: Mapping[str, Any],
-    prepared_card: Mapping[str, Any],
-    splits: pd.DataFrame,
-    limits: Mapping[str, Any],
-) -> dict[str, Any]:
-    """What the data section shows; `limits` is the group `validate`."""
-    decoded = manifest[manifest["decodes"]]
-    return {
-        "facts": _list_facts(manifest, decoded, prepared_card),
-        "counts": _count_table(prepared_card),
-        "formats": _count_formats(decoded),
-        "balance": _draw_balance(prepared_card),
-        "figures": _draw_figures(decoded, limits) if len(decoded) else [],
-        "validation": describe_verdict(validation_result),
-        "expectations": validation_result["expectations"],
-        "num_photos": len(manifest),
-        "num_prepared": len(splits),
-        "samples": choose_samples(manifest),
-    }
-
-
 def describe_verdict(validation_result: Mapping[str, Any]) -> dict[str, Any]:
-    """The outcome of the data checks in one word and one sentence."""
+    """Sum up the data checks in one word and one sentence."""
     expectations = validation_result["expectations"]
     num_met = sum(bool(row["success"]) for row in expectations)
     missed = len(expectations) - num_met
     word = "failed" if not validation_result["success"] else "warnings" if missed else "passed"
-    sentence = f"{num_met} of {show_count(len(expectations), 'expectation')} met"
-    return {"word": word, "sentence": sentence, "num_missed": missed}
+    return {"word": word, "sentence": f"{num_met} of {show_count(len(expectations), 'expectation')} met"}
 
 
-def _list_facts(manifest: pd.DataFrame, decoded: pd.DataFrame, card: Mapping[str, Any]) -> list[tuple[str, str]]:
-    aspect = "padded to a square" if card["keep_aspect"] else "squashed to a square"
-    return [
-        ("Source", str(card.get("source", "unknown"))),
-        ("Photos", f"{len(manifest):,} in {show_bytes(float(manifest['bytes'].sum()))}"),
-        ("Formats", _count_values(decoded["format"])),
-        ("Color modes", _count_values(decoded["mode"])),
-        ("Sizes", _describe_sizes(decoded)),
-        ("Given to the network", f"{card['image_size']} × {card['image_size']} pixels, {aspect}, {card['resampling']}"),
-    ]
+def count_splits(card: Mapping[str, Any]) -> dict[str, Any]:
+    """Count the photos per class and split, from the card of the prepared photos."""
+    rows = [[name, *(card["counts"].get(split, {}).get(name, 0) for split in SPLITS)] for name in card["classes"]]
+    totals = [sum(row[column] for row in rows) for column in range(1, len(SPLITS) + 1)]
+    return {"splits": SPLITS, "rows": rows, "totals": totals}
 
 
 def _count_values(column: pd.Series) -> str:
@@ -89,38 +90,23 @@ def _describe_sizes(decoded: pd.DataFrame) -> str:
         return "none"
     if len(sizes.drop_duplicates()) == 1:
         return f"all {sizes['width'].iloc[0]} × {sizes['height'].iloc[0]} pixels"
-    low, middle, high = (sizes.min(), sizes.median(), sizes.max())
-    return (
-        f"{low['width']:.0f} × {low['height']:.0f} to {high['width']:.0f} × {high['height']:.0f} pixels, "
-        f"median {middle['width']:.0f} × {middle['height']:.0f}"
-    )
-
-
-def _count_table(card: Mapping[str, Any]) -> dict[str, Any]:
-    rows = [[name, *(card["counts"].get(split, {}).get(name, 0) for split in SPLITS)] for name in card["classes"]]
-    totals = [sum(row[column] for row in rows) for column in range(1, len(SPLITS) + 1)]
-    return {"splits": SPLITS, "rows": rows, "totals": totals}
-
-
-def _draw_balance(card: Mapping[str, Any]) -> Drawing:
-    counts = {split: {name: card["counts"].get(split, {}).get(name, 0) for name in card["classes"]} for split in SPLITS}
-    caption = "Photos of each class by split; a table on this page has the numbers."
-    return draw(plot_class_balance(counts), "Bar chart", caption, alone=False)
+    low, middle, high = (f"{size['width']:.0f} × {size['height']:.0f}"
+                         for size in (sizes.min(), sizes.median(), sizes.max()))  # fmt: skip
+    return f"{low} to {high} pixels, median {middle}"
 
 
 def _count_formats(decoded: pd.DataFrame) -> dict[str, Any]:
-    """Photos of each format in each class; empty if there is but one format."""
+    """Count the photos of each format in each class; empty if there is but one format."""
     formats = sorted(decoded["format"].unique())
     if len(formats) < 2:
         return {}
-    counts = decoded.groupby(["label", "format"]).size().unstack(fill_value=0).reindex(columns=formats)
-    rows = [
-        [str(label), *(int(value) for value in row)] for label, row in zip(counts.index, counts.to_numpy(), strict=True)
-    ]
-    return {"formats": formats, "rows": rows}
+    counts = pd.crosstab(decoded["label"], decoded["format"])[formats]
+    return {"formats": formats, "rows": [[str(label), *row] for label, row in zip(
+        counts.index, counts.to_numpy().tolist(), strict=True)]}  # fmt: skip
 
 
-def _draw_figures(decoded: pd.DataFrame, limits: Mapping[str, Any]) -> list[Drawing]:
+def _draw_measures(decoded: pd.DataFrame, limits: ValidateParams) -> list[Drawing]:
+    """Draw sizes and histograms; dashed lines are the limits of the data checks."""
     figures = []
     if len(decoded[["width", "height"]].drop_duplicates()) > 1:
         figures.append(draw(plot_sizes(decoded), "Scatter plot of sizes", f"{_describe_sizes(decoded)}."))
@@ -128,144 +114,130 @@ def _draw_figures(decoded: pd.DataFrame, limits: Mapping[str, Any]) -> list[Draw
         if measure.column == "aspect" and decoded["aspect"].nunique() < 2:
             continue
         medians = decoded.groupby("label", sort=True)[measure.column].median()
-        shown = ", ".join(f"{name} {value:.3g}" for name, value in list(medians.items())[:MAX_CLASSES_SHOWN])
-        lines, words = _name_limit(measure.column, limits)
+        shown = ", ".join(f"{name} {value:.3g}" for name, value in list(medians.items())[:MAX_CLASSES])
+        limit = getattr(limits, LIMITS.get(measure.column, ""), None)
+        lines = () if not limit else (limit, 1 / limit) if measure.column == "aspect" else (limit,)
+        words = f" Dashed: validate.{LIMITS[measure.column]} = {limit:g}" if limit else ""
+        words += ", either way." if len(lines) == 2 else "." if lines else ""
         drawing = plot_measure(decoded, measure, limits=lines)
         figures.append(draw(drawing, "Histogram", f"{measure.title}, median: {shown}.{words}"))
     return figures
 
 
-def _name_limit(column: str, limits: Mapping[str, Any]) -> tuple[tuple[float, ...], str]:
-    """Where dashed lines stand in the histogram of a column, and the sentence that says so."""
-    name = LIMITS.get(column, "")
-    if not limits.get(name):
-        return (), ""
-    limit = float(limits[name])
-    if column == "aspect":
-        return (limit, 1 / limit), f" Dashed: validate.{name} = {limit:g}, either way."
-    return (limit,), f" Dashed: validate.{name} = {limit:g}."
-
-
-# --- overview quarantine ---
-# The part of the data section on what is left out: a gallery with reasons, copies, and pictures that look alike.
+# --- Photos left out: a gallery with reasons, copies, and near-duplicates ---
 
 MAX_SHOWN = 24
-MAX_DOUBTFUL = 12
+MAX_FLAGGED = 12
 MAX_GROUPS = 12
 MAX_PHOTOS_OF_A_GROUP = 4
 MAX_PATHS_OF_A_GROUP = 6
 MAX_NAME = 48  # letters of a file's name; its path is in the picture's title
 CAUSES = {  # of quarantine.csv: title, meaning; in the order in which a person should see them
     "unreadable": ("cannot be read", "The file cannot be decoded whole."),
-    "two_labels": ("two labels", "The same file stands under two labels: none of them can be trusted."),
+    "two_labels": ("two labels", "The same file has two labels: none of them can be trusted."),
     "too_small": ("too small", "A side is below validate.min_side."),
     "format": ("format", "validate.formats does not name the format."),
     "too_large": ("too large", "More pixels than validate.max_megapixels; not decoded."),
     "duplicate": ("copy", "The same file as another one of its class, which is used."),
-    "later_frames": ("later pictures", "Of an animation or a file of several pages the first picture is used."),
+    "later_frames": ("later frames", "Of an animation or a file of several pages the first picture is used."),
 }
-DOUBTS = {
+FLAGS = {  # of the gallery's column `doubt`: title, column of the manifest, how it is shown
     "dark": ("dark", "brightness", "brightness {:.2f}"),
     "blurred": ("blurred", "sharpness", "sharpness {:.0f}"),
 }
 
 
-def describe_quarantine(
-    manifest: pd.DataFrame, quarantine: pd.DataFrame, gallery: pd.DataFrame, duplicates: Mapping[str, Any]
-) -> dict[str, Any]:
-    """What the page shows of doubtful photos; numbers say what it does not show."""
-    left_out = _pictured(quarantine, manifest, gallery)
-    shown = _take_turns(left_out)
-    copied = _group_copies(manifest)
+def describe_quarantine(validation: Validation, duplicates: Mapping[str, Any]) -> dict[str, Any]:
+    """Describe photos left out or flagged, copies and near-duplicates; numbers say what is not shown.
+
+    Args:
+        validation: what the data checks found.
+        duplicates: groups of near-duplicates, of the prepared photos; empty if nobody looked.
+    """
+    manifest, quarantine, gallery = validation.manifest, validation.quarantine, validation.gallery
+    shown = _choose_left_out(validation)
+    causes = manifest.groupby("sha256")["cause"].agg(set)
+    copied = causes.index[[bool({"duplicate", "two_labels"} & found) for found in causes]]
+    copies = [group for _, group in manifest[manifest["sha256"].isin(copied)].groupby("sha256", sort=False)]
+    labels = dict(zip(manifest["path"], manifest["label"], strict=True))
+    groups = list(duplicates.get("groups", ()))
+    counts = quarantine["cause"].value_counts()
     return {
         "num_photos": int((quarantine["cause"] != "later_frames").sum()),
-        "counts": _count_causes(quarantine),
+        "counts": [
+            {"title": title, "meaning": meaning, "count": int(counts[cause])}
+            for cause, (title, meaning) in CAUSES.items()
+            if cause in counts
+        ],
         "shown": shown,
         "num_hidden": len(quarantine) - len(shown),
-        "doubtful": _list_doubtful(manifest, gallery),
-        "copies": [_describe_copies(group, gallery) for group in copied[:MAX_GROUPS]],
-        "num_copied": len(copied),
-        "alike": [_describe_alike(group, manifest) for group in list(duplicates.get("groups", ()))[:MAX_GROUPS]],
-        "num_alike": len(duplicates.get("groups", ())),
-        "num_alike_of_two_labels": duplicates.get("groups_of_two_labels", 0),
-        "num_alike_across_splits": duplicates.get("groups_across_splits", 0),
-        "num_alike_left_out": len(duplicates.get("left_out", ())),
+        "flagged": _list_flagged(manifest, gallery),
+        "copies": [_describe_copies(group, gallery) for group in copies[:MAX_GROUPS]],
+        "num_copied": len(copies),
+        "near_duplicates": [
+            {
+                "photos": [
+                    {"path": path, "file": _shorten_name(path), "label": labels.get(path, "")} for path in paths
+                ],
+                "num_photos": len(group),
+                "num_more": len(group) - len(paths),
+            }
+            for group, paths in zip(groups, shown_groups(duplicates), strict=False)
+        ],
+        "num_groups": len(groups),
+        "num_groups_of_two_labels": duplicates.get("groups_of_two_labels", 0),
+        "num_groups_across_splits": duplicates.get("groups_across_splits", 0),
+        "num_left_out": len(duplicates.get("left_out", ())),
     }
 
 
 def shown_groups(duplicates: Mapping[str, Any]) -> list[list[str]]:
-    """The paths of the photos that the page shows of each group of photos that look alike."""
+    """List the paths of the photos that the page shows of each group of near-duplicates."""
     return [list(group)[:MAX_PHOTOS_OF_A_GROUP] for group in list(duplicates.get("groups", ()))[:MAX_GROUPS]]
 
 
-def _count_causes(quarantine: pd.DataFrame) -> list[dict[str, Any]]:
-    counts = quarantine["cause"].value_counts()
-    return [
-        {"title": title, "meaning": meaning, "count": int(counts[cause])}
-        for cause, (title, meaning) in CAUSES.items()
-        if cause in counts
-    ]
-
-
-def _pictured(quarantine: pd.DataFrame, manifest: pd.DataFrame, gallery: pd.DataFrame) -> list[dict[str, Any]]:
-    """The rows of the quarantine with their picture, found by path, or by digest for copies."""
+def _choose_left_out(validation: Validation) -> list[dict[str, Any]]:
+    """Choose a bounded number in which every cause has its share; pictures by path, or by digest for copies."""
+    manifest, gallery = validation.manifest, validation.gallery
     digests = dict(zip(manifest["path"], manifest["sha256"], strict=True))
     by_path = dict(zip(gallery["path"], gallery["thumbnail"], strict=True))
     by_digest = dict(zip(gallery["sha256"], gallery["thumbnail"], strict=True))
+    rows = validation.quarantine.to_dict("records")
+    turns = zip_longest(*([row for row in rows if row["cause"] == cause] for cause in CAUSES))
+    chosen = [row for turn in turns for row in turn if row is not None][:MAX_SHOWN]
     return [
         {
-            **{str(name): value for name, value in row.items()},
-            "file": _name_file(row["path"]),
+            **row,
+            "file": _shorten_name(row["path"]),
             "title": CAUSES[row["cause"]][0],
             "reason": row["reason"].removeprefix("cannot be decoded: "),
             "source": picture_source(by_path.get(row["path"]) or by_digest.get(digests.get(row["path"], ""))),
         }
-        for row in quarantine.to_dict("records")
+        for row in sorted(chosen, key=lambda row: list(CAUSES).index(row["cause"]))
     ]
 
 
-def _name_file(path: str) -> str:
-    """The name without its folders, on one line, and without the middle of a very long one."""
-    name = printable(PurePosixPath(path).name)
-    return name if len(name) <= MAX_NAME else f"{name[: MAX_NAME - 16]}…{name[-15:]}"
-
-
-def _take_turns(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
-    """A bounded choice in which every cause has its share, in the order of the causes."""
-    by_cause = [[row for row in rows if row["cause"] == cause] for cause in CAUSES]
-    turns = [row for turn in zip_longest(*by_cause) for row in turn if row is not None][:MAX_SHOWN]
-    order = list(CAUSES)
-    return sorted(turns, key=lambda row: order.index(row["cause"]))
-
-
-def _list_doubtful(manifest: pd.DataFrame, gallery: pd.DataFrame) -> list[dict[str, Any]]:
+def _list_flagged(manifest: pd.DataFrame, gallery: pd.DataFrame) -> list[dict[str, Any]]:
     known = manifest[manifest["usable"]].set_index("path")
-    rows = gallery[gallery["doubt"].isin(list(DOUBTS)) & gallery["path"].isin(known.index)]
-    return [
-        {
-            "path": row["path"],
-            "file": _name_file(row["path"]),
-            "label": known.at[row["path"], "label"],
-            "title": DOUBTS[row["doubt"]][0],
-            "reason": DOUBTS[row["doubt"]][2].format(known.at[row["path"], DOUBTS[row["doubt"]][1]]),
-            "source": picture_source(row["thumbnail"]),
-        }
-        for row in rows.head(MAX_DOUBTFUL).to_dict("records")
-    ]
-
-
-def _group_copies(manifest: pd.DataFrame) -> list[pd.DataFrame]:
-    """Photos of the same bytes that decode, of which at least one is left out for that."""
-    causes = manifest.groupby("sha256")["cause"].agg(set)
-    digests = causes.index[[bool({"duplicate", "two_labels"} & found) for found in causes]]
-    same = manifest[manifest["sha256"].isin(digests)]
-    return [group for _, group in same.groupby("sha256", sort=False)]
+    rows = gallery[gallery["doubt"].isin(list(FLAGS)) & gallery["path"].isin(known.index)]
+    found = []
+    for row in rows.head(MAX_FLAGGED).to_dict("records"):
+        title, column, form = FLAGS[row["doubt"]]
+        photo = known.loc[row["path"]]
+        found.append({"path": row["path"], "file": _shorten_name(row["path"]), "label": photo["label"], "title": title,
+                      "reason": form.format(photo[column]), "source": picture_source(row["thumbnail"])})  # fmt: skip
+    return found
 
 
 def _describe_copies(group: pd.DataFrame, gallery: pd.DataFrame) -> dict[str, Any]:
+    """Describe files of the same bytes, of which at least one is left out for that; the used one comes first."""
     found = gallery.loc[gallery["sha256"] == group["sha256"].iloc[0], "thumbnail"]
-    files = sorted(({"path": row["path"], "role": _name_role(row)} for row in group.to_dict("records")),
-                   key=lambda file: (file["role"] != "used", file["path"]))  # fmt: skip
+    files = [
+        {"path": row["path"],
+         "role": str(row["label"]) if row["cause"] == "two_labels" else "used" if row["usable"] else "copy"}
+        for row in group.to_dict("records")
+    ]  # fmt: skip
+    files.sort(key=lambda file: (file["role"] != "used", file["path"]))
     return {
         "source": picture_source(found.iloc[0]) if len(found) else "",
         "paths": files[:MAX_PATHS_OF_A_GROUP],
@@ -273,45 +245,64 @@ def _describe_copies(group: pd.DataFrame, gallery: pd.DataFrame) -> dict[str, An
     }
 
 
-def _name_role(photo: Mapping[Any, Any]) -> str:
-    return str(photo["label"]) if photo["cause"] == "two_labels" else "used" if photo["usable"] else "copy"
+def _shorten_name(path: str) -> str:
+    """Shorten a file's name: without its folders, on one line, and without the middle of a very long one."""
+    name = printable(PurePosixPath(path).name)
+    return name if len(name) <= MAX_NAME else f"{name[: MAX_NAME - 16]}…{name[-15:]}"
 
 
-def _describe_alike(group: Sequence[str], manifest: pd.DataFrame) -> dict[str, Any]:
-    labels = dict(zip(manifest["path"], manifest["label"], strict=True))
-    shown = list(group)[:MAX_PHOTOS_OF_A_GROUP]
+# --- Training: curves, final numbers and settings ---
+
+
+def describe_training(card: Mapping[str, Any], history: pd.DataFrame) -> dict[str, Any]:
+    """Describe a training: facts, and curves by epoch.
+
+    Args:
+        card: of the network.
+        history: a row per epoch, see `TrainingRun`.
+    """
+    first, last = history.iloc[0], history.iloc[-1]
+
+    def course(name: str, show: Any) -> str:
+        changes = (f"{show(float(first[f'{split}_{name}']))} → {show(float(last[f'{split}_{name}']))}"
+                   for split in ("train", "validation"))  # fmt: skip
+        return "Training {}, validation {}.".format(*changes)
+
+    rates = history["learning_rate"]
+    peak = history.iloc[int(rates.to_numpy().argmax())]
+    rate = f"Peak {peak['learning_rate']:.3g} at epoch {peak['epoch']:.0f}, {rates.iloc[-1]:.3g} at the end."
+    if rates.nunique() == 1:
+        rate = f"{rates.iloc[0]:.3g} throughout."
+    threads = show_count(int(card["num_threads"]), "thread") if card["num_threads"] else "one thread per core"
     return {
-        "photos": [{"path": path, "file": _name_file(path), "label": labels.get(path, "")} for path in shown],
-        "num_photos": len(group),
-        "num_more": len(group) - len(shown),
-    }
+        "facts": [
+            ("Architecture", str(card["architecture"])),
+            ("Parameters", f"{card['num_parameters']:,}"),
+            ("Epochs", f"{len(history):,}; weights of epoch {card['best_epoch']:,} kept"),
+            ("Input", f"{card['image_size']} × {card['image_size']} pixels"),
+            ("Computed on", f"{card['device']}, {card['precision']}, {threads}"),
+            ("Training", f"loss {show_number(last['train_loss'])}, accuracy {show_share(last['train_accuracy'])}"),
+            ("Validation", f"loss {show_number(card['validation_loss'])}, "
+                           f"accuracy {show_share(card['validation_accuracy'])} (weights kept)"),
+        ],
+        "figures": [
+            draw(plot_loss(history), "Line chart by epoch", course("loss", show_number)),
+            draw(plot_accuracy(history), "Line chart by epoch", course("accuracy", show_share)),
+            draw(plot_learning_rate(history), "Line chart by epoch", rate),
+        ],
+    }  # fmt: skip
 
 
-# --- The training section of the overview page: curves, final numbers and settings ---
-
-
-def describe_training(history: pd.DataFrame, model_card: Mapping[str, Any]) -> dict[str, Any]:
-    """What the training section shows."""
-    return {
-        "facts": _list_facts_overview_training(history, model_card),
-        "figures": _draw_figures_overview_training(history),
-    }
-
-
-def describe_settings(params: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """The parameters that shaped this network, by group; of the architectures only the chosen one."""
-    architecture = params["model"]["architecture"]
-    groups = {
-        f"model: {architecture}": params["model"].get(architecture, {}),
-        "train": params.get("train", {}),
-        "augment": params.get("augment", {}),
-        "preprocess": params.get("preprocess", {}),
-        "inference": params.get("inference", {}),
-        "evaluate": params.get("evaluate", {}),
-    }
+def describe_settings(params: Params) -> list[dict[str, Any]]:
+    """List the parameters that shaped this network, by group; of the architectures only the chosen one."""
+    values = {"train": params.train, "augment": params.augment, "preprocess": params.preprocess,
+              "inference": params.inference, "evaluate": params.evaluate}  # fmt: skip
+    groups = {name: group.model_dump(mode="json") for name, group in values.items()}
+    architecture = params.model.architecture
+    chosen = params.model.model_dump(mode="json").get(architecture, {})
     return [
         {"title": title, "rows": [(name, _show_setting(value)) for name, value in group.items()]}
-        for title, group in groups.items()
+        for title, group in {f"model: {architecture}": chosen, **groups}.items()
     ]
 
 
@@ -322,49 +313,6 @@ def _show_setting(value: Any) -> str:
         return "yes" if value else "no"
     if isinstance(value, Mapping):
         return ", ".join(f"{name} {_show_setting(part)}" for name, part in value.items())
-    if isinstance(value, list | tuple):
+    if isinstance(value, Sequence) and not isinstance(value, str):
         return "; ".join(map(_show_setting, value))
     return str(value)
-
-
-def _list_facts_overview_training(history: pd.DataFrame, card: Mapping[str, Any]) -> list[tuple[str, str]]:
-    last = history.iloc[-1]
-    return [
-        ("Architecture", str(card["architecture"])),
-        ("Parameters", f"{card['num_parameters']:,}"),
-        ("Epochs", f"{len(history):,}; weights of epoch {card['best_epoch']:,} kept"),
-        ("Looks at", f"{card['image_size']} × {card['image_size']} pixels"),
-        ("Computed on", f"{card['device']}, {card['precision']}, {_show_threads(int(card['num_threads']))}"),
-        ("Training", f"loss {show_number(last['train_loss'])}, accuracy {show_share(last['train_accuracy'])}"),
-        ("Validation", f"loss {show_number(card['validation_loss'])}, "
-                       f"accuracy {show_share(card['validation_accuracy'])} (weights kept)"),
-    ]  # fmt: skip
-
-
-def _draw_figures_overview_training(history: pd.DataFrame) -> list[Drawing]:
-    loss = _describe_course(history, "loss", show_number)
-    accuracy = _describe_course(history, "accuracy", show_share)
-    rate = _describe_rate(history)
-    plots = ((plot_loss, loss), (plot_accuracy, accuracy), (plot_learning_rate, rate))
-    return [draw(plot(history), "Line chart by epoch", caption) for plot, caption in plots]
-
-
-def _describe_rate(history: pd.DataFrame) -> str:
-    rates = history["learning_rate"]
-    if rates.nunique() == 1:
-        return f"{rates.iloc[0]:.3g} throughout."
-    peak = history.iloc[int(rates.to_numpy().argmax())]
-    return f"Peak {peak['learning_rate']:.3g} at epoch {peak['epoch']:.0f}, {rates.iloc[-1]:.3g} at the end."
-
-
-def _describe_course(history: pd.DataFrame, name: str, show: Any) -> str:
-    first, last = history.iloc[0], history.iloc[-1]
-    courses = [
-        f"{title} {show(float(first[f'{split}_{name}']))} → {show(float(last[f'{split}_{name}']))}"
-        for split, title in (("train", "Training"), ("validation", "validation"))
-    ]
-    return ", ".join(courses) + "."
-
-
-def _show_threads(num_threads: int) -> str:
-    return show_count(num_threads, "thread") if num_threads else "one thread per core"

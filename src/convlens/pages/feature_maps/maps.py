@@ -2,13 +2,14 @@
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from convlens.data.prepared import Prepared
-from convlens.files import evenly_spaced, round_array, round_number
+from convlens.files import evenly_spaced, new_folder, round_array, round_number, write_bytes, write_csv, write_json
 from convlens.lens.arithmetic import find_program, find_recipes
 from convlens.lens.attribution import Box, choose_cam, find_cam_targets
 from convlens.lens.filters import FILTER_COLUMNS, Estimates, measure_filters
@@ -107,6 +108,15 @@ class FeatureMaps:
     pictures: Mapping[str, bytes]
     num_photos: int
     left_out: Sequence[str]
+
+    def save(self, folder: Path) -> None:
+        """Write tables, metrics and pictures, whole or not at all; the page lies beside the folder."""
+        with new_folder(folder) as fresh:
+            for name, table in self.tables.items():
+                write_csv(fresh / name, table)
+            write_json(fresh / "maps_metrics.json", self.metrics)
+            for name, content in self.pictures.items():
+                write_bytes(fresh / name, content)
 
 
 def make_feature_maps(

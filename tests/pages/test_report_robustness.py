@@ -4,8 +4,8 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 import pytest
-from overview_inputs import make_inputs
-from robustness_inputs import PARAMS, by_one_pixel, make_results, page_inputs
+from report_inputs import make_inputs
+from robustness_inputs import PARAMS, by_one_pixel, make_results
 
 from convlens.metrics.robustness import Robustness
 from convlens.pages.report import describe_robustness, render_report, say_shift, show_ends
@@ -22,7 +22,7 @@ def found() -> Robustness:
 
 @pytest.fixture(scope="module")
 def text(found: Robustness) -> str:
-    return render_report(replace(make_inputs(), **page_inputs(found)))
+    return render_report(replace(make_inputs(), robustness=found))
 
 
 def curves(**shares: tuple[float, float, float]) -> pd.DataFrame:
@@ -39,7 +39,7 @@ def curves(**shares: tuple[float, float, float]) -> pd.DataFrame:
 def test_the_sentence_takes_the_largest_shift_up_to_eight_pixels() -> None:
     table = curves(model=(0.984, 0.95, 0.99), baseline=(0.714, 0.6, 0.8))
     assert say_shift(table).replace(SPACE, " ") == (
-        "Shifted by 4 pixels, 98 % (95–99) of answers stay; the dense network keeps 71 % (60–80)."
+        "Shifted by 4 pixels, 98 % (95–99) of predictions stay; the dense network keeps 71 % (60–80)."
     )
     one = table.assign(strength=table["strength"].map({4.0: 1.0, 16.0: 30.0}))
     assert say_shift(one).startswith("Shifted by 1 pixel,")
@@ -67,7 +67,7 @@ def test_the_page_shows_every_perturbation_once_with_both_networks(text: str, fo
 def test_a_worthless_baseline_is_said_to_be_one(found: Robustness) -> None:
     constant = make_results(dense=lambda photos: np.zeros(len(photos), np.int64))
     for results, worthless in ((constant, True), (found, False)):
-        told = describe_robustness(results.metrics, results.curves, results.places, guess=0.5, mirror=False)
+        told = describe_robustness(replace(make_inputs(), robustness=results))
         assert told["worthless"] is worthless
 
 
@@ -80,7 +80,7 @@ def test_without_measurements_there_is_no_section() -> None:
 def test_empty_lists_leave_only_what_has_no_strength() -> None:
     none = make_results(PARAMS.model_copy(update=dict.fromkeys(PERTURBATIONS, ())))
     assert drawn_perturbations(none.curves) == []
-    text = render_report(replace(make_inputs(), **page_inputs(none)))
+    text = render_report(replace(make_inputs(), robustness=none))
     assert "curves of two networks" not in text
     assert "Mirrored" in text
     to_png(plot_curves(none.curves))

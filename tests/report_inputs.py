@@ -1,8 +1,9 @@
-"""Inputs of the overview page as a pipeline run would give them, small and without a network."""
+"""Inputs of the report as a pipeline run would give them, small and without a network."""
 
 import hashlib
 import io
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,41 +11,57 @@ import numpy as np
 import pandas as pd
 from PIL import Image
 
+from convlens.data.prepared import Prepared
+from convlens.data.validation import Validation
 from convlens.files import round_array
 from convlens.metrics.evaluation import Evaluation, Predictions
+from convlens.models.files import TrainingRun
 from convlens.pages.report import ReportInputs, photos_needed
 from convlens.params import load_params
 
 PARAMS = load_params(Path(__file__).parents[1] / "params.yaml")
+NOWHERE = Path("no such folder")
 SPLITS = ("train", "train", "train", "validation", "test", "test")
 
 
 def make_inputs(
     classes: Sequence[str] = ("cats", "dogs"), *, per_class: int = 24, skill: float = 1.5, source: str = "photos"
 ) -> ReportInputs:
-    """A data set, a training and an evaluation that fit together; one photo is quarantined."""
+    """Make a data set, a training and an evaluation that fit together; one photo is quarantined."""
     manifest = make_manifest(classes, per_class)
     usable = manifest[manifest["usable"]]
     splits = usable[["path", "label", "split", "width", "height", "sha256"]].reset_index(drop=True)
     splits["row"] = splits.groupby("split").cumcount()
-    found = make_evaluation(splits[splits["split"] == "test"], classes, skill)
     card = make_prepared_card(splits, classes, source)
-    return ReportInputs(
+    inputs = ReportInputs(
+        params=PARAMS,
+        validation=make_validation(manifest),
+        prepared=Prepared(NOWHERE, card, splits),
+        training=TrainingRun(NOWHERE, make_model_card(card), make_history()),
+        evaluation=make_evaluation(splits[splits["split"] == "test"], classes, skill),
+    )
+    return replace(inputs, thumbnails={path: paint(path) for path in photos_needed(inputs)})
+
+
+def change_evaluation(inputs: ReportInputs, **changes: Any) -> ReportInputs:
+    """Change fields of the evaluation."""
+    return replace(inputs, evaluation=replace(inputs.evaluation, **changes))
+
+
+def make_validation(manifest: pd.DataFrame, gallery: pd.DataFrame | None = None) -> Validation:
+    """Make the outcome of data checks with one warning."""
+    met = {"name": "photos_per_class", "expected": "at least 10",
+           "expectation": "at least 10 usable photos in every class", "severity": "critical", "success": True,
+           "observed": "all 2 classes meet it", "parameter": "validate.min_photos_per_class", "worst": []}  # fmt: skip
+    missed = {"name": "unique_paths", "expected": "none twice",
+              "expectation": "no photo twice", "severity": "warning", "success": False, "observed": "2 photos do not",
+              "parameter": "data.source", "worst": ["data/raw/a.jpg", "data/raw/b.jpg"]}  # fmt: skip
+    counts = {"num_photos": len(manifest), "num_usable": int(manifest["usable"].sum())}
+    return Validation(
         manifest=manifest,
-        validation_result=make_validation(manifest),
-        quarantine=manifest.loc[~manifest["usable"], ["path", "label", "cause", "reason"]],
-        gallery=make_gallery([]),
-        prepared_card=card,
-        splits=splits,
-        history=make_history(),
-        metrics=found.metrics,
-        predictions=found.predictions,
-        class_scores=found.class_scores,
-        roc=found.roc,
-        reliability=found.reliability,
-        model_card=make_model_card(card),
-        params=PARAMS.model_dump(mode="json", by_alias=True),
-        thumbnails={path: paint(path) for path in photos_needed(found.predictions, manifest)},
+        gallery=make_gallery([]) if gallery is None else gallery,
+        quarantine=manifest.loc[manifest["cause"] != "", ["path", "label", "cause", "reason"]],
+        result={"success": True, **counts, "expectations": [met, missed]},
     )
 
 
@@ -103,19 +120,6 @@ def make_model_card(prepared: dict[str, Any]) -> dict[str, Any]:
         "epochs": 6, "best_epoch": 5, "data_digest": prepared["digest"], "validation_loss": 0.21,
         "validation_accuracy": 0.93,
     }  # fmt: skip
-
-
-def make_validation(manifest: pd.DataFrame) -> dict[str, Any]:
-    """`reports/validation/result.json` with one warning."""
-    met = {"name": "photos_per_class", "expected": "at least 10",
-           "expectation": "at least 10 usable photos in every class", "severity": "critical", "success": True,
-           "observed": "all 2 classes meet it", "parameter": "validate.min_photos_per_class", "worst": []}  # fmt: skip
-    missed = {"name": "unique_paths", "expected": "none twice",
-              "expectation": "no photo twice", "severity": "warning", "success": False, "observed": "2 photos do not",
-              "parameter": "data.source", "worst": ["data/raw/a.jpg", "data/raw/b.jpg"]}  # fmt: skip
-    usable = int(manifest["usable"].sum())
-    counts = {"num_photos": len(manifest), "num_usable": usable}
-    return {"success": True, **counts, "expectations": [met, missed]}
 
 
 def make_history(num_epochs: int = 6) -> pd.DataFrame:

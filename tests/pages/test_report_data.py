@@ -1,21 +1,25 @@
+import json
 import re
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pandas as pd
 import pytest
-from overview_inputs import make_gallery, make_inputs, paint
+from report_inputs import make_gallery, make_inputs, make_validation, paint
 
-from convlens.pages import report_data as overview_quarantine
+from convlens.data.prepared import Prepared
+from convlens.pages import report_data
 from convlens.pages.report import ReportInputs, photos_needed, render_report
 from convlens.pages.report_data import CAUSES, describe_quarantine
 
 INPUTS = make_inputs(per_class=60)
+MANIFEST = INPUTS.validation.manifest
 
 
 def change(causes: dict[int, str], same: tuple[tuple[int, ...], ...] = (), **columns: dict[int, Any]) -> pd.DataFrame:
     """The manifest with causes at some rows, equal digests at others, and other values."""
-    manifest = INPUTS.manifest.copy()
+    manifest = MANIFEST.copy()
     for row, cause in causes.items():
         manifest.loc[row, ["cause", "reason", "usable"]] = [cause, f"reason of {row}", False]
     for rows in same:
@@ -26,17 +30,18 @@ def change(causes: dict[int, str], same: tuple[tuple[int, ...], ...] = (), **col
     return manifest
 
 
-def list_causes(manifest: pd.DataFrame) -> pd.DataFrame:
-    return manifest.loc[manifest["cause"] != "", ["path", "label", "cause", "reason"]]
-
-
 def describe(manifest: pd.DataFrame, gallery: pd.DataFrame | None = None, **duplicates: Any) -> dict[str, Any]:
-    gallery = make_gallery([]) if gallery is None else gallery
-    return describe_quarantine(manifest, list_causes(manifest), gallery, duplicates)
+    return describe_quarantine(make_validation(manifest, gallery), duplicates)
+
+
+def with_duplicates(inputs: ReportInputs, folder: Path, groups: list[list[str]]) -> ReportInputs:
+    """The same with groups of near-duplicates, as `preprocess` writes them."""
+    (folder / "duplicates.json").write_text(json.dumps({"num_groups": len(groups), "groups": groups}))
+    return replace(inputs, prepared=Prepared(folder, inputs.prepared.card, inputs.prepared.splits))
 
 
 def path(row: int) -> str:
-    return str(INPUTS.manifest.at[row, "path"])
+    return str(MANIFEST.at[row, "path"])
 
 
 def test_every_cause_of_the_quarantine_has_words() -> None:
@@ -49,11 +54,11 @@ def test_the_gallery_is_bounded_and_every_cause_has_its_share() -> None:
     causes = dict.fromkeys(range(1, 50), "too_small") | {50: "format", 51: "two_labels", 52: "later_frames"}
     found = describe(change(causes))
     shown = [photo["cause"] for photo in found["shown"]]
-    assert len(shown) == overview_quarantine.MAX_SHOWN
+    assert len(shown) == report_data.MAX_SHOWN
     assert shown == ["unreadable", "two_labels", *["too_small"] * 20, "format", "later_frames"]
     assert (found["num_photos"], found["num_hidden"]) == (52, 53 - 24)
     assert {row["title"]: row["count"] for row in found["counts"]} == {
-        "cannot be read": 1, "two labels": 1, "too small": 49, "format": 1, "later pictures": 1,
+        "cannot be read": 1, "two labels": 1, "too small": 49, "format": 1, "later frames": 1,
     }  # fmt: skip
 
 
@@ -75,20 +80,22 @@ def test_equal_files_stand_together_the_used_one_first() -> None:
     assert second["source"] == ""
 
 
-def test_groups_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(overview_quarantine, "MAX_GROUPS", 2)
+def test_groups_are_bounded(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(report_data, "MAX_GROUPS", 2)
     groups = [[path(row) for row in range(start, start + 9)] for start in (0, 10, 20)]
-    found = describe(INPUTS.manifest, groups=groups)
-    assert found["num_alike"] == 3
-    assert [(len(group["photos"]), group["num_more"], group["num_photos"]) for group in found["alike"]] == [
+    found = describe(MANIFEST, groups=groups)
+    assert found["num_groups"] == 3
+    assert [(len(group["photos"]), group["num_more"], group["num_photos"]) for group in found["near_duplicates"]] == [
         (4, 5, 9)
     ] * 2
-    needed = photos_needed(INPUTS.predictions, INPUTS.manifest, {"groups": groups})
+    needed = photos_needed(with_duplicates(INPUTS, tmp_path, groups))
     assert {path(0), path(3), path(13)} <= set(needed)
-    assert path(24) not in set(needed) - set(photos_needed(INPUTS.predictions, INPUTS.manifest))
+    assert path(24) not in set(needed) - set(photos_needed(INPUTS))
 
 
-def make_dirty() -> ReportInputs:
+@pytest.fixture
+def dirty(tmp_path: Path) -> ReportInputs:
+    """Copies, two labels, dark and blurred photos, and near-duplicates."""
     manifest = change({1: "duplicate", 6: "two_labels", 66: "two_labels"}, same=((1, 2), (6, 66)),
                       brightness={9: 0.02}, sharpness={8: 3.0})  # fmt: skip
     gallery = make_gallery(
@@ -101,13 +108,13 @@ def make_dirty() -> ReportInputs:
     )
     groups = [[path(11), path(12)]]
     thumbnails = {**INPUTS.thumbnails, path(11): paint("11"), path(12): paint("12")}
-    return replace(INPUTS, manifest=manifest, quarantine=list_causes(manifest), gallery=gallery,
-                   duplicates={"num_groups": 1, "groups": groups}, thumbnails=thumbnails)  # fmt: skip
+    inputs = replace(INPUTS, validation=make_validation(manifest, gallery), thumbnails=thumbnails)
+    return with_duplicates(inputs, tmp_path, groups)
 
 
-def test_the_page_shows_it_all_without_a_network_and_the_same_twice() -> None:
-    text = render_report(make_dirty())
-    assert render_report(make_dirty()) == text
+def test_the_page_shows_it_all_without_a_network_and_the_same_twice(dirty: ReportInputs) -> None:
+    text = render_report(dirty)
+    assert render_report(dirty) == text
     assert not re.search(r"https?:|//[a-z]+\.|@import|url\((?!#)", text)
     words = " ".join(re.sub(r"<[^>]+>", " ", text).split())
     for expected in (
@@ -118,16 +125,16 @@ def test_the_page_shows_it_all_without_a_network_and_the_same_twice() -> None:
         "blurred sharpness 3 cats · 0008.jpg",
         "dark brightness 0.02 cats · 0009.jpg",
         "used data/raw/cats/0002.jpg copy data/raw/cats/0001.jpg",
-        "1 group of photos that look alike",
+        "1 group of near-duplicates",
     ):
         assert expected in words, expected
 
 
 def test_a_page_about_clean_photos_has_no_empty_headings() -> None:
-    manifest = INPUTS.manifest.drop(index=0)
-    text = render_report(replace(INPUTS, manifest=manifest, quarantine=list_causes(manifest)))
+    manifest = MANIFEST.drop(index=0)
+    text = render_report(replace(INPUTS, validation=make_validation(manifest)))
     assert "None had to be left out." in text
-    for heading in ("Left out<", "Kept, but worth a look", "more than once", "Almost the same"):
+    for heading in ("Left out<", "Kept, but dark", "Exact copies", "Near-duplicates"):
         assert heading not in text
 
 
@@ -136,9 +143,9 @@ def test_a_page_about_dirty_photos_stays_small() -> None:
     causes = dict.fromkeys(range(1, 119), "too_small")
     manifest = change(causes)
     gallery = make_gallery([(path(row), str(row), "too_small") for row in range(1, 119)])
-    text = render_report(replace(INPUTS, manifest=manifest, quarantine=list_causes(manifest), gallery=gallery))
+    text = render_report(replace(INPUTS, validation=make_validation(manifest, gallery)))
     pictures = len(re.findall(r'src="data:image', text)) - len(re.findall(r'width="160" height="160"', text))
-    assert pictures <= overview_quarantine.MAX_SHOWN
+    assert pictures <= report_data.MAX_SHOWN
     assert "95 more are in the list only" in text
 
 
@@ -151,8 +158,6 @@ def test_a_page_about_dirty_photos_stays_small() -> None:
     ],
 )
 def test_names_are_short_and_on_one_line(name: str, shown: str) -> None:
-    inputs = make_inputs()
-    manifest = inputs.manifest.assign(path=inputs.manifest["path"].where(inputs.manifest["usable"], f"cats/{name}"))
-    quarantine = manifest.loc[~manifest["usable"], ["path", "label", "cause", "reason"]]
-    (photo,) = describe_quarantine(manifest, quarantine, make_gallery([]), {})["shown"]
+    manifest = MANIFEST.assign(path=MANIFEST["path"].where(MANIFEST["usable"], f"cats/{name}"))
+    (photo,) = describe(manifest)["shown"]
     assert (photo["path"], photo["file"]) == (f"cats/{name}", shown)
