@@ -225,7 +225,7 @@ def plot_risk_coverage(curve: pd.DataFrame, *, share_unsure: float | None, max_e
     """Plot risk over coverage, from the most confident predictions to all of them, with intervals.
 
     Args:
-        curve: columns coverage, error, low, high, from the surest on.
+        curve: columns coverage, error, low, high, from the most confident on.
         share_unsure: share of the photos that the network abstains on.
         max_error: share of misclassified photos tolerated.
     """
@@ -272,7 +272,7 @@ def plot_slices(slices: pd.DataFrame, accuracy: float) -> Figure:
         _draw_rows(axes, shown, worse=worse, color=color, marker=marker)
     names = [f"{row.feature}: {shorten(str(row.slice), 22)}" for row in shown.itertuples()]
     axes.set_yticks(range(len(names)), names, color=INK, fontsize=8)
-    axes.set(ylim=(max(len(shown), 1) - 0.4, -0.6), xlim=_range(shown, accuracy), title="Accuracy by kind of photo")
+    axes.set(ylim=(max(len(shown), 1) - 0.4, -0.6), xlim=_range(shown, accuracy), title="Accuracy by slice")
     axes.grid(axis="y", visible=False)
     axes.xaxis.set_major_formatter(SHARES)
     axes.set_xlabel("accuracy; dotted: all photos" if len(shown) else "no slices: all photos are alike")
