@@ -23,7 +23,7 @@ from convlens.params import CompareParams, EvaluateParams
 if TYPE_CHECKING:
     from convlens.compare.filters import FilterComparison
 
-# --- Photos whose prediction changed, and how often classes are taken for each other ---
+# --- photos whose prediction changed, and confusion matrices ---
 
 Kind = Literal["gained", "lost", "other"]
 CHANGED_SIDE = 160  # of a picture, in pixels
@@ -112,7 +112,7 @@ def _open(run: Snapshot) -> tuple[ShardedImages, dict[str, int]]:
     return images, {path: row for path, row in rows.items() if row < len(images)}
 
 
-# --- Classes and slices that are classified better or worse than before ---
+# --- classes and slices that are classified better or worse than before ---
 #
 # There are many groups, so some change by chance: the p-values of McNemar's exact test are corrected by Holm's method
 # over all groups, and what is told is right with the chosen confidence, all of it together.
@@ -163,10 +163,10 @@ def measure_slice_changes(
     p_values = correct_by_holm([test.p_value for test in tests])
     found = []
     for (title, name, inside), test, p_value in zip(groups, tests, p_values, strict=True):
-        shares = (float(right[inside].mean()) for right in rights)
+        before, after = (float(right[inside].mean()) for right in rights)
         up: Word = "better" if test.only_second > test.only_first else "worse"
         word: Word = up if p_value < 1 - confidence else "same"
-        found.append(SliceChange(title, name, int(inside.sum()), *shares, test, float(p_value), word))
+        found.append(SliceChange(title, name, int(inside.sum()), before, after, test, float(p_value), word))
     return tuple(found)
 
 
@@ -189,7 +189,7 @@ def _read(path: Path, wanted: tuple[str, ...]) -> pd.DataFrame:
     return pd.read_parquet(path, columns=names)
 
 
-# --- Several runs side by side: which parameters differ, and whether each run beats the first ---
+# --- several runs side by side ---
 
 
 @dataclass(frozen=True)

@@ -35,7 +35,7 @@ from convlens.wording import interval_of, join_words, show_bytes, show_count, sh
 if TYPE_CHECKING:
     from convlens.lens.over_time import LayerMatch
 
-# --- The verdict in words: better, worse, or no difference that these photos can show ---
+# --- the verdict ---
 
 WORDS = {"better": "better", "worse": "worse", "same": "no difference"}
 MAX_NAMES = 6
@@ -180,7 +180,7 @@ def _say_split(verdict: RunVerdict, base: Snapshot, run: Snapshot) -> str:
     )
 
 
-# --- What was done differently: parameters, and the code of the stages ---
+# --- parameters, and the code of the stages ---
 
 MAX_ROWS = 60
 FEW_ROWS = 8
@@ -226,7 +226,7 @@ def _say_code(runs: tuple[Snapshot, ...]) -> list[str]:
     return [f"The code differs, too, that made the results: {shown}{more}, used by {used}."]
 
 
-# --- The numbers of the test split side by side, with intervals and differences ---
+# --- metrics of the test split, with intervals and differences ---
 
 METRIC_TITLES = {
     "accuracy": "accuracy",
@@ -301,7 +301,7 @@ def _show_metric(run: Snapshot, name: str) -> str:
     return show(value) if low is None or high is None else f"{show(value)} ({show(low)} to {show(high)})"
 
 
-# --- What changed in the data: counts, digests, expectations, photos added and removed ---
+# --- data: counts, digests, expectations, photos added and removed ---
 
 SPLITS = ("train", "validation", "test")
 MAX_PHOTOS_NAMED = 10
@@ -419,7 +419,7 @@ def _say_changes(changes: PhotoChanges) -> list[str]:
     return sentences
 
 
-# --- The courses of the trainings as small pictures of letters ---
+# --- training curves, as bars made of letters ---
 #
 # They stand in a terminal, in a comment and in the mail that a comment makes alike; GitHub draws Mermaid's charts in
 # comments only, without a legend, and not reliably where they are folded away. The page has real curves.
@@ -468,7 +468,7 @@ def _best(course: pd.Series, column: str) -> float:
     return float(course.min() if column.endswith("loss") else course.max())
 
 
-# --- What the networks cost, and how many of their filters are of use ---
+# --- time and size, and filters ---
 
 MAX_FILTER_NUMBERS = 6
 Show = Callable[[Snapshot], str]
@@ -583,7 +583,7 @@ def _show_time(seconds: float | None) -> str:
     return f"{minutes} min {rest} s" if minutes else f"{rest} s"
 
 
-# --- What changed photo by photo: classes and slices, single predictions, and confusions of classes ---
+# --- slices, changed predictions, confusion matrices ---
 
 MAX_PHOTOS = 10
 MAX_GROUPS = 20
@@ -699,7 +699,7 @@ def _list_confusions(classes: Sequence[str], one: np.ndarray, other: np.ndarray,
     return Section("confusion", "Confusions that changed most", names, ("", "photos"), rows)
 
 
-# --- A comparison as sections, the verdict first: it is what most readers come for ---
+# --- all sections, the verdict first: it is what most readers come for ---
 
 SECTIONS = (
     verdict_section,

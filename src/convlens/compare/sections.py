@@ -10,7 +10,7 @@ from convlens.compare.runs import Snapshot
 from convlens.errors import printable
 from convlens.metrics.intervals import Interval
 
-# --- A comparison in words and tables, without a form yet: what the terminal, Markdown and the page all show ---
+# --- words and tables without a form: what the terminal, Markdown and the page all show ---
 
 UNKNOWN = "unknown"
 SHOWN_COMMIT = 7
@@ -98,8 +98,7 @@ def show_change(difference: Interval) -> str:
     return "" if value is None or low is None or high is None else f"{value:+.3f} ({low:+.3f} to {high:+.3f})"
 
 
-# --- markdown ---
-# A comparison as Markdown, for a comment on a pull request: the verdict in the first line, the rest folded away.
+# --- Markdown, for a comment on a pull request: the verdict in the first line, the rest folded away ---
 
 MARKER = "<!-- convlens compare -->"  # by which a workflow finds the comment that it updates
 MAX_BYTES = 60_000  # GitHub takes 65,536 characters
@@ -162,7 +161,7 @@ def _escape_html(text: str) -> str:
     return re.sub(r"([@#])(?=\w)", r"\1<!-- -->", plain)
 
 
-# --- A comparison for the terminal: plain text in columns ---
+# --- plain text in columns, for the terminal ---
 
 WIDTH = 100
 

@@ -26,7 +26,7 @@ from convlens.plots.evaluation import plot_confusion_matrix
 from convlens.plots.style import INK
 from convlens.wording import show_count, show_number, show_share
 
-# --- One dot per test photo: what both runs classify correctly, what one of them does, and what neither does ---
+# --- one dot per test photo: correct in both runs, in one of them, or in neither ---
 
 MAX_DOTS = 400
 MEANINGS = {"lost": "now wrong", "gained": "now right", "neither": "both wrong", "both": "both right"}
@@ -70,7 +70,7 @@ def place_dots(pair: PairedPredictions) -> Dots:
     return Dots(places, counts, num_columns, math.ceil(num_dots / num_columns), scale == 1.0)
 
 
-# --- Photos whose prediction changed, and both confusion matrices, for the page ---
+# --- photos whose prediction changed, and both confusion matrices ---
 
 MAX_PHOTOS = 24
 TITLES: dict[Kind, tuple[str, str]] = {
@@ -132,7 +132,7 @@ def draw_confusions(compared: RunsCompared) -> list[Drawing]:
     return drawings
 
 
-# --- The figures of the page: courses of the trainings, and differences with their intervals ---
+# --- figures: training curves, and differences with their intervals ---
 
 MEASURES = (("loss", "Loss", show_number), ("accuracy", "Accuracy", show_share))
 
@@ -174,7 +174,7 @@ def _scale(found: Interval, factor: float) -> Interval:
     return Interval(factor * found.value, low, high)
 
 
-# --- A comparison as a page: one HTML file that needs nothing else, with curves, confusion matrices and photos ---
+# --- one self-contained HTML file ---
 
 CORNERS = {"parameters": "Parameter", "metrics": "Metric"}  # of a table whose first column has no name
 BADGES = {"better": "met", "worse": "failed"}
