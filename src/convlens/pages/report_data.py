@@ -207,7 +207,7 @@ def _choose_left_out(validation: Validation) -> list[dict[str, Any]]:
     chosen = [row for turn in turns for row in turn if row is not None][:MAX_SHOWN]
     return [
         {
-            **row,
+            **{str(name): value for name, value in row.items()},
             "file": _shorten_name(row["path"]),
             "title": CAUSES[row["cause"]][0],
             "reason": row["reason"].removeprefix("cannot be decoded: "),

@@ -8,9 +8,10 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator, NullLocator, PercentFormatter, StrMethodFormatter
+from matplotlib.ticker import MaxNLocator, NullLocator, StrMethodFormatter
 
-from convlens.plots.style import COLORS, INK, PAPER, SERIES, WIDTH, new_axes, styled
+from convlens.files import evenly_spaced
+from convlens.plots.style import COLORS, INK, PAPER, SERIES, SHARES, WIDTH, new_axes, styled
 from convlens.wording import shorten
 
 # --- Figures of a data set: photos per class and split, sizes, and histograms of what was measured ---
@@ -43,7 +44,7 @@ NUM_BINS = 25
 
 @styled
 def plot_class_balance(counts: Mapping[str, Mapping[str, int]]) -> Figure:
-    """Photos of each class, split by split, as one bar per class.
+    """Plot the photos of each class, split by split, as one bar per class.
 
     Args:
         counts: photos by split, then by class.
@@ -51,11 +52,15 @@ def plot_class_balance(counts: Mapping[str, Mapping[str, int]]) -> Figure:
     classes = list(next(iter(counts.values())))
     figure, axes = new_axes(WIDTH, max(2.0, 1.1 + 0.45 * len(classes)))
     lefts = np.zeros(len(classes))
+    largest = max(sum(split.get(name, 0) for split in counts.values()) for name in classes)
     for split, color in SPLIT_COLORS.items():
         widths = np.array([counts.get(split, {}).get(name, 0) for name in classes])
         axes.barh(range(len(classes)), widths, left=lefts, height=0.62, color=color, label=split,
                   edgecolor=PAPER, linewidth=1)  # fmt: skip
-        _label_bars(axes, lefts, widths, split, largest=_largest(counts))
+        for row, (left, width) in enumerate(zip(lefts, widths, strict=True)):
+            if width >= 0.07 * largest:
+                ink = PAPER if split == "train" else INK
+                axes.text(left + width / 2, row, f"{width:,}", ha="center", va="center", color=ink, fontsize=8.5)
         lefts += widths
     axes.set_yticks(range(len(classes)), [shorten(name, 18) for name in classes], color=INK)
     axes.invert_yaxis()
@@ -66,27 +71,17 @@ def plot_class_balance(counts: Mapping[str, Mapping[str, int]]) -> Figure:
     return figure
 
 
-def _label_bars(axes: Axes, lefts: np.ndarray, widths: np.ndarray, split: str, *, largest: int) -> None:
-    ink = PAPER if split == "train" else COLORS["ink"]
-    for row, (left, width) in enumerate(zip(lefts, widths, strict=True)):
-        if width >= 0.07 * largest:
-            axes.text(left + width / 2, row, f"{width:,}", ha="center", va="center", color=ink, fontsize=8.5)
-
-
-def _largest(counts: Mapping[str, Mapping[str, int]]) -> int:
-    classes = next(iter(counts.values()))
-    return max(sum(split.get(name, 0) for split in counts.values()) for name in classes)
-
-
 @styled
 def plot_sizes(manifest: pd.DataFrame) -> Figure:
-    """Width against height: each size once per class, and of very many sizes an even choice.
+    """Plot width against height: each size once per class, and of very many sizes an even choice.
 
     Args:
         manifest: columns label, width, height (pixels).
     """
     figure, axes = new_axes()
-    for index, (label, photos) in enumerate(_thin_out(manifest).groupby("label", sort=True)):
+    sizes = manifest[["label", "width", "height"]].drop_duplicates().sort_values(["width", "height", "label"])
+    shown = sizes.iloc[evenly_spaced(len(sizes), MAX_POINTS)]
+    for index, (label, photos) in enumerate(shown.groupby("label", sort=True)):
         axes.scatter(
             photos["width"], photos["height"], s=12, alpha=0.5, linewidths=0, color=SERIES[index % len(SERIES)],
             marker=MARKERS[index % len(MARKERS)], label=shorten(str(label), 18),
@@ -98,16 +93,9 @@ def plot_sizes(manifest: pd.DataFrame) -> Figure:
     return figure
 
 
-def _thin_out(manifest: pd.DataFrame) -> pd.DataFrame:
-    sizes = manifest[["label", "width", "height"]].drop_duplicates().sort_values(["width", "height", "label"])
-    if len(sizes) <= MAX_POINTS:
-        return sizes
-    return sizes.iloc[np.linspace(0, len(sizes) - 1, MAX_POINTS).round().astype(int)]
-
-
 @styled
 def plot_measure(manifest: pd.DataFrame, measure: Measure, *, limits: Sequence[float] = ()) -> Figure:
-    """Histogram of one measure per class; values beyond the axis stand at its ends.
+    """Plot the histogram of one measure per class; values beyond the axis stand at its ends.
 
     Args:
         manifest: the column `label` and that of the measure.
@@ -126,19 +114,15 @@ def plot_measure(manifest: pd.DataFrame, measure: Measure, *, limits: Sequence[f
         axes.hist(values, bins=bins, color=color, alpha=0.08)
     axes.set(xlabel=measure.axis, ylabel="photos", title=measure.title, xlim=(measure.low, measure.high))
     if measure.in_powers:
-        _use_powers(axes, measure)
+        base = 2 if measure.high / measure.low <= 64 else 10
+        axes.set_xscale("log", base=base)
+        axes.xaxis.set_major_formatter(StrMethodFormatter("{x:,.4g}" if base == 2 else "{x:,.0f}"))
+        axes.xaxis.set_minor_locator(NullLocator())
     axes.yaxis.set_major_locator(MaxNLocator(5, integer=True))
     for limit in limits:
         axes.axvline(limit, color=COLORS["vermilion"], linewidth=1.2, linestyle=(0, (4, 3)))
     _add_legend(axes)
     return figure
-
-
-def _use_powers(axes: Axes, measure: Measure) -> None:
-    base = 2 if measure.high / measure.low <= 64 else 10
-    axes.set_xscale("log", base=base)
-    axes.xaxis.set_major_formatter(StrMethodFormatter("{x:,.4g}" if base == 2 else "{x:,.0f}"))
-    axes.xaxis.set_minor_locator(NullLocator())
 
 
 def _add_legend(axes: Axes) -> None:
@@ -158,7 +142,7 @@ KNOWN = {measure.column: measure for measure in (*MEASURES, MEGAPIXELS)}
 
 @styled
 def plot_two_groups(name: str, reference: np.ndarray, observed: np.ndarray) -> Figure:
-    """Histograms of a statistic of training photos, filled, and of the photos at hand, as a line.
+    """Plot histograms of a statistic of training photos, filled, and of the photos at hand, as a line.
 
     Args:
         name: of the statistic.
@@ -177,7 +161,7 @@ def plot_two_groups(name: str, reference: np.ndarray, observed: np.ndarray) -> F
         axes.set_xscale("log")
         axes.xaxis.set_minor_locator(NullLocator())
     axes.set(title=measure.title, xlabel=measure.axis, xlim=(edges[0], edges[-1]))
-    axes.yaxis.set_major_formatter(PercentFormatter(1, decimals=0, symbol="\N{NO-BREAK SPACE}%"))
+    axes.yaxis.set_major_formatter(SHARES)
     axes.margins(y=0.2)
     axes.legend(loc="upper right", ncols=2)
     axes.set_yticks([tick for tick in axes.get_yticks() if 0 <= tick <= 1])

@@ -11,7 +11,19 @@ from matplotlib.ticker import MaxNLocator, PercentFormatter
 
 from convlens.metrics.evaluation import Evaluation
 from convlens.models.inference import OperatingPoint
-from convlens.plots.style import COLORS, INK, MUTED, PAPER, SERIES, SQUARE_HEIGHT, WIDTH, new_axes, styled, to_png
+from convlens.plots.style import (
+    COLORS,
+    INK,
+    MUTED,
+    PAPER,
+    SERIES,
+    SHARES,
+    SQUARE_HEIGHT,
+    WIDTH,
+    new_axes,
+    styled,
+    to_png,
+)
 from convlens.wording import interval_of, shorten, show_number
 
 # --- Figures of an evaluation: confusion matrix, ROC curve, reliability, probabilities per class ---
@@ -19,7 +31,6 @@ from convlens.wording import interval_of, shorten, show_number
 FEW_CLASSES = 4
 MANY_CLASSES = 12
 NUM_BINS = 20
-SHARES = PercentFormatter(1, decimals=0, symbol=" %")
 
 
 @styled

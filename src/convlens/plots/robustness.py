@@ -7,12 +7,11 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
-from matplotlib.ticker import MaxNLocator, PercentFormatter
+from matplotlib.ticker import MaxNLocator
 
-from convlens.plots.style import COLORS, INK, MUTED, PAPER, SERIES, WIDTH, styled
+from convlens.plots.style import COLORS, INK, MUTED, PAPER, SERIES, SHARES, WIDTH, styled
 from convlens.wording import show_share
 
-SHARES = PercentFormatter(1, decimals=0, symbol=" %")
 PANEL_HEIGHT = 2.5
 PAIRS_PER_ROW = 2
 MEASURES = {"accuracy": "correct predictions", "consistency": "unchanged predictions"}

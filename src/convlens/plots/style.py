@@ -18,6 +18,7 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
+from matplotlib.ticker import PercentFormatter
 
 P = ParamSpec("P")
 
@@ -80,6 +81,7 @@ STYLE = {
 PNG_DPI = 150
 WIDTH = 4.8  # inches: half of a wide page, or all of a phone, with letters of one size
 SQUARE_HEIGHT = 4.0
+SHARES = PercentFormatter(1, decimals=0, symbol=" %")  # of an axis
 SVG_FONT = "system-ui, sans-serif"
 
 
