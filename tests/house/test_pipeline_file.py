@@ -1,6 +1,7 @@
 """`dvc.yaml` says what the code says: paths, groups, and the code each stage depends on."""
 
 import ast
+import inspect
 import shlex
 import shutil
 from pathlib import Path
@@ -46,6 +47,11 @@ def test_the_stages_are_all_there_in_order():
 def test_the_command_gives_the_paths_of_the_signature(stage):
     expected = [f"--{name.replace('_', '-')}" for name in path_names(load_stage(stage))]
     assert list(arguments(stage)) == expected
+
+
+def test_the_file_and_the_signatures_stay_short():
+    assert len((ROOT / "dvc.yaml").read_text(encoding="utf-8").splitlines()) <= 350
+    assert {stage for stage in STAGES if len(inspect.signature(load_stage(stage)).parameters) > 8} == set()
 
 
 @pytest.mark.parametrize("stage", STAGES)
@@ -177,6 +183,16 @@ def test_a_comment_elsewhere_trains_nothing(tmp_path, monkeypatch):
     assert digest_code() == before
     (copy / "training/fit.py").write_text("# another loop\n", encoding="utf-8")
     assert digest_code() != before
+
+
+@pytest.mark.parametrize("entry", ["cli", "compare", "pages/comparison.py", "pages/external.py"])
+def test_what_only_commands_need_runs_no_stage(entry):
+    """A comment changed there is a change of no stage's dependencies."""
+    path = PACKAGE / entry
+    files = {file for file in (path, *path.rglob("*.py")) if file.is_file()}
+    assert files
+    listed = {ROOT / dependency for stage in STAGES for dependency in entries(stage, "deps")}
+    assert {str(file) for file in files for dependency in listed if file.is_relative_to(dependency)} == set()
 
 
 def test_the_outputs_are_those_of_the_design():
