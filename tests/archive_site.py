@@ -57,7 +57,7 @@ def open_site() -> Iterator[Site]:
 def serve(
     content: bytes = CONTENT, *, etag: str | None = '"v1"', ranges: bool = True, cut: int | None = None, shift: int = 0
 ) -> Callable[[Handler], None]:
-    """An answer: `content`, cut off after `cut` bytes; ranges are honoured for the right `etag`."""
+    """An answer: `content`, truncated after `cut` bytes; ranges are honoured for the right `etag`."""
 
     def answer(request: Handler) -> None:
         wanted = request.headers.get("Range")

@@ -249,7 +249,7 @@ def test_a_bad_value_gives_one_clear_line(
 
 
 @pytest.mark.parametrize(("name", "value", "told"), OTHERWISE)
-def test_other_mistakes_give_one_clear_line(
+def test_other_errors_give_one_clear_line(
     name: str, value: Any, told: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)

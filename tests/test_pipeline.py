@@ -147,7 +147,7 @@ def test_a_missing_package_is_told(monkeypatch: pytest.MonkeyPatch, capsys: pyte
     assert "without 'tensorflow'. Run `make setup`" in capsys.readouterr().err
 
 
-def test_mistakes_of_our_own_keep_their_traceback(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_errors_of_our_own_keep_their_traceback(monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(*_: object) -> None:
         raise ModuleNotFoundError("No module named 'convlens.nothing'", name="convlens.nothing")
 

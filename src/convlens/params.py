@@ -91,7 +91,7 @@ class PreprocessParams(Group):
     test_fraction: float = Field(gt=0, lt=1, description="Share of photos that training never touches.")
     seed: int = Field(ge=0, description="Seed of the split.")
     near_duplicates: bool = Field(
-        description="Keep photos that show the same in one split: copies resized, recompressed, brighter or cropped "
+        description="Keep near-duplicates in one split: photos resized, recompressed, brighter or cropped "
         "by up to 10 % a side. False: only files of the same content."
     )
     duplicate_distance: int = Field(

@@ -49,7 +49,7 @@ def test_the_command_measures_in_processes_of_their_own(folder, tmp_path) -> Non
         (["folds.py", "--folds", "3", "--only", "4"], 1, "Expected --only from 1 to 3, the number of folds."),
     ],
 )
-def test_mistakes_are_told_before_the_work(words, code, message) -> None:
+def test_wrong_options_are_told_before_the_work(words, code, message) -> None:
     command = [sys.executable, f"benchmarks/{words[0]}", *words[1:]]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == code

@@ -203,7 +203,7 @@ def test_the_page_is_accessible_and_fits(browser: Any, tmp_path: Path, text: str
 
 
 def test_facts_that_the_head_lacks_come_from_the_base(tmp_path: Path) -> None:
-    """Kinds of photos by brightness: the dark half is lost, the bright half is not."""
+    """Slices by brightness: the dark half is lost, the bright half is not."""
     facts = pd.DataFrame({"path": [f"p{index}.png" for index in range(40)], "width": 9, "height": 9, "aspect": 1.0,
                           "brightness": np.repeat([0.1, 0.9], 20), "sharpness": 1.0, "format": "PNG"})  # fmt: skip
     facts.to_parquet(tmp_path / "facts.parquet")

@@ -102,7 +102,7 @@ def test_the_check_names_the_pictures_that_are_old(tmp_path, monkeypatch) -> Non
     assert run("--check", "feature_maps.png").exit_code == 0
 
 
-def test_other_photos_than_the_painted_ones_go_into_no_picture(tmp_path, monkeypatch) -> None:
+def test_other_photos_than_the_synthetic_ones_go_into_no_picture(tmp_path, monkeypatch) -> None:
     (tmp_path / "params.yaml").write_text("data: {source: ../photos}\n")
     assert TOOL.shows_synthetic()
     assert not TOOL.shows_synthetic(tmp_path)

@@ -46,7 +46,7 @@ def test_a_photo_alone_in_the_last_batch_gets_the_same_bits(photos: np.ndarray) 
     assert np.array_equal(alone, among)
 
 
-def test_threads_do_not_disturb_each_other(photos: np.ndarray) -> None:
+def test_threads_do_not_affect_each_other(photos: np.ndarray) -> None:
     answer = Predictor(build("residual", 2), OperatingPoint(mirror=True))
     ready = threading.Barrier(4)
 

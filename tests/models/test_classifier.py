@@ -185,7 +185,7 @@ def test_arrays_of_another_kind_are_refused(array: np.ndarray) -> None:
 
 @pytest.mark.parametrize(("threshold", "least"), [(0.5, 0.0), (0.5, 0.8), (0.5, 1.0), (0.31, 0.6), (0.9, 0.9)])
 def test_answers_are_those_of_the_evaluation(threshold: float, least: float) -> None:
-    """Label, digits and doubt are what stage `evaluate` makes of the same probabilities, at the lines as well."""
+    """Label, digits and `unsure` are what stage `evaluate` makes of the same probabilities, at the lines as well."""
     second = np.r_[np.random.default_rng(0).random(200), threshold, least, 1 - least, threshold + 1e-9, 0.0, 1.0]
     given = np.stack([1 - second, second], axis=1)
     point = OperatingPoint(threshold=threshold, min_confidence=least)

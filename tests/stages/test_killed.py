@@ -1,4 +1,4 @@
-"""`kill -9` and full disks: the same command again gives what an undisturbed run gives, and nothing is lost before."""
+"""`kill -9` and full disks: the same command gives what an uninterrupted run gives, and nothing is lost before."""
 
 import os
 import resource
@@ -42,7 +42,7 @@ def tree(home: Path) -> dict[str, bytes]:
 
 @pytest.fixture(scope="module")
 def done(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A project after undisturbed runs of the three stages."""
+    """A project after uninterrupted runs of the three stages."""
     home = tmp_path_factory.mktemp("done")
     photos = write_classes(home / "pets", {"cats": NUM_PHOTOS // 2, "dogs": NUM_PHOTOS // 2})
     write_photo(photos / "cats/cut.jpg", encode(noise_photo("cut", (99, 99)), "JPEG")[:300])

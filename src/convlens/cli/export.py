@@ -23,7 +23,7 @@ def export(photos: Sequence[Path], form: str, out: Path, model: str, alias: str 
 
     It takes upright RGB photos of any size as uint8 and gives calibrated probabilities; resizing, the mean
     over its views and the temperature are inside, labels and settings go along. Before anything stays in FOLDER it is
-    asked about synthetic pictures, and about each PHOTO if you name some, and must answer as the model itself does.
+    evaluated on synthetic pictures, and on each PHOTO if you name some, and must predict as the model itself does.
     """
     address = f"{CHAMPION_ADDRESS.partition('@')[0]}@{alias}" if alias else model
     check_target(out, force=False)

@@ -62,7 +62,7 @@ def _rows(photos: Sequence[str], predicted: "pd.DataFrame", num_top: int) -> lis
 
 
 def _table(rows: list[dict[str, Any]]) -> str:
-    """Columns for photo, label, probabilities and doubt; a photo that was not read has its reason instead."""
+    """Columns for photo, label, probabilities, unsure or not; a photo that was not read has its reason instead."""
     read = [row for row in rows if not row["error"]]
     head = ["photo", "label", *(_heads(read[0]) if read else []), ""]
     cells = [[row["photo"], row["label"], *_chances(row), "unsure" if row["unsure"] else ""] for row in read]

@@ -27,14 +27,14 @@ from convlens.data.loader import digest_photo
 from convlens.errors import ConvLensError, printable
 from convlens.progress import say, track
 
-# --- downloading: goes on where it stopped, checks what came, appears whole or not at all ---
+# --- downloading: resumes where it stopped, checks what came, appears whole or not at all ---
 
 ATTEMPTS = 5
 FIRST_WAIT_SECONDS = 0.2
 TIMEOUT_SECONDS = (10.0, 30.0)
 MIN_BYTES_PER_SECOND = 1000.0  # below this, over a window, a server counts as stalled
 WINDOW_SECONDS = 60.0  # also for the head of an answer, and for looking up the server's name
-MAX_SECONDS = 12 * 3600.0  # for all attempts together; the next run goes on from there
+MAX_SECONDS = 12 * 3600.0  # for all attempts together; the next run resumes from there
 BUSY = (429, 500, 502, 503, 504)  # a later attempt may go well
 BLOCK = 1 << 15
 
@@ -192,7 +192,7 @@ ALWAYS_ALLOWED_BYTES = 1 << 30
 MAX_HEADER_BYTES = 1 << 20  # of a tar member: names, attributes; ordinary ones have some hundreds
 MAX_DIRECTORY_BYTES = 1 << 27  # of a zip: about a million and a half files
 BLOCK_BYTES = 1 << 20
-DAMAGE = (  # what Python's readers raise on archives that are cut off, changed, encrypted or of unknown make
+DAMAGE = (  # what Python's readers raise on archives that are truncated, changed, encrypted or of unknown make
     zipfile.BadZipFile,
     tarfile.TarError,
     lzma.LZMAError,

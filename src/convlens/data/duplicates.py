@@ -189,7 +189,7 @@ def hash_windows(thumbnails: np.ndarray, windows: Windows) -> np.ndarray:
 
 
 def are_alike(outer: np.ndarray, inner: np.ndarray) -> np.ndarray:
-    """Whether pairs of photos show the same, cropped or not: their gray values and their details correlate.
+    """Whether pairs of photos are near-duplicates, cropped or not: their gray values and their details correlate.
 
     Every pair of windows is compared, the one with the best correlation counts. Details are what pixels have beyond
     their neighbors; they tell apart what is only lit or laid out alike.
@@ -260,7 +260,7 @@ def _normalize(patches: np.ndarray) -> np.ndarray:
     return np.asarray(centered / np.maximum(length, 1e-6))
 
 
-# --- Groups of photos that show the same: copies, also resized, recompressed, made brighter or slightly cropped ---
+# --- groups of near-duplicates: resized, recompressed, made brighter or slightly cropped ---
 
 # Gray levels; blank pictures are below 1, and of 3,200 photos the flattest has 11. What is flatter has no features
 # to be recognized by: such photos are copies of each other only if their files are.
@@ -323,7 +323,7 @@ def measure_contrast(thumbnails: np.ndarray) -> np.ndarray:
 
 
 def join_alike(groups: Groups, thumbnails: np.ndarray, rows: np.ndarray, params: PreprocessParams) -> None:
-    """Join the photos that show the same.
+    """Join near-duplicates into groups.
 
     Args:
         groups: changed in place.

@@ -138,7 +138,7 @@ def deal_folds(labels: np.ndarray, groups: np.ndarray, *, count: int, seed: int)
 
     Args:
         labels: int64 (N,); that of a group's first member counts for the group.
-        groups: names or numbers (N,), the same for photos that show the same.
+        groups: names or numbers (N,), the same for near-duplicates.
         count: number of folds.
         seed: of the shuffling.
 

@@ -59,7 +59,7 @@ def trace_source(tensor: Any, makers: Mapping[int, Call], steps: Mapping[int, st
 
 
 def is_widening(call: Call) -> bool:
-    """Whether a layer only gives its values as real numbers; as whole numbers they would be cut off."""
+    """Whether a layer only gives its values as real numbers; as whole numbers they would be truncated."""
     return call.kind == "Cast" and "float" in str(call.output.dtype)
 
 

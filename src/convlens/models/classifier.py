@@ -134,7 +134,7 @@ class PhotoClassifier:
     """Classifies photos given as bytes, base64 texts, paths or uint8 arrays; one row per photo, in their order.
 
     A row has `label`, `probability_<class>` per class, `unsure`, and `error`, which is empty for a photo that was read.
-    A photo that was not has none of the others, and does not disturb its neighbors.
+    A photo that was not has none of the others, and does not affect its neighbors.
     """
 
     def __init__(

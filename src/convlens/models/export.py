@@ -255,13 +255,13 @@ def export_network(
 
 def paint_pictures(image_size: int) -> list[np.ndarray]:
     """Paint pictures uint8 (height, width, 3) of several sizes: from flat ones to noise, each by a fixed seed."""
-    painted = []
+    pictures = []
     for number, (high, wide) in enumerate(side for side in SIDES for _ in range(NUM_PICTURES)):
         side = 2 + 3 * (number % NUM_PICTURES) ** 2
         blots = np.random.default_rng(number).integers(0, 256, (side, side, 3), dtype=np.uint8)
         size = max(1, round(wide * image_size)), max(1, round(high * image_size))
-        painted.append(np.asarray(Image.fromarray(blots).resize(size, Image.Resampling.BILINEAR)))
-    return painted
+        pictures.append(np.asarray(Image.fromarray(blots).resize(size, Image.Resampling.BILINEAR)))
+    return pictures
 
 
 # --- The forms: written, and opened to be checked ---
