@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from mlflow import MlflowClient
 from mlflow.entities.model_registry import ModelVersion
+from mlflow.exceptions import MlflowException
 from photo_files import ROOT
 from registry_store import NAME, aliases, fill_registry, use_registry
 from small_training import blank_database
@@ -224,6 +225,20 @@ def test_of_two_at_once_on_a_server_the_later_one_wins(tmp_path: Path) -> None:
     with serve_tracking(tmp_path, *places) as server:
         store = fill_registry(Store(server.uri, MlflowClient(server.uri, server.uri)), 4)
         check_record(store, race(server.uri))
+
+
+def test_an_alias_that_another_client_creates_at_the_same_moment_is_set_again(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plain = MlflowClient.set_registered_model_alias
+
+    def refuse_once(client: MlflowClient, name: str, alias: str, number: str) -> None:
+        monkeypatch.setattr(MlflowClient, "set_registered_model_alias", plain)
+        raise MlflowException("BAD_REQUEST: (sqlite3.IntegrityError) UNIQUE constraint failed")
+
+    monkeypatch.setattr(MlflowClient, "set_registered_model_alias", refuse_once)
+    make_champion(store, "1")
+    assert aliases(store) == {"champion": "1"}
 
 
 @pytest.mark.parametrize("late", ["before the note", "after the note"])

@@ -103,7 +103,17 @@ def challenge(store: Store, version: ModelVersion) -> None:
     """Make a version the challenger, unless it is the champion."""
     champion = find_alias(store, version.name, CHAMPION)
     if champion is None or champion.version != version.version:
-        store.client.set_registered_model_alias(version.name, CHALLENGER, version.version)
+        _set_alias(store, version.name, CHALLENGER, version.version)
+
+
+def _set_alias(store: Store, name: str, alias: str, version: str) -> None:
+    """Set an alias; again where MLflow refuses because another client creates the same one at this moment."""
+    try:
+        store.client.set_registered_model_alias(name, alias, version)
+    except MlflowException as error:
+        if "IntegrityError" not in str(error):
+            raise
+        store.client.set_registered_model_alias(name, alias, version)  # it exists now
 
 
 # --- the champion: the alias says which version it is, a tag per change which ones it was, and why ---
@@ -176,7 +186,7 @@ def promote(store: Store, version: ModelVersion, how: str, why: str, *, expected
         before = _require_champion(store, name, expected)
         if before is None or before.version != version.version:
             if before is not None:
-                client.set_registered_model_alias(name, PREVIOUS, before.version)
+                _set_alias(store, name, PREVIOUS, before.version)
             _set_champion(store, version, how, why, before=before, known=periods)
         elif not periods or periods[-1].version != str(version.version):
             _set_champion(store, version, how, why, before=None, known=periods)
@@ -209,7 +219,7 @@ def demote(store: Store, name: str, why: str) -> AliasPeriod:
         period = _set_champion(store, back, BACK, why, before=demoted, known=periods)
         store.client.set_model_version_tag(name, demoted.version, ROLLED_BACK_TAG, why)
         if followed and followed[-1] in existing:
-            store.client.set_registered_model_alias(name, PREVIOUS, followed[-1])
+            _set_alias(store, name, PREVIOUS, followed[-1])
         else:
             store.client.delete_registered_model_alias(name, PREVIOUS)
     return period
@@ -233,13 +243,13 @@ def _set_champion(
 ) -> AliasPeriod:
     """Move the alias and note it; `known` are the periods as they were when `before` was found to be champion."""
     name, client = version.name, store.client
-    client.set_registered_model_alias(name, CHAMPION, version.version)
+    _set_alias(store, name, CHAMPION, version.version)
     _require_champion(store, name, version)
     periods = list_alias_periods(store, name)
     last = None if before is None else str(before.version)
     if len(periods) > len(known) and periods[-1].version != str(version.version):  # one that came in between
         last = periods[-1].version
-        client.set_registered_model_alias(name, PREVIOUS, last)
+        _set_alias(store, name, PREVIOUS, last)
     moment = utc_now(after=periods[-1].since if periods else "")
     period = AliasPeriod(str(version.version), moment, user_name(), how, why, last)
     value = {key: item for key, item in asdict(period).items() if key != "version"}
