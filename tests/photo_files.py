@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from convlens.data.facts import Doubts
+from convlens.data.facts import FlagLimits
 from convlens.params import Group, PreprocessParams, ValidateParams
 
 ROOT = Path(__file__).parents[1]
@@ -71,10 +71,10 @@ def import_expectations() -> Any:
         return convlens.data.expectations
 
 
-def make_doubts(**changes: Any) -> Doubts:
+def make_flag_limits(**changes: Any) -> FlagLimits:
     """What `scan_photo` is told of the group `validate`."""
     group = make_group("validate", **changes)
-    return Doubts(**{name: getattr(group, name) for name in Doubts.__dataclass_fields__})
+    return FlagLimits(**{name: getattr(group, name) for name in FlagLimits.__dataclass_fields__})
 
 
 def encode(image: Image.Image, kind: str = "PNG", **options: Any) -> bytes:

@@ -87,9 +87,9 @@ def make_manifest(classes: Sequence[str], per_class: int) -> pd.DataFrame:
 
 
 def make_gallery(photos: Sequence[tuple[str, str, str]]) -> pd.DataFrame:
-    """`data/manifest/gallery.parquet` of photos given by path, digest and doubt."""
-    rows = [(path, sha256, doubt, paint(path)) for path, sha256, doubt in photos]
-    return pd.DataFrame(rows, columns=["path", "sha256", "doubt", "thumbnail"], dtype=object)
+    """`data/manifest/gallery.parquet` of photos given by path, digest and flag."""
+    rows = [(path, sha256, flag, paint(path)) for path, sha256, flag in photos]
+    return pd.DataFrame(rows, columns=["path", "sha256", "flag", "thumbnail"], dtype=object)
 
 
 def make_evaluation(test: pd.DataFrame, classes: Sequence[str], skill: float) -> Evaluation:

@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from photo_files import ROOT, make_doubts, make_group, noise_photo, write_photo
+from photo_files import ROOT, make_flag_limits, make_group, noise_photo, write_photo
 
 from convlens.data import workers as cluster
 from convlens.data.decoding import decode_photos
@@ -102,7 +102,7 @@ def test_a_killed_worker_changes_nothing(started: Cluster, monkeypatch: pytest.M
     paths = write_photos()
     write_photo(Path("pets/broken.png"), b"no photo")
     candidates = [Candidate(path) for path in [*paths, "pets/broken.png"]]
-    scan = partial(scan_photo, doubts=make_doubts())
+    scan = partial(scan_photo, flag_limits=make_flag_limits())
     expected = [scan(candidate) for candidate in candidates]
     decoded = np.stack([pixels for pixels, _ in decode_photos(paths, SETTINGS, num_workers=1)])
     table = pd.DataFrame(
@@ -138,7 +138,7 @@ def test_unfit_workers_are_told(started: Cluster, project: Path, monkeypatch: py
     paths = write_photos()
     elsewhere = project / "elsewhere"
     elsewhere.mkdir()
-    decode = partial(scan_photo, doubts=make_doubts())
+    decode = partial(scan_photo, flag_limits=make_flag_limits())
     candidates = [Candidate(path) for path in paths]
 
     def told() -> str:
@@ -173,7 +173,7 @@ def test_the_loss_of_all_is_told(started: Cluster, monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr(cluster, "WORKER_SECONDS", 5.0)
     worker = started.add_worker()
     started.wait_for(1)
-    decode = partial(scan_photo, doubts=make_doubts())
+    decode = partial(scan_photo, flag_limits=make_flag_limits())
     found = map_on_cluster(decode, [Candidate(path) for path in paths], address=started.address, chunk=1)
     next(found)
     worker.kill()

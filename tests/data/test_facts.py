@@ -6,11 +6,11 @@ from typing import Any
 
 import numpy as np
 import pytest
-from photo_files import encode, make_doubts, noise_photo, quadrants, write_photo
+from photo_files import encode, make_flag_limits, noise_photo, quadrants, write_photo
 from PIL import Image
 
 from convlens.data import facts as facts_module
-from convlens.data.facts import Candidate, PhotoFacts, ScannedPhoto, compute_hashes, find_doubt, scan_photo
+from convlens.data.facts import Candidate, PhotoFacts, ScannedPhoto, compute_hashes, find_flag, scan_photo
 
 
 def scan(path: Path, max_megapixels: float = 10) -> PhotoFacts:
@@ -18,7 +18,7 @@ def scan(path: Path, max_megapixels: float = 10) -> PhotoFacts:
 
 
 def look(path: Path, *, copied: bool = False, **limits: Any) -> ScannedPhoto:
-    return scan_photo(Candidate(str(path), copied), doubts=make_doubts(**limits))
+    return scan_photo(Candidate(str(path), copied), flag_limits=make_flag_limits(**limits))
 
 
 def test_the_facts_of_a_painted_photo(tmp_path: Path) -> None:
@@ -148,7 +148,7 @@ def test_pages_of_a_tiff_are_counted_up_to_a_limit(tmp_path: Path, monkeypatch: 
 
 
 @pytest.mark.parametrize(
-    ("doubt", "content", "limits"),
+    ("flag", "content", "limits"),
     [
         ("", noise_photo("good", (60, 50)), {}),
         ("too_small", noise_photo("small", (60, 20)), {}),
@@ -157,12 +157,12 @@ def test_pages_of_a_tiff_are_counted_up_to_a_limit(tmp_path: Path, monkeypatch: 
         ("format", noise_photo("format", (60, 50)), {"formats": ("JPEG",)}),
     ],
 )
-def test_doubtful_photos_come_with_a_picture(doubt: str, content: Image.Image, limits: dict, tmp_path: Path) -> None:
+def test_flagged_photos_come_with_a_picture(flag: str, content: Image.Image, limits: dict, tmp_path: Path) -> None:
     path = write_photo(tmp_path / "a.png", content)
     found = look(path, **limits)
-    assert (found.doubt, bool(found.thumbnail)) == (doubt, bool(doubt))
+    assert (found.flag, bool(found.thumbnail)) == (flag, bool(flag))
     copy = look(path, copied=True, **limits)
-    assert (copy.doubt, copy.facts) == ("copied", found.facts)
+    assert (copy.flag, copy.facts) == ("copied", found.facts)
     with Image.open(io.BytesIO(copy.thumbnail)) as picture:
         assert (picture.format, picture.size) == ("JPEG", content.size)
 
@@ -176,8 +176,8 @@ def test_pictures_are_small(tmp_path: Path) -> None:
 
 def test_a_second_view_of_a_phone_is_no_animation() -> None:
     good = PhotoFacts(width=50, height=50, frames=2, brightness=0.5, sharpness=99)
-    doubts = {kind: find_doubt(replace(good, format=kind), make_doubts()) for kind in ("MPO", "GIF", "TIFF")}
-    assert doubts == {"MPO": "", "GIF": "later_frames", "TIFF": "later_frames"}
+    flags = {kind: find_flag(replace(good, format=kind), make_flag_limits()) for kind in ("MPO", "GIF", "TIFF")}
+    assert flags == {"MPO": "", "GIF": "later_frames", "TIFF": "later_frames"}
 
 
 def test_what_is_measured_does_not_depend_on_the_order_of_sums() -> None:

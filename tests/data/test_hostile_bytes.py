@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from photo_files import ROOT, encode, make_doubts, noise_photo
+from photo_files import ROOT, encode, make_flag_limits, noise_photo
 
 from convlens.data.download import is_archive, unpack_archive
 from convlens.data.facts import Candidate, PhotoFacts, scan_photo
@@ -75,7 +75,7 @@ def test_the_scan_gives_a_row_whatever_comes(content: bytes) -> None:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, "photo.jpg")
         path.write_bytes(content)
-        facts = scan_photo(Candidate(str(path)), doubts=make_doubts()).facts
+        facts = scan_photo(Candidate(str(path)), flag_limits=make_flag_limits()).facts
     assert isinstance(facts, PhotoFacts)
     assert facts.decodes == (facts.error == "")
     assert 0 <= facts.brightness <= 1

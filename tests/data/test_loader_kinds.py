@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from photo_files import ROOT, encode, make_doubts, quadrants, write_photo
+from photo_files import ROOT, encode, make_flag_limits, quadrants, write_photo
 from PIL import Image, features
 
 from convlens.data.facts import Candidate, PhotoFacts, scan_photo
@@ -83,7 +83,7 @@ if features.check("avif"):
 
 
 def scan(path: Path) -> PhotoFacts:
-    return scan_photo(Candidate(str(path)), doubts=make_doubts()).facts
+    return scan_photo(Candidate(str(path)), flag_limits=make_flag_limits()).facts
 
 
 @pytest.mark.parametrize("name", KINDS)
@@ -153,13 +153,13 @@ READER = """
 import os, sys
 from pathlib import Path
 import PIL.JpegImagePlugin, PIL.PngImagePlugin, PIL.Image
-from convlens.data.facts import Candidate, Doubts, scan_photo
+from convlens.data.facts import Candidate, FlagLimits, scan_photo
 from convlens.data.sources import describe_photos, list_folder, ListedPhoto
 import pandas, concurrent.futures.thread
 source = Path(sys.argv[1])
 os.setgid(65534); os.setuid(65534)
 for name in ("cats/secret.png", "dogs/1.png"):
-    facts = scan_photo(Candidate(str(source / name)), doubts=Doubts((), 1, 9.0, 0.0, 0.0)).facts
+    facts = scan_photo(Candidate(str(source / name)), flag_limits=FlagLimits((), 1, 9.0, 0.0, 0.0)).facts
     print(name, facts.decodes, facts.error)
 table = describe_photos([ListedPhoto(str(source / "cats/secret.png"), "cats", "")], {})
 print(table["bytes"].tolist(), table["sha256"].tolist())

@@ -74,13 +74,13 @@ def test_the_index_of_the_list_does_not_matter(dirty: Path) -> None:
 def test_the_gallery_is_bounded_and_holds_one_picture_of_equal_files(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(validation, "MAX_PICTURES_PER_DOUBT", 2)
+    monkeypatch.setattr(validation, "MAX_PICTURES_PER_FLAG", 2)
     for index in range(4):
         write_photo(tmp_path / f"cats/{index}.png", Image.new("RGB", (20 + index, 20), (90, 90, 90)))
         write_photo(tmp_path / f"dogs/copy{index}.png", noise_photo("same"))
     write_photo(tmp_path / "dogs/good.png")
     gallery = scan_with_pictures(describe_photos(list_folder(tmp_path), {}), make_group("validate")).gallery
-    names = [(Path(path).name, doubt) for path, doubt in zip(gallery["path"], gallery["doubt"], strict=True)]
+    names = [(Path(path).name, flag) for path, flag in zip(gallery["path"], gallery["flag"], strict=True)]
     assert names == [("0.png", "too_small"), ("1.png", "too_small"), ("copy0.png", "copied")]
 
 

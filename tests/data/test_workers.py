@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from interrupts import ctrl_c_is_heard
-from photo_files import ROOT, make_doubts, noise_photo, write_photo
+from photo_files import ROOT, make_flag_limits, noise_photo, write_photo
 
 from convlens.data import workers
 from convlens.data.decoding import decode_photos
@@ -40,7 +40,7 @@ def test_processes_give_the_same_as_none(paths: list[str]) -> None:
 def test_facts_from_processes_and_errors_from_processes(paths: list[str], tmp_path: Path) -> None:
     broken = write_photo(tmp_path / "broken.jpg", b"no photo")
     many = [*paths, str(broken)]
-    scan = partial(scan_photo, doubts=make_doubts())
+    scan = partial(scan_photo, flag_limits=make_flag_limits())
     candidates = [Candidate(path) for path in many]
     found = list(map_in_processes(scan, candidates, num_workers=2))
     assert found == list(map_in_processes(scan, candidates, num_workers=1))

@@ -46,7 +46,7 @@ def home(tmp_path_factory: pytest.TempPathFactory, params: Params) -> Path:
                    "expected": "all", "parameter": "validate.formats", "worst": []}  # fmt: skip
     result = {"success": True, "num_photos": COUNT, "num_usable": COUNT, "num_warnings": 0,
               "expectations": [expectation]}  # fmt: skip
-    gallery = pd.DataFrame(columns=["path", "sha256", "doubt", "thumbnail"], dtype=object)
+    gallery = pd.DataFrame(columns=["path", "sha256", "flag", "thumbnail"], dtype=object)
     quarantine = pd.DataFrame(columns=["path", "label", "cause", "reason"])
     Validation(manifest, gallery, quarantine, result).save(home / "manifest", home / "reports/validation")
     manifest.to_parquet(home / "photos.parquet")

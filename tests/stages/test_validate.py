@@ -203,7 +203,7 @@ def test_copies_and_later_frames_are_left_out_and_listed() -> None:
         ["pets/dogs/moving.gif", "dogs", "later_frames", "3 pictures in the file; the first is used, 2 left out"],
     ]
     gallery = Validation.load(**FOLDERS).gallery
-    assert list(zip(gallery["path"], gallery["doubt"], strict=True)) == [
+    assert list(zip(gallery["path"], gallery["flag"], strict=True)) == [
         ("pets/cats/003.png", "copied"),
         ("pets/cats/wrong.png", "copied"),
         ("pets/dogs/moving.gif", "later_frames"),

@@ -94,7 +94,7 @@ class PhotoFacts:
 
 
 @dataclass(frozen=True)
-class Doubts:
+class FlagLimits:
     """What makes a photo worth a picture in the report; the fields of the group `validate` of the same names."""
 
     formats: tuple[str, ...]
@@ -114,25 +114,25 @@ class Candidate:
 
 @dataclass(frozen=True)
 class ScannedPhoto:
-    """The facts of a photo; if there is a doubt about it, which (a word of `find_doubt`), and a small JPEG of it.
+    """The facts of a photo; its flag if it has one (a word of `find_flag`), and a small JPEG of it.
 
     `sha256` is of the bytes that were decoded, '' if none could be read.
     """
 
     facts: PhotoFacts
-    doubt: str = ""
+    flag: str = ""
     thumbnail: bytes = b""
     sha256: str = ""
 
 
-def scan_photo(photo: Candidate, *, doubts: Doubts) -> ScannedPhoto:
+def scan_photo(photo: Candidate, *, flag_limits: FlagLimits) -> ScannedPhoto:
     """Decode one photo and measure it; what cannot be decoded is told in `error`, never raised."""
     facts, digest = PhotoFacts(), ""
     try:
         content, digest = read_with_digest(photo.path)
         with open_photo(content) as image:
             facts = _read_header(image, photo.path)
-            if facts.width * facts.height > doubts.max_megapixels * 1e6:
+            if facts.width * facts.height > flag_limits.max_megapixels * 1e6:
                 return ScannedPhoto(replace(facts, error=f"{facts.width}x{facts.height} pixels"), sha256=digest)
             image.draft(None, (STATISTICS_SIDE, STATISTICS_SIDE))
             picture = decode_photo(image)
@@ -140,22 +140,22 @@ def scan_photo(photo: Candidate, *, doubts: Doubts) -> ScannedPhoto:
         return ScannedPhoto(replace(facts, error=error.reason), sha256=digest)
     picture.thumbnail((STATISTICS_SIDE, STATISTICS_SIDE), Image.Resampling.BOX)
     facts = replace(facts, decodes=True, **_measure(picture))
-    doubt = "copied" if photo.copied else find_doubt(facts, doubts)
+    flag = "copied" if photo.copied else find_flag(facts, flag_limits)
     buffer = io.BytesIO()
-    if doubt:
+    if flag:
         picture.thumbnail((THUMBNAIL_SIDE, THUMBNAIL_SIDE), Image.Resampling.BOX)
         picture.save(buffer, "JPEG", quality=THUMBNAIL_QUALITY)
-    return ScannedPhoto(facts, doubt, buffer.getvalue(), digest)
+    return ScannedPhoto(facts, flag, buffer.getvalue(), digest)
 
 
-def find_doubt(facts: PhotoFacts, doubts: Doubts) -> str:
+def find_flag(facts: PhotoFacts, flag_limits: FlagLimits) -> str:
     """Why a person may want to see a decoded photo: `format`, `too_small`, `later_frames`, `dark`, `blurred` or ``."""
     found = {
-        "format": facts.format not in doubts.formats,
-        "too_small": min(facts.width, facts.height) < doubts.min_side,
+        "format": facts.format not in flag_limits.formats,
+        "too_small": min(facts.width, facts.height) < flag_limits.min_side,
         "later_frames": facts.frames > 1 and facts.format not in SECOND_VIEWS,
-        "dark": facts.brightness < doubts.dark_brightness,
-        "blurred": facts.sharpness < doubts.blurred_sharpness,
+        "dark": facts.brightness < flag_limits.dark_brightness,
+        "blurred": facts.sharpness < flag_limits.blurred_sharpness,
     }
     return next((name for name, holds in found.items() if holds), "")
 

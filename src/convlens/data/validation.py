@@ -12,7 +12,7 @@ from typing import Any
 import pandas as pd
 
 from convlens.data.cache import Codec, Photo, map_cached
-from convlens.data.facts import SECOND_VIEWS, Candidate, Doubts, PhotoFacts, ScannedPhoto, scan_photo
+from convlens.data.facts import SECOND_VIEWS, Candidate, FlagLimits, PhotoFacts, ScannedPhoto, scan_photo
 from convlens.data.workers import map_in_processes
 from convlens.files import csv_bytes, json_bytes, parquet_bytes, read_csv, read_json, read_parquet, write_together
 from convlens.params import ValidateParams
@@ -47,8 +47,8 @@ MANIFEST_COLUMNS = {
 
 # --- one pass over the photos: every file fully decoded once ---
 
-MAX_PICTURES_PER_DOUBT = 24
-GALLERY_COLUMNS = ["path", "sha256", "doubt", "thumbnail"]
+MAX_PICTURES_PER_FLAG = 24
+GALLERY_COLUMNS = ["path", "sha256", "flag", "thumbnail"]
 
 
 @dataclass(frozen=True)
@@ -57,8 +57,8 @@ class Scan:
 
     Attributes:
         manifest: one row per photo in the order of the source, the columns of `MANIFEST_COLUMNS`.
-        gallery: small pictures of some of the doubtful photos, at most 24 for each kind of doubt: columns path,
-            sha256, doubt (see `facts.find_doubt`; `copied`: another file has its digest, one picture for all of them)
+        gallery: small pictures of some of the flagged photos, at most 24 for each flag: columns path,
+            sha256, flag (see `facts.find_flag`; `copied`: another file has its digest, one picture for all of them)
             and thumbnail (JPEG bytes, at most 160 pixels a side).
     """
 
@@ -89,9 +89,9 @@ def scan_with_pictures(
     for path, listed, (photo, digest) in zip(photos["path"], photos["sha256"], scanned, strict=True):
         facts.append(asdict(photo.facts))
         digests.append(digest if listed and digest else listed)  # what was decoded, should it have been replaced
-        if photo.doubt and digest not in pictures and counts[photo.doubt] < MAX_PICTURES_PER_DOUBT:
-            counts[photo.doubt] += 1
-            pictures[digest] = (path, digest, photo.doubt, photo.thumbnail)
+        if photo.flag and digest not in pictures and counts[photo.flag] < MAX_PICTURES_PER_FLAG:
+            counts[photo.flag] += 1
+            pictures[digest] = (path, digest, photo.flag, photo.thumbnail)
     table = photos.assign(sha256=digests).join(pd.DataFrame(facts, index=photos.index))
     gallery = pd.DataFrame(pictures.values(), columns=GALLERY_COLUMNS, dtype=object)
     return Scan(judge_photos(table, limits)[list(MANIFEST_COLUMNS)], gallery)
@@ -106,14 +106,14 @@ def _scan(
         Photo(one.path, sha256, f"{one.copied} {PurePosixPath(one.path).suffix.lower()}")
         for one, sha256 in zip(candidates, photos["sha256"], strict=True)
     ]
-    doubts = Doubts(**{field.name: getattr(limits, field.name) for field in fields(Doubts)})
+    flag_limits = FlagLimits(**{field.name: getattr(limits, field.name) for field in fields(FlagLimits)})
 
     def scan(items: Sequence[Candidate]) -> Iterator[tuple[ScannedPhoto, str]]:
-        for photo in map_in_processes(partial(scan_photo, doubts=doubts), items, num_workers=num_workers):
+        for photo in map_in_processes(partial(scan_photo, flag_limits=flag_limits), items, num_workers=num_workers):
             yield photo, photo.sha256
 
     codec = Codec(pack_scanned, unpack_scanned)
-    return map_cached(keys, candidates, scan, folder=cache, name="facts", codec=codec, depends_on=doubts)
+    return map_cached(keys, candidates, scan, folder=cache, name="facts", codec=codec, depends_on=flag_limits)
 
 
 def pack_scanned(photo: ScannedPhoto) -> bytes:
@@ -127,7 +127,7 @@ def unpack_scanned(content: bytes) -> ScannedPhoto:
     """What `pack_scanned` was given."""
     values = json.loads(content)
     facts, thumbnail = PhotoFacts(**values["facts"]), base64.b64decode(values["thumbnail"])
-    return ScannedPhoto(facts, values["doubt"], thumbnail, values["sha256"])
+    return ScannedPhoto(facts, values["flag"], thumbnail, values["sha256"])
 
 
 # --- which photos are left out, and why; the files themselves stay as they are ---
@@ -242,7 +242,7 @@ class Validation:
 
     Attributes:
         manifest: facts about every photo, see `MANIFEST_COLUMNS`.
-        gallery: small pictures of doubtful photos, see `Scan`.
+        gallery: small pictures of flagged photos, see `Scan`.
         quarantine: what is left out: path, label, cause, reason.
         result: plain values: success, num_photos, num_usable, num_warnings, quarantine (photos by cause), expectations
             (the fields of `Verdict`).

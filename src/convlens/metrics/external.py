@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from convlens.data.facts import Candidate, Doubts, PhotoFacts, ScannedPhoto, scan_photo
+from convlens.data.facts import Candidate, FlagLimits, PhotoFacts, ScannedPhoto, scan_photo
 from convlens.data.loader import PhotoError
 from convlens.data.workers import map_in_processes, map_in_threads
 from convlens.errors import ConvLensError
@@ -177,8 +177,8 @@ def _quote_names(names: Sequence[str]) -> str:
 
 PHOTOS_PER_BATCH = 64
 DECODED_FORMATS = ("JPEG", "PNG", "WEBP", "AVIF", "GIF", "BMP", "TIFF", "MPO", "HEIF")
-# Nothing is doubtful here: every photo is measured, hardly one pictured.
-NO_DOUBTS = Doubts(
+# Nothing is flagged here: every photo is measured, hardly one pictured.
+NO_FLAGS = FlagLimits(
     formats=DECODED_FORMATS, min_side=0, max_megapixels=178.0, dark_brightness=0.0, blurred_sharpness=0.0
 )
 MEASURED = ("brightness", "contrast", "sharpness", "aspect")
@@ -228,7 +228,7 @@ def predict_photos(photos: Sequence[FoundPhoto], model: OpenedModel) -> Predicte
 def _measure(photos: Sequence[FoundPhoto]) -> dict[str, np.ndarray]:
     """Brightness, contrast, sharpness, aspect and megapixels, as stage `validate` measures them."""
     candidates = [Candidate(str(photo.path)) for photo in photos]
-    scanned: Iterator[ScannedPhoto] = map_in_processes(partial(scan_photo, doubts=NO_DOUBTS), candidates)
+    scanned: Iterator[ScannedPhoto] = map_in_processes(partial(scan_photo, flag_limits=NO_FLAGS), candidates)
     facts: list[PhotoFacts] = [item.facts for item in track(scanned, total=len(photos), task="evaluate: measuring")]
     values = {name: np.array([getattr(fact, name) for fact in facts], float) for name in MEASURED}
     return {**values, "megapixels": np.array([fact.width * fact.height / 1e6 for fact in facts])}

@@ -141,7 +141,7 @@ CAUSES = {  # of quarantine.csv: title, meaning; in the order in which a person 
     "duplicate": ("copy", "The same file as another one of its class, which is used."),
     "later_frames": ("later frames", "Of an animation or a file of several pages the first picture is used."),
 }
-FLAGS = {  # of the gallery's column `doubt`: title, column of the manifest, how it is shown
+FLAGS = {  # of the gallery's column `flag`: title, column of the manifest, how it is shown
     "dark": ("dark", "brightness", "brightness {:.2f}"),
     "blurred": ("blurred", "sharpness", "sharpness {:.0f}"),
 }
@@ -219,10 +219,10 @@ def _choose_left_out(validation: Validation) -> list[dict[str, Any]]:
 
 def _list_flagged(manifest: pd.DataFrame, gallery: pd.DataFrame) -> list[dict[str, Any]]:
     known = manifest[manifest["usable"]].set_index("path")
-    rows = gallery[gallery["doubt"].isin(list(FLAGS)) & gallery["path"].isin(known.index)]
+    rows = gallery[gallery["flag"].isin(list(FLAGS)) & gallery["path"].isin(known.index)]
     found = []
     for row in rows.head(MAX_FLAGGED).to_dict("records"):
-        title, column, form = FLAGS[row["doubt"]]
+        title, column, form = FLAGS[row["flag"]]
         photo = known.loc[row["path"]]
         found.append({"path": row["path"], "file": _shorten_name(row["path"]), "label": photo["label"], "title": title,
                       "reason": form.format(photo[column]), "source": picture_source(row["thumbnail"])})  # fmt: skip

@@ -27,7 +27,7 @@ def validate(*, photos: Path, manifest: Path, report: Path, validate: ValidatePa
 
     Args:
         photos: the list that `ingest` wrote.
-        manifest: folder to write: a table with everything known of every photo, and small pictures of doubtful ones.
+        manifest: folder to write: a table with everything known of every photo, and small pictures of flagged ones.
         report: folder to write: verdicts, what is left out and why, Data Docs; see `Validation`.
         validate: the group `validate`.
 
