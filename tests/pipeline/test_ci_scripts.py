@@ -1,4 +1,4 @@
-"""The scripts of `reproduce.yml` on the real pipeline: a change of what the report shows, then one for the worse."""
+"""The scripts of `reproduce.yml` on the real pipeline: a change of what the report shows, then one of the threshold."""
 
 import json
 import sqlite3
@@ -34,8 +34,10 @@ def test_a_pull_request_is_compared_with_its_base(clone: Clone) -> None:
     clone.change(inference__threshold=0.999999)  # nearly everything is called by the first class's name
     assert "train" not in clone.repro()
     code, summary = compare(clone)
-    assert code == 1, summary
-    assert "REGRESSION" in summary
+    assert code == 0, summary  # eight test photos cannot prove a loss; what they cannot exclude is told
+    assert "REGRESSION" not in summary
+    assert "points is not excluded" in summary
+    assert "now wrong" in summary
     assert "| inference.threshold" in summary
 
 
