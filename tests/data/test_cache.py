@@ -1,5 +1,6 @@
-import multiprocessing
 import sqlite3
+import subprocess
+import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -160,12 +161,29 @@ def test_a_database_that_another_process_holds_stays_as_it_is(tmp_path: Path, mo
     assert run(tmp_path) == []
 
 
+# What another process runs: the same answers for some of the photos, through the same folder.
+OTHER_PROCESS = """
+import sys
+from pathlib import Path
+from convlens.data.cache import Codec, Photo, map_cached
+
+def compute(items):
+    for item in items:
+        yield item.upper() * 20, item
+
+keys = [f"photo {number}" for number in range(int(sys.argv[2]), int(sys.argv[3]))]
+photos = [Photo(f"s3://bucket/{key}", key) for key in keys]
+codec = Codec(str.encode, bytes.decode)
+found = list(map_cached(photos, keys, compute, folder=Path(sys.argv[1]), name="texts", codec=codec, depends_on="x"))
+assert found == [(key.upper() * 20, key) for key in keys]
+"""
+
+
 def test_processes_may_use_it_at_once(tmp_path: Path) -> None:
-    keys = [f"photo {number}" for number in range(300)]
-    halves = [keys[:200], keys[100:]]
-    with multiprocessing.get_context("spawn").Pool(2) as pool:
-        pool.starmap(run, [(tmp_path, half) for half in halves])
-    assert run(tmp_path, keys) == []
+    halves = [("0", "200"), ("100", "300")]
+    others = [subprocess.Popen([sys.executable, "-c", OTHER_PROCESS, str(tmp_path), *half]) for half in halves]
+    assert [other.wait() for other in others] == [0, 0]
+    assert run(tmp_path, [f"photo {number}" for number in range(300)]) == []
 
 
 def test_links_are_not_followed(tmp_path: Path) -> None:

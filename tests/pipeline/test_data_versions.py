@@ -12,8 +12,7 @@ from pipeline.clone import Clone, stages_run
 PIPELINE = """\
 stages:
   ingest:
-    cmd: PYTHONPATH={code} python -m convlens.pipeline ingest --source "${{data.source}}" --photos data/photos.parquet
-      --raw data/raw
+    cmd: PYTHONPATH={code} python -m convlens.pipeline ingest --photos data/photos.parquet --raw data/raw
     deps: ["${{data.source}}"]
     params: [data]
     outs: [data/photos.parquet, data/raw]
