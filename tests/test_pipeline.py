@@ -1,8 +1,10 @@
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +14,16 @@ from photo_files import PARAMS, ROOT, import_expectations, write_classes
 
 from convlens import pipeline as stage
 from convlens.errors import ConvLensError
-from convlens.params import DataParams, Params, PreprocessParams, TrainingRecipe, ValidateParams, load_params
+from convlens.files import write_text
+from convlens.params import (
+    DataParams,
+    Params,
+    PreprocessParams,
+    TrainingRecipe,
+    TrainParams,
+    ValidateParams,
+    load_params,
+)
 from convlens.pipeline import STAGES, group_names, load_stage, main, path_names, run_stage
 
 
@@ -162,6 +173,137 @@ def test_another_file_of_parameters(called: list[dict[str, Any]], tmp_path: Path
     other.write_text(text, encoding="utf-8")
     run_stage("ingest", ["--source", "a", "--out-folder", "b"], other)
     assert called[0]["preprocess"].image_size == 61
+
+
+# --- inputs that change while a stage runs ---
+
+PIPELINE = """\
+stages:
+  train:
+    cmd: none
+    deps:
+    - ${data.source}
+    - src
+    params: [train, register.model_name]
+    outs:
+    - model:
+        cache: false
+"""
+
+
+@pytest.fixture
+def training(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[Callable[[], None]], int]:
+    """Runs a stage that calls something between reading and writing; gives the exit code."""
+    write_classes(tmp_path / "pets", {"cats": 2, "dogs": 2})
+    (tmp_path / "src").mkdir()
+    (tmp_path / "src/code.py").write_text("one")
+    text = PARAMS.read_text(encoding="utf-8")
+    (tmp_path / "params.yaml").write_text(re.sub(r"(?m)^  source: \S+", "  source: pets", text), encoding="utf-8")
+    (tmp_path / "dvc.yaml").write_text(PIPELINE)
+    (tmp_path / "model").mkdir()
+    (tmp_path / "model/weights").write_text("earlier")
+    monkeypatch.chdir(tmp_path)
+
+    def run(happen: Callable[[], None]) -> int:
+        def learn(*, model: Path, timing: Path, train: TrainParams) -> None:
+            happen()
+            write_text(timing, "one epoch")
+            write_text(model / "weights", f"{train.epochs} epochs")
+
+        monkeypatch.setattr(stage, "load_stage", lambda _: learn)
+        return main(["train", "--model", "model", "--timing", "timing.csv"])
+
+    return run
+
+
+def edit(name: str, value: str) -> None:
+    """Save another value in params.yaml, as an editor does."""
+    path = Path("params.yaml")
+    path.write_text(re.sub(rf"(?m)^  {name}: \S+", f"  {name}: {value}", path.read_text("utf-8")), "utf-8")
+
+
+def replace_photo(times: int) -> None:
+    """Put another photo in the place of one, and that one back, and so on."""
+    photo = min(Path("pets/cats").iterdir())
+    contents = [b"another", photo.read_bytes()]
+    for number in range(times):
+        photo.write_bytes(contents[number % 2])
+
+
+CHANGES: dict[str, tuple[Callable[[], None], str]] = {
+    "a parameter": (lambda: edit("epochs", "7"), "train.epochs 60 -> 7"),
+    "one of a group": (lambda: edit("model_name", "other"), "register.model_name convlens -> other"),
+    "a photo": (lambda: replace_photo(1), "pets/cats/"),
+    "a photo that is put back": (lambda: replace_photo(2), "pets/cats/"),
+    "a photo more": (lambda: Path("pets/dogs/new.jpg").write_bytes(b"new"), "pets/dogs/new.jpg"),
+    "a photo less": (lambda: min(Path("pets/dogs").iterdir()).unlink(), "pets/dogs/"),
+    "the code": (lambda: Path("src/code.py").write_text("two") and None, "src/code.py"),
+}
+
+
+@pytest.mark.parametrize("what", CHANGES)
+def test_what_was_made_from_other_inputs_is_not_taken(
+    what: str, training: Callable[[Callable[[], None]], int], capsys: pytest.CaptureFixture[str]
+) -> None:
+    happen, told = CHANGES[what]
+    assert training(happen) == 1
+    assert Path("model/weights").read_text() == "earlier"
+    last = capsys.readouterr().err.splitlines()[-1]
+    assert last.startswith("train: Expected parameters and files to stay as they are while the stage runs. Received ch")
+    assert told in last
+
+
+def test_a_change_after_the_first_result_was_written_fails_too(
+    training: Callable[[Callable[[], None]], int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    saved = write_text
+
+    def write_then_edit(path: Path, text: str) -> None:
+        saved(path, text)
+        if path.name == "weights":
+            edit("epochs", "7")
+
+    monkeypatch.setitem(globals(), "write_text", write_then_edit)
+    assert training(lambda: None) == 1
+
+
+def put_back() -> None:
+    edit("epochs", "7")
+    edit("epochs", "60")
+
+
+def leave_traces() -> None:
+    Path("src/__pycache__").mkdir()
+    Path("src/__pycache__/code.pyc").write_bytes(b"")
+    Path("src/code.py").write_text("one")
+    Path("pets/cats/.DS_Store").write_bytes(b"")
+
+
+@pytest.mark.parametrize("happen", [put_back, lambda: edit("max_regression", "0.5"), leave_traces])
+def test_what_changes_no_input_of_the_stage_is_fine(
+    happen: Callable[[], None], training: Callable[[Callable[[], None]], int]
+) -> None:
+    assert training(happen) == 0
+    assert Path("model/weights").read_text() == "60 epochs"
+
+
+def test_a_changed_parameter_is_warned_of_at_once(
+    training: Callable[[Callable[[], None]], int], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert training(lambda: edit("epochs", "7")) == 1
+    first = capsys.readouterr().err.splitlines()[0]
+    assert first.startswith("train: warning: params.yaml has changed: train.epochs 60 -> 7. The stage goes on with")
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+def test_other_ends_are_as_orderly_as_ctrl_c(
+    number: signal.Signals,
+    training: Callable[[Callable[[], None]], int],
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert training(lambda: os.kill(os.getpid(), number)) == 128 + number
+    assert capsys.readouterr().err == "train: interrupted. The same command resumes it.\n"
+    assert signal.getsignal(number) is signal.SIG_DFL
 
 
 def run_process(folder: Path, source: str) -> subprocess.CompletedProcess[str]:

@@ -6,7 +6,7 @@ import json
 import os
 import shutil
 import zipfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from glob import escape
 from pathlib import Path
@@ -198,6 +198,23 @@ def clear_leftovers(path: Path) -> None:
         _remove(leftover)
 
 
+_checks: list[Callable[[Path], None]] = []
+
+
+@contextmanager
+def before_replacing(check: Callable[[Path], None]) -> Iterator[None]:
+    """Have a check see every path of this process before something new takes its place.
+
+    Args:
+        check: gets the path; an error that it raises leaves there what was there.
+    """
+    _checks.append(check)
+    try:
+        yield
+    finally:
+        _checks.remove(check)
+
+
 @contextmanager
 def _replacing(path: Path) -> Iterator[Path]:
     """Name a neighbor of `path` that takes its place when the block ends well, and is removed when it does not."""
@@ -205,6 +222,8 @@ def _replacing(path: Path) -> Iterator[Path]:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         yield part
+        for check in _checks:
+            check(path)
         if part.is_dir() and (path.exists() or path.is_symlink()):  # a folder takes no place that is not empty
             shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink()
         os.replace(part, path)

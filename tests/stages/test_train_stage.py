@@ -129,7 +129,9 @@ def snapshots(root: Path) -> dict[str, bytes]:
     return {path.name: path.read_bytes() for path in sorted((root / "data/model/snapshots").iterdir())}
 
 
-def test_snapshots_are_the_same_after_a_training_that_was_interrupted(root, monkeypatch):
+def test_a_training_that_was_interrupted_resumes_in_the_same_run_and_keeps_the_same_snapshots(
+    root, monkeypatch, capsys
+):
     run(root, epochs=5, snapshots=2)
     whole = snapshots(root)
     assert list(whole) == ["epoch_00001.npz", "epoch_00004.npz"]
@@ -142,7 +144,13 @@ def test_snapshots_are_the_same_after_a_training_that_was_interrupted(root, monk
         patch.setattr("convlens.stages.train.say", stop)
         with pytest.raises(KeyboardInterrupt):
             run(root, epochs=5, snapshots=2)
+    assert [recorded.info.status for recorded in runs(root)] == ["KILLED"]
+    capsys.readouterr()
     run(root, epochs=5, snapshots=2)
+    told = capsys.readouterr().err.splitlines()
+    assert told[0].startswith("train: resumes at epoch 4; dense, 5 epochs over 12 photos")
+    assert "epoch   4/5" in told[1]
+    assert [recorded.info.status for recorded in runs(root)] == ["FINISHED"]
     assert snapshots(root) == whole
     assert not list((root / ".convlens/checkpoints").glob("*"))
 

@@ -49,8 +49,10 @@ def train(
     key = training_key(card, recipe)
     runtime = prepare_runtime(recipe.train, Rendezvous(key))
     checkpoint = Checkpoint(Path(repository_root()) / checkpoints / key, recipe.train.snapshots)
+    begun = checkpoint.load()
     say(
-        f"train: {recipe.model.architecture}, {recipe.train.length} over {len(train.labels):,} photos, "
+        f"train: {f'resumes at epoch {len(begun.history) + 1}; ' if begun else ''}"
+        f"{recipe.model.architecture}, {recipe.train.length} over {len(train.labels):,} photos, "
         f"{len(validation.labels):,} to validate, {runtime.devices.describe(runtime.device)}, {runtime.precision}."
     )
 
