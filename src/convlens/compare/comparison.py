@@ -59,17 +59,14 @@ def list_changed(pair: PairedPredictions) -> tuple[ChangedPrediction, ...]:
     table = pair.table.assign(change=truth[1] - truth[0])
     differs = table[table["predicted_base"] != table["predicted_head"]]
     order = differs.assign(size=differs["change"].abs()).sort_values(["size", "path_head"], ascending=[False, True])
-    return tuple(_describe_change(row) for row in order.to_dict("records"))
-
-
-def _describe_change(row: dict) -> ChangedPrediction:
-    label = row["label"]
-    kind: Kind = "gained" if row["predicted_head"] == label else "lost" if row["predicted_base"] == label else "other"
-    predictions = [(row[f"predicted_{side}"], float(row[f"{PREFIX}{row[f'predicted_{side}']}_{side}"]))
-               for side in ("base", "head")]  # fmt: skip
-    return ChangedPrediction(
-        kind, row["path_head"], row["path_base"], label, predictions[0], predictions[1], float(row["change"])
-    )
+    found = []
+    for row in order.to_dict("records"):
+        label, before, now = row["label"], row["predicted_base"], row["predicted_head"]
+        kind: Kind = "gained" if now == label else "lost" if before == label else "other"
+        base, head = (before, float(row[f"{PREFIX}{before}_base"])), (now, float(row[f"{PREFIX}{now}_head"]))
+        change = float(row["change"])
+        found.append(ChangedPrediction(kind, row["path_head"], row["path_base"], label, base, head, change))
+    return tuple(found)
 
 
 def count_kinds(changed: Sequence[ChangedPrediction]) -> dict[Kind, int]:
@@ -266,19 +263,10 @@ def compare_runs(runs: Sequence[Snapshot], *, evaluate: EvaluateParams, compare:
         compare: says which loss is a regression.
     """
     base, *others = runs
-    verdicts = [judge(base, run, evaluate=evaluate, compare=compare) for run in others]
-    return RunsCompared(
-        tuple(runs),
-        list_differences([run.params for run in runs]),
-        tuple(verdicts),
-        evaluate.confidence,
-        compare.max_regression,
-        _look_closer(base, others[0], evaluate.confidence) if len(others) == 1 else Detail(),
-    )
-
-
-def _look_closer(base: Snapshot, head: Snapshot, confidence: float) -> Detail:
-    pair = pair_predictions(base, head)
-    if pair is None:
-        return Detail()
-    return Detail(pair, list_changed(pair), measure_slice_changes(pair, base, head, confidence=confidence))
+    verdicts = tuple(judge(base, run, evaluate=evaluate, compare=compare) for run in others)
+    parameters, detail = list_differences([run.params for run in runs]), Detail()
+    pair = pair_predictions(base, others[0]) if len(others) == 1 else None
+    if pair is not None:
+        slices = measure_slice_changes(pair, base, others[0], confidence=evaluate.confidence)
+        detail = Detail(pair, list_changed(pair), slices)
+    return RunsCompared(tuple(runs), parameters, verdicts, evaluate.confidence, compare.max_regression, detail)

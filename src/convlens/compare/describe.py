@@ -1,7 +1,7 @@
 """Describe a comparison in sections."""
 
 from collections.abc import Callable, Iterable, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -32,13 +32,14 @@ from convlens.compare.verdict import NoVerdict, RunVerdict
 from convlens.metrics.intervals import SHARES
 from convlens.wording import interval_of, join_words, show_bytes, show_count, show_number, show_share
 
-if TYPE_CHECKING:
-    from convlens.lens.over_time import LayerMatch
-
 # --- the verdict ---
 
 WORDS = {"better": "better", "worse": "worse", "same": "no difference"}
 MAX_NAMES = 6
+
+
+def _head(compared: RunsCompared) -> tuple[str, ...]:
+    return ("", *(name_run(run) for run in compared.runs))
 
 
 def first_section(first: FirstResults) -> Section:
@@ -97,87 +98,65 @@ def _count_words(compared: RunsCompared) -> str:
 def _say_outdated(run: Snapshot) -> list[str]:
     if not run.outdated:
         return []
-    shown = [*run.outdated[:MAX_NAMES], *(["…"] if len(run.outdated) > MAX_NAMES else [])]
-    return [
-        f"{name_run(run)}: params.yaml has changed since its results were made ({', '.join(shown)}). The numbers are "
-        "those of the old values until `dvc repro` has run."
-    ]
+    names = ", ".join([*run.outdated[:MAX_NAMES], *(["…"] if len(run.outdated) > MAX_NAMES else [])])
+    reason = f"params.yaml has changed since its results were made ({names})"
+    return [f"{name_run(run)}: {reason}. The numbers are those of the old values until `dvc repro` has run."]
 
 
 def _say_verdict(
     verdict: RunVerdict | NoVerdict, base: Snapshot, run: Snapshot, *, compared: RunsCompared
 ) -> list[str]:
+    one, other = name_run(base), name_run(run)
     if isinstance(verdict, NoVerdict):
-        return [f"{name_run(run)}: no verdict. {verdict.reason}"]
-    lines = [_say_word(verdict, base, run, confidence=compared.confidence), *_say_training(base, run)]
+        return [f"{other}: no verdict. {verdict.reason}"]
+    lines = [_say_word(verdict, one, other, confidence=compared.confidence), *_say_training(base, run)]
     if not verdict.paired:
         lines.append(
             f"The comparison is unpaired, by totals alone, which shows less than one photo by photo. {verdict.note}"
         )
     elif not verdict.same_split:
-        lines.append(_say_split(verdict, base, run))
+        lines.append(
+            f"The test splits differ: {one} has {show_count(verdict.num_base, 'photo')}, {other} {verdict.num_head:,}. "
+            f"The sentence above is about the {verdict.num_shared:,} that both have; the table of metrics is about "
+            "each run's own."
+        )
+    tolerated, low = compared.max_regression, verdict.differences["accuracy"].low
     if verdict.regression:
-        limit = f"{100 * compared.max_regression:.1f} points, compare.max_regression"
-        lines.append(f"{name_run(run)}: REGRESSION. The loss is more than what is tolerated ({limit}).")
-    return [*lines, *_say_possible(verdict, run, compared.max_regression)]
+        limit = f"{100 * tolerated:.1f} points, compare.max_regression"
+        lines.append(f"{other}: REGRESSION. The loss is more than what is tolerated ({limit}).")
+    if verdict.word == "same" and verdict.paired and low is not None and -low > tolerated:
+        lines.append(
+            f"{other}: a loss of up to {-100 * low:.1f} points is not excluded, more than the {100 * tolerated:.1f} "
+            "that are tolerated. More test photos would tell."
+        )
+    return lines
 
 
-def _say_possible(verdict: RunVerdict, run: Snapshot, tolerated: float) -> list[str]:
-    """No difference that is seen is not no difference: how much may be lost all the same."""
-    low = verdict.differences["accuracy"].low
-    if verdict.word != "same" or not verdict.paired or low is None or -low <= tolerated:
-        return []
-    limit = f"the {100 * tolerated:.1f} that are tolerated"
-    return [
-        f"{name_run(run)}: a loss of up to {-100 * low:.1f} points is not excluded, more than {limit}. More test "
-        "photos would tell."
-    ]
-
-
-def _say_word(verdict: RunVerdict, base: Snapshot, run: Snapshot, *, confidence: float) -> str:
-    one, other = name_run(base), name_run(run)
+def _say_word(verdict: RunVerdict, one: str, other: str, *, confidence: float) -> str:
     photos = show_count(verdict.num_shared, "test photo")
     same = f"{other}: no difference from {one} that {photos} can show."
     start = same if verdict.word == "same" else f"{other}: {verdict.word} than {one} on the same {photos}."
-    kind = "paired" if verdict.paired else "unpaired"
-    note = f", {show_share(confidence, 0)} {kind} interval"
+    note = f", {show_share(confidence, 0)} {'paired' if verdict.paired else 'unpaired'} interval"
     accuracy = f"Accuracy {show_share(verdict.head_accuracy)} instead of {show_share(verdict.base_accuracy)}"
-    return f"{start} {accuracy}: {show_points(verdict.differences['accuracy'], note)}. {_say_test(verdict, one, other)}"
-
-
-def _say_test(verdict: RunVerdict, one: str, other: str) -> str:
     chance = show_chance(verdict.p_value)
-    if verdict.mcnemar is None:
-        return f"Fisher's exact test: p {chance}."
-    alone = f"{show_count(verdict.mcnemar.only_second, 'photo')} classified correctly by {other} alone"
-    return f"{alone}, {verdict.mcnemar.only_first:,} by {one} alone (McNemar's exact test, p {chance})."
+    test = f"Fisher's exact test: p {chance}."
+    if verdict.mcnemar is not None:
+        alone = f"{show_count(verdict.mcnemar.only_second, 'photo')} classified correctly by {other} alone"
+        test = f"{alone}, {verdict.mcnemar.only_first:,} by {one} alone (McNemar's exact test, p {chance})."
+    return f"{start} {accuracy}: {show_points(verdict.differences['accuracy'], note)}. {test}"
 
 
 def _say_training(base: Snapshot, run: Snapshot) -> list[str]:
     """Whether the two learned from other photos: then not only the parameters made the difference."""
-    learned = [_training_photos(snapshot) for snapshot in (base, run)]
-    if base.photos is None or run.photos is None or learned[0] == learned[1]:
+    if base.photos is None or run.photos is None:
+        return []
+    seen = [photos[photos["split"] != "test"] for photos in (base.photos, run.photos)]  # `validation` chose the weights
+    learned = [set(zip(photos["sha256"], photos["label"], strict=True)) for photos in seen]
+    if learned[0] == learned[1]:
         return []
     one, other = (show_count(len(photos), "photo") for photos in learned)
-    shared = len(learned[0] & learned[1])
-    names = name_run(base), name_run(run)
+    names, shared = (name_run(base), name_run(run)), len(learned[0] & learned[1])
     return [f"They learned from other photos: {names[0]} from {one}, {names[1]} from {other}, {shared:,} shared."]
-
-
-def _training_photos(run: Snapshot) -> set[tuple[str, str]]:
-    """Content and label of the photos that the training saw, `validation` chose the weights by included."""
-    if run.photos is None:
-        return set()
-    seen = run.photos[run.photos["split"] != "test"]
-    return set(zip(seen["sha256"], seen["label"], strict=True))
-
-
-def _say_split(verdict: RunVerdict, base: Snapshot, run: Snapshot) -> str:
-    return (
-        f"The test splits differ: {name_run(base)} has {show_count(verdict.num_base, 'photo')}, {name_run(run)} "
-        f"{verdict.num_head:,}. The sentence above is about the {verdict.num_shared:,} that both have; the table of "
-        "metrics is about each run's own."
-    )
 
 
 # --- parameters, and the code of the stages ---
@@ -189,25 +168,13 @@ MAX_PATHS = 12
 
 def parameters_section(compared: RunsCompared) -> Section:
     """The parameters that differ, and the source files that do."""
-    names = tuple(name_run(run) for run in compared.runs)
     rows = tuple((plain(row.name), *map(show_value, row.values)) for row in compared.parameters)
-    sentences = (*_say_hidden(len(rows)), *_say_code(compared.runs))
+    hidden = [f"{len(rows) - MAX_ROWS} more are not shown."] if len(rows) > MAX_ROWS else []
+    sentences, title = (*hidden, *_say_code(compared.runs)), "Parameters"
     if not rows:
-        return Section("parameters", "Parameters", "all are the same", sentences=sentences, folded=False)
-    return Section(
-        "parameters",
-        "Parameters",
-        f"{len(rows)} {'differs' if len(rows) == 1 else 'differ'}",
-        ("", *names),
-        rows[:MAX_ROWS],
-        sentences,
-        folded=len(rows) > FEW_ROWS,
-        numbers=False,
-    )
-
-
-def _say_hidden(num_rows: int) -> list[str]:
-    return [f"{num_rows - MAX_ROWS} more are not shown."] if num_rows > MAX_ROWS else []
+        return Section("parameters", title, "all are the same", sentences=sentences, folded=False)
+    gist, many = f"{len(rows)} {'differs' if len(rows) == 1 else 'differ'}", len(rows) > FEW_ROWS
+    return Section("parameters", title, gist, _head(compared), rows[:MAX_ROWS], sentences, folded=many, numbers=False)
 
 
 def _say_code(runs: tuple[Snapshot, ...]) -> list[str]:
@@ -243,19 +210,23 @@ TITLE = "Test photos, with intervals"
 
 def metrics_section(compared: RunsCompared) -> Section:
     """The test split's numbers; with two runs also the differences, with more those of accuracy."""
-    names = tuple(name_run(run) for run in compared.runs)
-    rows, first = _list_rows(compared.runs), compared.verdicts[0]
+    head, rows, first = _head(compared), _list_rows(compared.runs), compared.verdicts[0]
     if len(compared.verdicts) > 1:
-        against = (f"against {names[0]}", "", *(_sum_up(verdict) for verdict in compared.verdicts))
-        return Section("metrics", TITLE, head=("", *names), rows=(*rows, against), folded=False)
+        against = [f"against {head[1]}", ""]
+        for verdict in compared.verdicts:
+            if isinstance(verdict, NoVerdict):
+                against.append("no verdict")
+            else:
+                points = show_points(verdict.differences["accuracy"], "" if verdict.paired else ", unpaired")
+                against.append(f"{WORDS[verdict.word]}: {points}")
+        return Section("metrics", TITLE, head=head, rows=(*rows, tuple(against)), folded=False)
     if isinstance(first, NoVerdict):
-        return Section("metrics", TITLE, head=("", *names), rows=rows, folded=False)
+        return Section("metrics", TITLE, head=head, rows=rows, folded=False)
     changes = [("", ""), *((show_difference(first, name), judge_metric(first, name)) for name in METRIC_TITLES)]
-    kind = "paired difference" if first.paired else "unpaired difference"
     return Section(
         "metrics",
         TITLE,
-        head=("", *names, kind, ""),
+        head=(*head, "paired difference" if first.paired else "unpaired difference", ""),
         rows=tuple((*row, *change) for row, change in zip(rows, changes, strict=True)),
         sentences=("The verdict rests on accuracy; of the other intervals one may exclude 0 by chance.",),
         folded=False,
@@ -288,13 +259,6 @@ def _list_rows(runs: tuple[Snapshot, ...]) -> tuple[tuple[str, ...], ...]:
     return (*rows, *((title, *(_show_metric(run, name) for run in runs)) for name, title in METRIC_TITLES.items()))
 
 
-def _sum_up(verdict: RunVerdict | NoVerdict) -> str:
-    if isinstance(verdict, NoVerdict):
-        return "no verdict"
-    note = "" if verdict.paired else ", unpaired"
-    return f"{WORDS[verdict.word]}: {show_points(verdict.differences['accuracy'], note)}"
-
-
 def _show_metric(run: Snapshot, name: str) -> str:
     show: Callable[[float | None], str] = show_share if name in SHARES else show_number
     value, low, high = interval_of(run.metrics, name)
@@ -307,32 +271,28 @@ SPLITS = ("train", "validation", "test")
 MAX_PHOTOS_NAMED = 10
 MAX_COUNTS = 40
 SHOWN_DIGITS = 12
-CHANGES = {  # with one photo, with more
-    "added": ("added", "added"),
-    "removed": ("removed", "removed"),
-    "relabeled": ("has another class", "have another class"),
-    "moved": ("is in another split", "are in another split"),
+CHANGES = {  # of one photo, of more, and in short
+    "added": ("added", "added", "added"),
+    "removed": ("removed", "removed", "removed"),
+    "relabeled": ("has another class", "have another class", "relabeled"),
+    "moved": ("is in another split", "are in another split", "in another split"),
 }
 
 
 def data_section(compared: RunsCompared) -> Section:
     """Everything about the data that differs; one line if nothing does."""
-    rows = [row for row in _list_data_facts(compared.runs) if len(set(row[1:])) > 1]
-    changes = find_photo_changes(*compared.runs) if len(compared.runs) == 2 else None
+    runs = compared.runs
+    rows = [row for row in _list_data_facts(runs) if len(set(row[1:])) > 1]
+    changes = find_photo_changes(*runs) if len(runs) == 2 else None
     sentences = [] if changes is None else _say_changes(changes)
     if not rows and not sentences:
-        return Section("data", "Data", _say_same(compared.runs))
+        digest, used = find_digest(runs[0]), runs[0].validation.get("num_usable")
+        photos = "photos" if used is None else show_count(int(used), "photo")
+        return Section("data", "Data", f"the same {photos}" + (f", digest {digest[:SHOWN_DIGITS]}" if digest else ""))
     hidden = [f"{len(rows) - MAX_COUNTS} more rows are not shown."] if len(rows) > MAX_COUNTS else []
-    return Section(
-        "data",
-        "Data",
-        _say_gist(compared.runs, changes),
-        ("", *(name_run(run) for run in compared.runs)) if rows else (),
-        tuple(rows[:MAX_COUNTS]),
-        (*sentences, *hidden),
-        folded=False,
-        numbers=False,
-    )
+    head = _head(compared) if rows else ()
+    cells, sentences, gist = tuple(rows[:MAX_COUNTS]), [*sentences, *hidden], _say_gist(runs, changes)
+    return Section("data", "Data", gist, head, cells, tuple(sentences), folded=False, numbers=False)
 
 
 def find_digest(run: Snapshot) -> str:
@@ -340,25 +300,16 @@ def find_digest(run: Snapshot) -> str:
     return str(run.prepared_card.get("digest") or run.card.get("data_digest") or "")
 
 
-def _say_same(runs: tuple[Snapshot, ...]) -> str:
-    digest = find_digest(runs[0])
-    used = runs[0].validation.get("num_usable")
-    photos = "photos" if used is None else show_count(int(used), "photo")
-    return f"the same {photos}" + (f", digest {digest[:SHOWN_DIGITS]}" if digest else "")
-
-
 def _say_gist(runs: tuple[Snapshot, ...], changes: PhotoChanges | None) -> str:
-    if changes is not None:
-        counts = {name: len(getattr(changes, name)) for name in CHANGES}
-        words = {"added": "added", "removed": "removed", "relabeled": "relabeled", "moved": "in another split"}
-        if any(counts.values()):
-            return ", ".join(f"{count:,} {words[name]}" for name, count in counts.items() if count)
-        return "the same photos, used or judged differently"
-    return "not the same everywhere" if len(runs) > 2 else "not the same"
+    if changes is None:
+        return "not the same everywhere" if len(runs) > 2 else "not the same"
+    counts = {words[-1]: len(getattr(changes, kind)) for kind, words in CHANGES.items()}
+    told = [f"{count:,} {word}" for word, count in counts.items() if count]
+    return ", ".join(told) or "the same photos, used or judged differently"
 
 
 def _list_data_facts(runs: tuple[Snapshot, ...]) -> Iterable[tuple[str, ...]]:
-    """Facts about the data, one cell per run."""
+    """Facts about the data, one cell per run; what an expectation observed stands where it is not met."""
     facts: dict[str, Callable[[Snapshot], Any]] = {
         "source": lambda run: show_value(str(run.prepared_card.get("source", UNKNOWN))),
         "digest": lambda run: find_digest(run)[:SHOWN_DIGITS] or UNKNOWN,
@@ -369,20 +320,11 @@ def _list_data_facts(runs: tuple[Snapshot, ...]) -> Iterable[tuple[str, ...]]:
     for name in _names(run.validation.get("quarantine", {}) for run in runs):
         cells = (_show_count(run.validation.get("quarantine", {}).get(name)) for run in runs)
         yield (f"left out: {plain(name).replace('_', ' ')}", *cells)
-    yield from _list_counts(runs)
-    yield from _list_expectations(runs)
-
-
-def _list_counts(runs: tuple[Snapshot, ...]) -> Iterable[tuple[str, ...]]:
     counts = [run.prepared_card.get("counts", {}) for run in runs]
     for split in SPLITS:
         for name in _names(count.get(split, {}) for count in counts):
             known = (count.get(split, {}).get(name, 0) if count else None for count in counts)
             yield (f"{split}: {plain(name)}", *map(_show_count, known))
-
-
-def _list_expectations(runs: tuple[Snapshot, ...]) -> Iterable[tuple[str, ...]]:
-    """Verdicts of the expectations; what was observed stands with those that are not met."""
     tables = [{row["name"]: row for row in run.validation.get("expectations", [])} for run in runs]
     for name in _names(tables):
         if len({table[name]["success"] for table in tables if name in table}) > 1:
@@ -390,12 +332,9 @@ def _list_expectations(runs: tuple[Snapshot, ...]) -> Iterable[tuple[str, ...]]:
 
 
 def _show_expectation(row: dict[str, Any] | None) -> str:
-    if row is None:
-        return "not checked"
-    if row["success"]:
-        return "met"
-    word = "failed" if row["severity"] == "critical" else "warning"
-    return f"{word}: {plain(str(row['observed']))}"
+    if row is None or row["success"]:
+        return "not checked" if row is None else "met"
+    return f"{'failed' if row['severity'] == 'critical' else 'warning'}: {plain(str(row['observed']))}"
 
 
 def _names(tables: Iterable[Any]) -> list[str]:
@@ -435,18 +374,20 @@ COURSES = (
 
 def curves_section(compared: RunsCompared) -> Section | None:
     """One row per course and run: a bar per epoch, all runs on one scale, then where it ended and its best."""
-    rows = tuple(
-        (title, name_run(run), draw_bars(run.history[column], ends), f"{len(run.history):,}",
-         show(float(run.history[column].iloc[-1])), show(_best(run.history[column], column)))
-        for column, title, show in COURSES
-        if all(column in run.history and len(run.history) for run in compared.runs)
-        for ends in [_find_ends([run.history[column] for run in compared.runs])]
-        for run in compared.runs
-    )  # fmt: skip
-    if not rows:
-        return None
+    histories = [(name_run(run), run.history) for run in compared.runs]
+    rows = []
+    for column, title, show in COURSES:
+        if all(column in history and len(history) for _, history in histories):
+            values = np.concatenate([history[column].to_numpy(float) for _, history in histories])
+            known = values[np.isfinite(values)]
+            ends = (float(known.min()), float(known.max())) if known.size else (0.0, 0.0)
+            for name, history in histories:
+                course = history[column]
+                best = course.min() if column.endswith("loss") else course.max()
+                shown = show(float(course.iloc[-1])), show(float(best))
+                rows.append((title, name, draw_bars(course, ends), f"{len(history):,}", *shown))
     head = ("", "", "from the first epoch to the last", "epochs", "last", "best")
-    return Section("curves", "Training curves", head=head, rows=rows, numbers=False)
+    return Section("curves", "Training curves", head=head, rows=tuple(rows), numbers=False) if rows else None
 
 
 def draw_bars(values: pd.Series, ends: tuple[float, float]) -> str:
@@ -458,16 +399,6 @@ def draw_bars(values: pd.Series, ends: tuple[float, float]) -> str:
     return "".join(BARS[round(float(height) * (len(BARS) - 1))] if np.isfinite(height) else "?" for height in heights)
 
 
-def _find_ends(courses: Sequence[pd.Series]) -> tuple[float, float]:
-    values = np.concatenate([course.to_numpy(float) for course in courses])
-    known = values[np.isfinite(values)]
-    return (float(known.min()), float(known.max())) if known.size else (0.0, 0.0)
-
-
-def _best(course: pd.Series, column: str) -> float:
-    return float(course.min() if column.endswith("loss") else course.max())
-
-
 # --- time and size, and filters ---
 
 MAX_FILTER_NUMBERS = 6
@@ -476,32 +407,40 @@ Show = Callable[[Snapshot], str]
 
 def cost_section(compared: RunsCompared) -> Section:
     """Time of the training, size of the model and of the pages."""
+
+    def show_time(seconds: float | None) -> str:
+        if seconds is None:
+            return UNKNOWN
+        minutes, rest = divmod(round(seconds), 60)
+        return f"{minutes} min {rest} s" if minutes else f"{rest} s"
+
+    def show_size(run: Snapshot, kind: str) -> str:
+        output = run.output(kind)
+        return UNKNOWN if output is None or output.size is None else show_bytes(output.size)
+
     facts: Sequence[tuple[str, Show]] = (
         ("epochs", lambda run: f"{len(run.history):,}"),
-        ("training time", lambda run: _show_time(run.seconds)),
+        ("training time", lambda run: show_time(run.seconds)),
         ("parameters", lambda run: f"{run.card['num_parameters']:,}" if "num_parameters" in run.card else UNKNOWN),
-        ("size of the model", lambda run: _show_size(run, "model")),
-        ("size of the report", lambda run: _show_size(run, "report")),
-        ("size of the feature-map page", lambda run: _show_size(run, "feature_maps")),
+        ("size of the model", lambda run: show_size(run, "model")),
+        ("size of the report", lambda run: show_size(run, "report")),
+        ("size of the feature-map page", lambda run: show_size(run, "feature_maps")),
     )
     return Section("cost", "Time and size", head=_head(compared), rows=_list_facts(compared, facts))
 
 
 def filters_section(compared: RunsCompared) -> Section:
     """Filters that never fire, and what is known of those without a counterpart."""
-    facts: Sequence[tuple[str, Show]] = (
-        ("filters", lambda run: _show_number(run, "num_filters", ",")),
-        ("never fire", lambda run: _show_number(run, "num_dead_filters", ",")),
-        ("mean selectivity", lambda run: _show_number(run, "mean_selectivity", ".3f")),
-    )
-    known = any(run.maps for run in compared.runs)
-    return Section(
-        "filters",
-        "Filters",
-        head=_head(compared) if known else (),
-        rows=_list_facts(compared, facts) if known else (),
-        sentences=tuple(_say_matched(compared)),
-    )
+
+    def show(name: str, form: str) -> Show:
+        return lambda run: format(run.maps[name], form) if name in run.maps else UNKNOWN
+
+    facts = (("filters", show("num_filters", ",")), ("never fire", show("num_dead_filters", ",")),
+             ("mean selectivity", show("mean_selectivity", ".3f")))  # fmt: skip
+    known, sentences = any(run.maps for run in compared.runs), tuple(_say_matched(compared))
+    if not known:
+        return Section("filters", "Filters", sentences=sentences)
+    return Section("filters", "Filters", "", _head(compared), _list_facts(compared, facts), sentences)
 
 
 def _say_matched(compared: RunsCompared) -> list[str]:
@@ -523,11 +462,18 @@ def layers_section(compared: RunsCompared) -> Section | None:
         return None
     base, head = (name_run(run) for run in compared.runs)
     missing = ((base, found.unmatched_base), (head, found.unmatched_head))
+    rows = (
+        (plain(layer.base if layer.base == layer.head else f"{layer.base} → {layer.head}"),
+         _show_cell(layer.num_base, layer.num_head), f"{len(layer.pairs):,}",
+         f"{layer.correlation:.2f}" if layer.pairs else "", f"{layer.chance:.2f}",
+         _name_filters(layer.died), _name_filters(layer.born), _show_cell(len(layer.dead_base), len(layer.dead_head)))
+        for layer in found.layers
+    )  # fmt: skip
     return Section(
         "layers",
         "Filters born and died",
         head=("layer", "filters", "with a partner", "correlation", "by chance", "died", "born", "never fire"),
-        rows=tuple(_list_layer(layer) for layer in found.layers),
+        rows=tuple(rows),
         sentences=(
             "Correlation: mean of the partners; by chance: after the photos of one network were mixed up. Died, born: "
             f"filters of {base} and of {head} that fire and have no partner, by number. Networks trained from other "
@@ -538,19 +484,6 @@ def layers_section(compared: RunsCompared) -> Section | None:
     )  # fmt: skip
 
 
-def _list_layer(layer: "LayerMatch") -> tuple[str, ...]:
-    return (
-        plain(layer.base if layer.base == layer.head else f"{layer.base} → {layer.head}"),
-        _show_cell(layer.num_base, layer.num_head),
-        f"{len(layer.pairs):,}",
-        f"{layer.correlation:.2f}" if layer.pairs else "",
-        f"{layer.chance:.2f}",
-        _name_filters(layer.died),
-        _name_filters(layer.born),
-        _show_cell(len(layer.dead_base), len(layer.dead_head)),
-    )
-
-
 def _name_filters(numbers: Sequence[int]) -> str:
     """How many filters, and the numbers of the first."""
     if not numbers:
@@ -559,28 +492,8 @@ def _name_filters(numbers: Sequence[int]) -> str:
     return f"{len(numbers):,} ({', '.join(map(str, numbers[:MAX_FILTER_NUMBERS]))}{more})"
 
 
-def _head(compared: RunsCompared) -> tuple[str, ...]:
-    return ("", *(name_run(run) for run in compared.runs))
-
-
 def _list_facts(compared: RunsCompared, facts: Sequence[tuple[str, Show]]) -> tuple[tuple[str, ...], ...]:
     return tuple((name, *(show(run) for run in compared.runs)) for name, show in facts)
-
-
-def _show_number(run: Snapshot, name: str, form: str) -> str:
-    return format(run.maps[name], form) if name in run.maps else UNKNOWN
-
-
-def _show_size(run: Snapshot, kind: str) -> str:
-    output = run.output(kind)
-    return UNKNOWN if output is None or output.size is None else show_bytes(output.size)
-
-
-def _show_time(seconds: float | None) -> str:
-    if seconds is None:
-        return UNKNOWN
-    minutes, rest = divmod(round(seconds), 60)
-    return f"{minutes} min {rest} s" if minutes else f"{rest} s"
 
 
 # --- slices, changed predictions, confusion matrices ---
@@ -618,20 +531,21 @@ def list_slice(group: SliceChange) -> tuple[str, ...]:
 
 def predictions_section(compared: RunsCompared) -> Section | None:
     """Photos whose prediction changed, by name, the largest change first."""
+    title, changed = "Photos whose prediction changed", compared.detail.changed
     if compared.detail.pair is None:
         return None
-    changed = compared.detail.changed
     if not changed:
-        return Section("predictions", "Photos whose prediction changed", "none", folded=True)
-    return Section(
-        "predictions",
-        "Photos whose prediction changed",
-        say_kinds(changed),
-        ("photo", "truth", *(name_run(run) for run in compared.runs), ""),
-        tuple(_list_photo(prediction) for prediction in choose_photos(changed, MAX_PHOTOS)),
-        tuple(_say_unlisted(changed)),
-        numbers=False,
-    )
+        return Section("predictions", title, "none", folded=True)
+    shown = choose_photos(changed, MAX_PHOTOS)
+    rows = []
+    for photo in shown:
+        predictions = (photo.base_prediction, photo.head_prediction)
+        cells = (f"{plain(name)} {show_share(chance)}" for name, chance in predictions)
+        rows.append((name_photo(photo.path), plain(photo.label), *cells, KINDS[photo.kind]))
+    head = ("photo", "truth", *(name_run(run) for run in compared.runs), "")
+    hidden = f"{len(changed) - len(shown):,} more are not listed; `--html` shows more, with pictures."
+    sentences = (hidden,) if len(changed) > len(shown) else ()
+    return Section("predictions", title, say_kinds(changed), head, tuple(rows), sentences, numbers=False)
 
 
 def say_kinds(changed: Sequence[ChangedPrediction]) -> str:
@@ -644,59 +558,36 @@ def choose_photos(changed: Sequence[ChangedPrediction], limit: int) -> list[Chan
     return [prediction for kind in KINDS for prediction in [each for each in changed if each.kind == kind][:limit]]
 
 
-def _list_photo(prediction: ChangedPrediction) -> tuple[str, ...]:
-    predictions = (
-        f"{plain(name)} {show_share(chance)}"
-        for name, chance in (prediction.base_prediction, prediction.head_prediction)
-    )
-    return (name_photo(prediction.path), plain(prediction.label), *predictions, KINDS[prediction.kind])
-
-
-def _say_unlisted(changed: Sequence[ChangedPrediction]) -> list[str]:
-    num_hidden = len(changed) - len(choose_photos(changed, MAX_PHOTOS))
-    return [f"{num_hidden:,} more are not listed; `--html` shows more, with pictures."] if num_hidden else []
-
-
 def confusion_section(compared: RunsCompared) -> Section | None:
-    """Both confusion matrices in one table; of many classes only the confusions that changed."""
+    """Both confusion matrices in one table; of many classes only the confusions that changed most."""
     if len(compared.runs) != 2 or compared.detail.pair is None:
         return None
     classes = compared.detail.pair.classes
-    counts = [count_predictions(run, classes) for run in compared.runs]
-    if counts[0] is None or counts[1] is None:
+    one, other = (count_predictions(run, classes) for run in compared.runs)
+    if one is None or other is None:
         return None
     names = " → ".join(name_run(run) for run in compared.runs)
-    if len(classes) > MAX_CLASSES:
-        return _list_confusions(classes, counts[0], counts[1], names)
-    rows = tuple(
-        (plain(name), *map(_show_cell, counts[0][row].tolist(), counts[1][row].tolist()))
-        for row, name in enumerate(classes)
-    )
-    head = ("truth ↓ prediction →", *map(plain, classes))
-    return Section("confusion", "Confusion matrix", names, head, rows)
+    if len(classes) <= MAX_CLASSES:
+        rows = [(plain(name), *map(_show_cell, one[row].tolist(), other[row].tolist()))
+                for row, name in enumerate(classes)]  # fmt: skip
+        head = ("truth ↓ prediction →", *map(plain, classes))
+        return Section("confusion", "Confusion matrix", names, head, tuple(rows))
+    change = other - one
+    np.fill_diagonal(change, 0)
+    order = np.argsort(-np.abs(change), axis=None, kind="stable")[:MAX_CONFUSIONS]
+    rows = [
+        (f"{plain(classes[row])} taken for {plain(classes[column])}",
+         _show_cell(int(one[row, column]), int(other[row, column])))
+        for row, column in (divmod(int(place), len(classes)) for place in order)
+        if change[row, column]
+    ]  # fmt: skip
+    if not rows:
+        return Section("confusion", "Confusions", "none changed")
+    return Section("confusion", "Confusions that changed most", names, ("", "photos"), tuple(rows))
 
 
 def _show_cell(one: int, other: int) -> str:
     return f"{one:,} → {other:,}" if one != other else f"{one:,}"
-
-
-def _list_confusions(classes: Sequence[str], one: np.ndarray, other: np.ndarray, names: str) -> Section:
-    """The cells off the diagonal that changed most."""
-    change = other - one
-    np.fill_diagonal(change, 0)
-    order = np.argsort(-np.abs(change), axis=None, kind="stable")[:MAX_CONFUSIONS]
-    places = [divmod(int(place), len(classes)) for place in order]
-    rows = tuple(
-        (
-            f"{plain(classes[row])} taken for {plain(classes[column])}",
-            _show_cell(int(one[row, column]), int(other[row, column])),
-        )
-        for row, column in places
-        if change[row, column]
-    )
-    if not rows:
-        return Section("confusion", "Confusions", "none changed")
-    return Section("confusion", "Confusions that changed most", names, ("", "photos"), rows)
 
 
 # --- all sections, the verdict first: it is what most readers come for ---

@@ -223,12 +223,8 @@ class Output:
 
 def list_outputs(lock: Lock) -> dict[str, Output]:
     """All outputs of a dvc.lock by their paths."""
-    rows = [row for stage in lock.get("stages", {}) for row in _list_outs(lock, stage)]
+    rows = [row for stage in lock.get("stages", {}).values() for row in stage.get("outs", [])]
     return {row["path"]: Output(row["path"], row.get("md5", ""), row.get("size")) for row in rows}
-
-
-def _list_outs(lock: Lock, stage: str) -> list[dict[str, Any]]:
-    return list(lock.get("stages", {}).get(stage, {}).get("outs", []))
 
 
 def list_outdated(params: Mapping[str, Any], lock: Lock) -> tuple[str, ...]:
@@ -373,7 +369,20 @@ def read_snapshot(root: Path, name: str) -> Snapshot:
     """
     revision = Revision(root, name)
     params, lock = revision.read_yaml("params.yaml"), revision.read_yaml("dvc.lock")
-    places = _find_places(Places(revision), lock)
+    given = Places(revision)
+    places = {
+        "prepared": given.find("train", "prepared"),
+        "model": given.find("train", "model_folder"),
+        "training": given.find("train", "training"),
+        "evaluation": given.find("evaluate", "evaluation"),
+        "manifest": given.find("validate", "manifest"),
+        "listing": given.find("validate", "photos"),
+        "validation": given.find("validate", "report"),
+    }
+    pages = {PurePosixPath(row["path"]).name: row["path"]
+             for row in lock.get("stages", {}).get("report", {}).get("outs", [])}  # fmt: skip
+    kinds = {"report": "report.html", "feature_maps": "feature_maps.html", "maps": "feature_maps"}
+    places |= {kind: pages[name] for kind, name in kinds.items() if name in pages}
     found: dict[str, Any] = {}
     with tempfile.TemporaryDirectory() as temporary:
         copies = {kind: Path(temporary) / kind for kind in places}
@@ -397,6 +406,13 @@ def read_snapshot(root: Path, name: str) -> Snapshot:
             found["validation"] = load_result(copies["validation"])
         if fetch("maps", MAPS_METRICS):
             found["maps"] = read_json(copies["maps"] / MAPS_METRICS)
+    disk = Disk(revision, lock)
+    files = Files(
+        test_shards=disk.match(f"{places['prepared']}/test/images-*.npy"),
+        model=disk.find(f"{places['model']}/{FILE}"),
+        manifest=disk.find(f"{places['manifest']}/{MANIFEST_FILE}"),
+        listing=disk.find(places["listing"]),
+    )
     return Snapshot(
         name=name,
         params=params,
@@ -406,32 +422,8 @@ def read_snapshot(root: Path, name: str) -> Snapshot:
         places=places,
         outputs=list_outputs(lock),
         code=_list_code(lock),
-        files=_find_large_files(Disk(revision, lock), places),
+        files=files,
         **found,
-    )
-
-
-def _find_places(places: Places, lock: Lock) -> dict[str, str]:
-    known = {
-        "prepared": places.find("train", "prepared"),
-        "model": places.find("train", "model_folder"),
-        "training": places.find("train", "training"),
-        "evaluation": places.find("evaluate", "evaluation"),
-        "manifest": places.find("validate", "manifest"),
-        "listing": places.find("validate", "photos"),
-        "validation": places.find("validate", "report"),
-    }
-    pages = {PurePosixPath(row["path"]).name: row["path"] for row in _list_outs(lock, "report")}
-    kinds = {"report": "report.html", "feature_maps": "feature_maps.html", "maps": "feature_maps"}
-    return known | {kind: pages[name] for kind, name in kinds.items() if name in pages}
-
-
-def _find_large_files(disk: Disk, places: Mapping[str, str]) -> Files:
-    return Files(
-        test_shards=disk.match(f"{places['prepared']}/test/images-*.npy"),
-        model=disk.find(f"{places['model']}/{FILE}"),
-        manifest=disk.find(f"{places['manifest']}/{MANIFEST_FILE}"),
-        listing=disk.find(places["listing"]),
     )
 
 
@@ -469,7 +461,8 @@ def find_photo_changes(base: Snapshot, head: Snapshot) -> PhotoChanges | None:
     """What changed among the photos that are used; None where a list of photos cannot be had."""
     if base.photos is None or head.photos is None:
         return None
-    before, after = (_by_content(photos) for photos in (base.photos, head.photos))
+    before, after = (photos.drop_duplicates("sha256").set_index("sha256")[["path", "label", "split"]]
+                     for photos in (base.photos, head.photos))  # fmt: skip
     both = after.join(before, how="inner", rsuffix="_base")
     return PhotoChanges(
         added=_paths(after.loc[after.index.difference(before.index)]),
@@ -477,10 +470,6 @@ def find_photo_changes(base: Snapshot, head: Snapshot) -> PhotoChanges | None:
         relabeled=_paths(both[both["label"] != both["label_base"]]),
         moved=_paths(both[both["split"] != both["split_base"]]),
     )
-
-
-def _by_content(photos: pd.DataFrame) -> pd.DataFrame:
-    return photos.drop_duplicates("sha256").set_index("sha256")[["path", "label", "split"]]
 
 
 def _paths(photos: pd.DataFrame) -> tuple[str, ...]:

@@ -2,7 +2,7 @@
 
 import re
 import textwrap
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 
@@ -103,6 +103,7 @@ def show_change(difference: Interval) -> str:
 MARKER = "<!-- convlens compare -->"  # by which a workflow finds the comment that it updates
 MAX_BYTES = 60_000  # GitHub takes 65,536 characters
 SPECIAL = "\\*_{}[]<>|~&"
+NO_LINK = re.compile(r"([@#])(?=\w)")  # nobody is called by a photo named @somebody, and no issue linked by #1
 CUT = "The rest was left out: it would not fit into a comment. `convlens compare --html FILE` shows all of it."
 
 
@@ -113,13 +114,10 @@ def render_markdown(sections: Iterable[Section]) -> str:
     for number, section in enumerate(others):
         text = _render(section)
         if len("\n\n".join([*blocks, text]).encode()) > MAX_BYTES:
-            return "\n\n".join([*blocks, CUT, *(_render(small) for small in others[number + 1 :] if _is_small(small))])
+            small = (text for text in map(_render, others[number + 1 :]) if len(text) < 500)
+            return "\n\n".join([*blocks, CUT, *small])
         blocks.append(text)
     return "\n\n".join(blocks)
-
-
-def _is_small(section: Section) -> bool:
-    return len(_render(section)) < 500
 
 
 def _render(section: Section) -> str:
@@ -133,32 +131,27 @@ def _render(section: Section) -> str:
 
 
 def _body(section: Section) -> list[str]:
-    table = [_table(section)] if section.head else []
-    return [*table, *(_escape(sentence) for sentence in section.sentences)]
-
-
-def _table(section: Section) -> str:
+    sentences = [_escape(sentence) for sentence in section.sentences]
+    if not section.head:
+        return sentences
     rule = ["---", *["--:" if section.numbers else "---"] * (len(section.head) - 1)]
-    lines = [[_escape(cell) for cell in row] for row in (section.head, *section.rows)]
-    return "\n".join(f"| {' | '.join(line)} |" for line in [lines[0], rule, *lines[1:]])
+    head, *rows = ([_escape(cell) for cell in row] for row in (section.head, *section.rows))
+    return ["\n".join(f"| {' | '.join(line)} |" for line in (head, rule, *rows)), *sentences]
 
 
 def _escape(text: str) -> str:
     """Text without meaning in Markdown or HTML, but for `code`, which stays as it is."""
     parts = text.split("`")
-    return "`".join(part if index % 2 else _escape_words(part) for index, part in enumerate(parts))
-
-
-def _escape_words(text: str) -> str:
-    """Nobody is called by a photo named @somebody, and no issue linked by #1: a comment in between stops that."""
-    plain = "".join(f"\\{letter}" if letter in SPECIAL else letter for letter in text)
-    return re.sub(r"([@#])(?=\w)", r"\1<!-- -->", plain)
+    for index in range(0, len(parts), 2):
+        words = "".join(f"\\{letter}" if letter in SPECIAL else letter for letter in parts[index])
+        parts[index] = NO_LINK.sub(r"\1<!-- -->", words)
+    return "`".join(parts)
 
 
 def _escape_html(text: str) -> str:
     """The same inside of HTML, where Markdown's escapes mean nothing."""
-    plain = text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
-    return re.sub(r"([@#])(?=\w)", r"\1<!-- -->", plain)
+    words = text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+    return NO_LINK.sub(r"\1<!-- -->", words)
 
 
 # --- plain text in columns, for the terminal ---
@@ -172,22 +165,14 @@ def render_text(sections: Iterable[Section]) -> str:
 
 
 def _render_text(section: Section) -> str:
-    lines = [section.heading, *_align([section.head, *section.rows])]
+    lines = [section.heading]
+    if section.head:
+        table = [section.head, *section.rows]
+        widths = [max(len(cell) for cell in column) for column in zip(*table, strict=True)]
+        lines += ["  " + "  ".join(map(str.ljust, row, widths)).rstrip() for row in table]
+    folder = textwrap.TextWrapper(
+        WIDTH, initial_indent="  ", subsequent_indent="    ", break_long_words=False, break_on_hyphens=False
+    )
     for sentence in section.sentences:
-        lines += textwrap.wrap(
-            sentence,
-            WIDTH,
-            initial_indent="  ",
-            subsequent_indent="    ",
-            break_long_words=False,
-            break_on_hyphens=False,
-        )
+        lines += folder.wrap(sentence)
     return "\n".join(lines)
-
-
-def _align(rows: Sequence[Sequence[str]]) -> list[str]:
-    if not rows[0]:
-        return []
-    widths = [max(len(cell) for cell in column) for column in zip(*rows, strict=True)]
-    lines = ("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) for row in rows)
-    return [f"  {line}".rstrip() for line in lines]

@@ -26,22 +26,17 @@ SPLIT = ("seed", "validation_fraction", "test_fraction", "near_duplicates", "dup
 
 def can_compare_unpaired(base: Snapshot, head: Snapshot) -> bool:
     """Whether both have the same test photos, as far as dvc.lock and the parameters tell."""
+
+    def same(kind: str) -> bool:
+        outputs = base.output(kind), head.output(kind)
+        return outputs[0] is not None and outputs[1] is not None and outputs[0].digest == outputs[1].digest
+
     if "num_photos" not in base.metrics or base.metrics["num_photos"] != head.metrics.get("num_photos"):
         return False
-    return _same(base, head, "prepared") or (
-        _same(base, head, "manifest") and _split_params(base) == _split_params(head)
+    found = [flatten_params(run.params.get("preprocess", {})) for run in (base, head)]
+    return same("prepared") or (
+        same("manifest") and all(found[0].get(name, "") == found[1].get(name, "") for name in SPLIT)
     )
-
-
-def _same(base: Snapshot, head: Snapshot, kind: str) -> bool:
-    outputs = [run.output(kind) for run in (base, head)]
-    digests = {output.digest for output in outputs if output is not None}
-    return None not in outputs and len(digests) == 1
-
-
-def _split_params(run: Snapshot) -> dict[str, str]:
-    found = flatten_params(run.params.get("preprocess", {}))
-    return {name: found.get(name, "") for name in SPLIT}
 
 
 def compare_unpaired(
@@ -54,7 +49,8 @@ def compare_unpaired(
         for every headline metric, without an interval where one of them has none.
     """
     differences = {name: _subtract(interval_of(base, name), interval_of(head, name)) for name in HEADLINES}
-    rights = [_spread(values) for values in (base, head)]
+    totals = [(int(metrics["num_photos"]), metrics["accuracy"]) for metrics in (base, head)]
+    rights = [np.arange(count) < round(accuracy * count) for count, accuracy in totals]  # as many as accuracy says
     accuracy = newcombe_interval(*rights, confidence=confidence)
     differences["accuracy"] = accuracy
     p_value = float(fisher_exact([[int(right.sum()), int((~right).sum())] for right in rights]).pvalue)
@@ -62,12 +58,6 @@ def compare_unpaired(
     if p_value < 1 - confidence and accuracy.low is not None and accuracy.high is not None:
         word = "better" if accuracy.low > 0 else "worse" if accuracy.high < 0 else "same"
     return word, p_value, differences
-
-
-def _spread(metrics: Mapping[str, Any]) -> np.ndarray:
-    """As many correct predictions as the accuracy says, bool (N,)."""
-    num_photos = int(metrics["num_photos"])
-    return np.asarray(np.arange(num_photos) < round(metrics["accuracy"] * num_photos))
 
 
 def _subtract(first: tuple[float | None, ...], second: tuple[float | None, ...]) -> Interval:
@@ -155,9 +145,16 @@ class PairedPredictions:
 
     def __init__(self, base: Snapshot, head: Snapshot) -> None:
         by_content = base.photos is not None and head.photos is not None
-        tables = [_identify(run, by_content) for run in (base, head)]
+        self.classes, tables = _classes(base), []
+        for run in (base, head):
+            table = run.predictions if run.predictions is not None else pd.DataFrame()
+            if by_content and run.photos is not None:
+                table = table.merge(run.photos[["path", "sha256"]], on="path").rename(columns={"sha256": "photo"})
+            else:
+                table = table.assign(photo=table["path"])
+            columns = ["photo", "label", "path", "predicted", *(f"{PREFIX}{name}" for name in _classes(run))]
+            tables.append(table[columns].drop_duplicates(["photo", "label"]))
         self.table = tables[0].merge(tables[1], on=["photo", "label"], suffixes=("_base", "_head"))
-        self.classes = _classes(base)
         self.counts = [len(table) for table in tables]
 
     @cached_property
@@ -196,30 +193,17 @@ def judge(
     """Compare two runs photo by photo, as the gate of the model registry does; by their totals if need be."""
     absent = next((run for run in (base, head) if run.predictions is None), None)
     if absent is not None:
-        return _judge_totals(base, head, _explain_absence(absent), evaluate=evaluate, compare=compare)
+        reason = f"The predictions of {absent.name} for the single test photos are not in DVC's cache."
+        return _judge_totals(base, head, f"{reason} {explain_fetch(absent)}", evaluate=evaluate, compare=compare)
     if _classes(base) != _classes(head):
-        return NoVerdict(f"{base.name} knows the classes {_list(base)}, {head.name} knows {_list(head)}.")
+        one, other = (", ".join(_classes(run)) for run in (base, head))
+        return NoVerdict(f"{base.name} knows the classes {one}, {head.name} knows {other}.")
     pair = pair_predictions(base, head)
     if pair is None:
         return NoVerdict(
             f"{base.name} and {head.name} share no test photo. Compare runs of the same data and the same "
             "`preprocess.seed`."
         )
-    return _judge(pair, evaluate, compare)
-
-
-def _identify(run: Snapshot, by_content: bool) -> pd.DataFrame:
-    """Predictions with what tells photos apart: photo, label, path, predicted, probabilities."""
-    predictions = run.predictions if run.predictions is not None else pd.DataFrame()
-    if by_content and run.photos is not None:
-        predictions = predictions.merge(run.photos[["path", "sha256"]], on="path").rename(columns={"sha256": "photo"})
-    else:
-        predictions = predictions.assign(photo=predictions["path"])
-    columns = [f"{PREFIX}{name}" for name in _classes(run)]
-    return predictions[["photo", "label", "path", "predicted", *columns]].drop_duplicates(["photo", "label"])
-
-
-def _judge(pair: PairedPredictions, evaluate: EvaluateParams, compare: CompareParams) -> RunVerdict:
     comparison = compare_predictions(
         pair.labels,
         pair.probabilities("base"),
@@ -247,8 +231,11 @@ def _judge(pair: PairedPredictions, evaluate: EvaluateParams, compare: ComparePa
 def _judge_totals(
     base: Snapshot, head: Snapshot, reason: str, *, evaluate: EvaluateParams, compare: CompareParams
 ) -> RunVerdict | NoVerdict:
+    counts = [run.metrics.get("num_photos") for run in (base, head)]
     if not can_compare_unpaired(base, head):
-        return NoVerdict(f"{reason} {_explain_totals(base, head)}")
+        if None in counts or counts[0] == counts[1]:
+            return NoVerdict(f"{reason} Whether the two have the same test photos is not known either.")
+        return NoVerdict(f"{reason} Their totals are about different photos, {counts[0]:,} and {counts[1]:,}.")
     word, p_value, differences = compare_unpaired(base.metrics, head.metrics, confidence=evaluate.confidence)
     return RunVerdict(
         word=word,
@@ -264,14 +251,6 @@ def _judge_totals(
     )
 
 
-def _explain_totals(base: Snapshot, head: Snapshot) -> str:
-    """Why the totals alone would compare what cannot be compared."""
-    counts = [run.metrics.get("num_photos") for run in (base, head)]
-    if None not in counts and counts[0] != counts[1]:
-        return f"Their totals are about different photos, {counts[0]:,} and {counts[1]:,}."
-    return "Whether the two have the same test photos is not known either."
-
-
 def _is_regression(word: Word, accuracy: Interval, compare: CompareParams) -> bool:
     return word == "worse" and -(accuracy.value or 0.0) > compare.max_regression + ABSOLUTE_ROUNDING
 
@@ -279,11 +258,3 @@ def _is_regression(word: Word, accuracy: Interval, compare: CompareParams) -> bo
 def _classes(run: Snapshot) -> list[str]:
     columns = [] if run.predictions is None else list(run.predictions.columns)
     return sorted(name.removeprefix(PREFIX) for name in columns if name.startswith(PREFIX))
-
-
-def _list(run: Snapshot) -> str:
-    return ", ".join(_classes(run))
-
-
-def _explain_absence(run: Snapshot) -> str:
-    return f"The predictions of {run.name} for the single test photos are not in DVC's cache. {explain_fetch(run)}"
