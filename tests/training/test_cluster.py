@@ -3,7 +3,7 @@ import socket
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
-from tiny_training import free_ports
+from small_training import free_ports
 
 from convlens.errors import ConvLensError
 from convlens.training.devices import Cluster, meet, read_cluster

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import tensorflow as tf
-from tiny_training import CPU, free_ports, shared_recipe, train_shared
+from small_training import cpu, free_ports, shared_recipe, train_shared
 
 from convlens.errors import ConvLensError
 from convlens.params import load_params
@@ -27,7 +27,7 @@ def start(kind, folder, *, machines=(), index=0):
     if machines:
         task = {"type": "worker", "index": index}
         environment["TF_CONFIG"] = json.dumps({"cluster": {"worker": machines}, "task": task})
-    command = [sys.executable, str(ROOT / "tests/tiny_training.py"), kind, str(folder)]
+    command = [sys.executable, str(ROOT / "tests/small_training.py"), kind, str(folder)]
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
     return subprocess.Popen(command, env=environment, cwd=ROOT, **pipes)
 
@@ -51,7 +51,7 @@ def test_two_machines_train_the_network_that_one_trains(tmp_path):
     chief = start("machine", tmp_path / "chief", machines=machines)
     worker = start("machine", tmp_path / "worker", machines=machines, index=1)
     try:
-        expected = train_shared(shared_recipe(), CPU, tmp_path / "single")
+        expected = train_shared(shared_recipe(), cpu(), tmp_path / "single")
         at_worker, at_chief = answer(worker, 9), answer(chief)
     finally:
         worker.kill()

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tiny_training import tiny_photos, tiny_recipe, train_tiny
+from small_training import tiny_photos, tiny_recipe, train_tiny
 
 from convlens.data.prepared import iterate_batches, order_photos
 from convlens.params import TrainingSize, load_params

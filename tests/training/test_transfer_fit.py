@@ -5,7 +5,7 @@ import hashlib
 import keras
 import numpy as np
 import pytest
-from tiny_training import CPU, tiny_photos, tiny_recipe
+from small_training import cpu, tiny_photos, tiny_recipe
 
 from convlens.training.checkpoints import Checkpoint
 from convlens.training.fit import fit
@@ -42,7 +42,7 @@ def run(recipe, checkpoint, told):
         PHOTOS,
         validation=PHOTOS,
         num_classes=2,
-        runtime=CPU,
+        runtime=cpu(),
         checkpoint=checkpoint,
         on_epoch=on_epoch,
     )
