@@ -13,6 +13,7 @@ MINUTES ?= 5
 BUNDLE ?= mlflow-bundle
 KIND = $(if $(GPU),gpu,runtime)
 TRAINING = benchmarks docs lens models pipeline stages training
+STORE = "$${MLFLOW_TRACKING_URI:-sqlite:///$(CURDIR)/mlflow.db}"
 IN_VENV = PATH="$(CURDIR)/.venv/bin:$$PATH" VIRTUAL_ENV="$(CURDIR)/.venv"
 
 .PHONY: help setup repro report ui serve audit bench test lint format lock bundle ci results pictures
@@ -35,17 +36,18 @@ report: ## Open the pages in the browser
 	@$(PYTHON) -m webbrowser "file://$(CURDIR)/reports/feature_maps.html"
 
 ui: setup ## Browse runs and models with MLflow
+	@$(IN_VENV) python -m convlens.tracking.places $(STORE)
 	@$(IN_VENV) MLFLOW_DISABLE_TELEMETRY=true MLFLOW_SERVER_ENABLE_JOB_EXECUTION=false \
 		mlflow ui --host 127.0.0.1 --port $(PORT) \
-		--backend-store-uri "$${MLFLOW_TRACKING_URI:-sqlite:///$(CURDIR)/mlflow.db}"
+		--backend-store-uri $(STORE)
 
 bundle: setup ## Copy the MLflow store into a folder that can be carried anywhere
 	@$(IN_VENV) python tools/mlflow_bundle.py "$(BUNDLE)"
 	@echo "Bundle:   $(BUNDLE); cd there, then mlflow ui"
 
 serve: setup ## Serve the champion at 127.0.0.1, port 5001 unless PORT says otherwise
-	@$(IN_VENV) MLFLOW_DISABLE_TELEMETRY=true \
-		MLFLOW_TRACKING_URI="$${MLFLOW_TRACKING_URI:-sqlite:///$(CURDIR)/mlflow.db}" \
+	@$(IN_VENV) python -m convlens.tracking.places $(STORE)
+	@$(IN_VENV) MLFLOW_DISABLE_TELEMETRY=true MLFLOW_TRACKING_URI=$(STORE) \
 		mlflow models serve --model-uri models:/convlens@champion --env-manager local \
 		--host 127.0.0.1 --port $(if $(filter file default undefined,$(origin PORT)),5001,$(PORT))
 

@@ -14,7 +14,8 @@ import sys
 from contextlib import closing
 from pathlib import Path
 
-ARTIFACTS = "mlartifacts"
+from convlens.tracking.places import ARTIFACTS_NAME, claim_artifacts, move_addresses
+
 NOTE = """\
 # An MLflow store to carry along
 
@@ -58,35 +59,15 @@ def make_bundle(store: Path, folder: Path) -> None:
         )
     if folder.exists() and any(folder.iterdir()):
         raise FileNotFoundError(f"Expected a new or empty folder. Received: {folder}, which holds files. Remove it.")
-    artifacts = store.absolute().parent / ARTIFACTS
-    shutil.copytree(artifacts, folder / ARTIFACTS, dirs_exist_ok=True)
+    claim_artifacts(store)
+    artifacts = store.absolute().parent / ARTIFACTS_NAME
+    shutil.copytree(artifacts, folder / ARTIFACTS_NAME, dirs_exist_ok=True)
     (folder / "README.md").write_text(NOTE, encoding="utf-8")
     copy = folder / store.name
     with closing(sqlite3.connect(store)) as source, closing(sqlite3.connect(copy)) as target:
         source.backup(target)  # a copy of the file could miss what is being written
-        _make_relative(target, artifacts)
+        move_addresses(target, artifacts, ARTIFACTS_NAME, ARTIFACTS_NAME)
         target.commit()
-
-
-def _make_relative(database: sqlite3.Connection, artifacts: Path) -> None:
-    """Shorten every address below the artifact folder, whichever table it is in."""
-    for table, column in _text_columns(database):
-        for start in (artifacts.as_uri(), str(artifacts)):
-            database.execute(
-                f'UPDATE "{table}" SET "{column}" = ? || substr("{column}", ?) '  # noqa: S608 - names come from the schema
-                f'WHERE substr("{column}", 1, ?) = ?',
-                (ARTIFACTS, len(start) + 1, len(start), start),
-            )
-
-
-def _text_columns(database: sqlite3.Connection) -> list[tuple[str, str]]:
-    tables = [name for (name,) in database.execute("SELECT name FROM sqlite_master WHERE type = 'table'")]
-    return [
-        (table, name)
-        for table in tables
-        for _, name, kind, *_ in database.execute(f'PRAGMA table_info("{table}")')
-        if "CHAR" in kind.upper() or "TEXT" in kind.upper()
-    ]
 
 
 if __name__ == "__main__":

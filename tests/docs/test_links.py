@@ -6,7 +6,7 @@ import pytest
 from docs.blocks import ROOT, documents
 
 LINK = re.compile(r"!?\[[^\]]*\]\(([^)\s]+)\)")
-DOCUMENTS = [*documents(), "CHANGELOG.md"]
+DOCUMENTS = [*documents(), "CHANGELOG.md", "SECURITY.md"]
 
 
 def anchors(text: str) -> set[str]:

@@ -81,7 +81,7 @@ def test_a_new_database_is_there_when_it_is_whole(tmp_path: Path, monkeypatch: p
     found = open_store().client.search_experiments()
     assert moved == [(False, 1)]
     assert [experiment.name for experiment in found] == ["Default"]
-    assert {path.name for path in tmp_path.iterdir()} == {"runs.db", "runs.db.lock"}
+    assert {path.name for path in tmp_path.iterdir()} == {"runs.db", ".convlens"}
     open_store()
     assert len(moved) == 1
 

@@ -10,11 +10,13 @@ import pandas as pd
 from mlflow import MlflowClient
 from mlflow.entities.model_registry import ModelVersion
 from mlflow.exceptions import MlflowException
+from mlflow.models import Model
 
 from convlens.environment import hide_passwords
 from convlens.errors import ConvLensError
 from convlens.files import new_folder
 from convlens.metrics.drift import FORMER_NAME, REFERENCE, OpenedModel, ReferenceStatistics
+from convlens.tracking.places import claim_artifacts
 from convlens.tracking.registry import ABSENT, CHAMPION, find_alias
 from convlens.tracking.store import (
     Store,
@@ -73,7 +75,27 @@ def pull_model(name: str, alias: str, folder: Path) -> str:
         version = need_alias(store, name, alias)
         with new_folder(folder) as part, store_must_answer(store.uri, ADVICE):
             mlflow.artifacts.download_artifacts(artifact_uri=f"{SCHEME}{name}/{version.version}", dst_path=str(part))
+            _require_whole(part, f"{name} version {version.version}")
     return str(version.version)
+
+
+def _require_whole(folder: Path, name: str) -> None:
+    """Check that everything a packaged model names has arrived: a place without files is no error to MLflow.
+
+    Raises:
+        ConvLensError: something is missing.
+    """
+    described = folder / "MLmodel"
+    parts = Model.load(str(described)).flavors["python_function"] if described.is_file() else {}
+    named = [item["path"] for item in parts.get("artifacts", {}).values()] + [
+        parts[key] for key in ("code",) if key in parts
+    ]
+    missing = [name for name in ("MLmodel", "requirements.txt", *named) if not (folder / name).exists()]
+    if missing:
+        raise ConvLensError(
+            f"Expected the files of {name} in the store. Received: one without {', '.join(missing)}. They were "
+            "moved or removed: bring the store's mlartifacts back, or register the model anew."
+        )
 
 
 @contextlib.contextmanager
@@ -90,6 +112,8 @@ def open_existing() -> Iterator[Store]:
             f"Expected an MLflow store. Received: no database at {database}. {REGISTER_FIRST} "
             "Or set MLFLOW_TRACKING_URI to the store that has the model."
         )
+    if database is not None:
+        claim_artifacts(database)
     with store_must_answer(uri, ADVICE), brief_requests(seconds=10, retries=1):
         yield Store(uri, MlflowClient(tracking_uri=uri, registry_uri=uri))
 

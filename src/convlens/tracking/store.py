@@ -17,6 +17,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from convlens.environment import hide_passwords, hide_secrets, repository_root
 from convlens.errors import ConvLensError
+from convlens.tracking.places import ARTIFACTS_NAME, LOCK_SECONDS, claim_artifacts, lock_path
 
 # --- quiet ---
 # MLflow's talk, kept from our users: migrations of a new database, remarks about signatures it cannot know better.
@@ -75,8 +76,6 @@ def store_must_answer(uri: str, advice: str) -> Iterator[None]:
 # Where runs are kept: `MLFLOW_TRACKING_URI`, else a database at the repository's root with the artifacts beside it.
 
 DATABASE_NAME = "mlflow.db"
-ARTIFACTS_NAME = "mlartifacts"
-LOCK_SECONDS = 60.0
 EXPERIMENT_TAGS = {
     "mlflow.experimentKind": "custom_model_development",  # the UI shows trainings, not chats
     "mlflow.note.content": "Each run is one training, from photos to a registered model. `report.html` and "
@@ -121,16 +120,19 @@ def lock_store(uri: str, purpose: str = "", seconds: float = LOCK_SECONDS) -> It
     if database is None:
         yield
         return
-    database.parent.mkdir(parents=True, exist_ok=True)
-    suffix = f".{purpose}.lock" if purpose else ".lock"
-    with FileLock(database.with_name(database.name + suffix), timeout=seconds):
+    lock = lock_path(database, purpose)
+    lock.parent.mkdir(parents=True, exist_ok=True)
+    with FileLock(lock, timeout=seconds):
         yield
 
 
 def open_store() -> Store:
     """Connect to the store; a local database is created or refused here, once, whoever comes first.
 
+    The artifacts of one that was moved or copied are those beside it.
+
     Raises:
+        ConvLensError: it was moved, and cannot be written.
         mlflow.exceptions.MlflowException, OSError: the store does not answer or refuses.
     """
     uri = tracking_uri()
@@ -140,6 +142,8 @@ def open_store() -> Store:
         if database is not None and "?" not in uri and not database.exists():
             _create(database)
         client = _connect(uri)
+    if database is not None:
+        claim_artifacts(database)
     return Store(uri, client)
 
 
