@@ -1,7 +1,11 @@
-"""The feature-map page in one tab of the browser."""
+"""Pages in the browser: the feature-map page in one tab, and what axe-core finds wrong with any."""
 
 from pathlib import Path
 from typing import Any
+
+import pytest
+
+AXE = Path(__file__).parents[1] / "tools/page/node_modules/axe-core/axe.min.js"
 
 
 class Visit:
@@ -33,3 +37,17 @@ class Visit:
 
 def text_of(page: Any, selector: str) -> str:
     return " ".join(str(page.locator(selector).first.inner_text()).split())
+
+
+def find_violations(page: Any, **options: Any) -> list[tuple[str, str, str]]:
+    """Rule, element and summary of all that axe-core finds; without axe-core the test is skipped."""
+    if not AXE.is_file():
+        pytest.skip("axe-core is not installed; `npm ci --prefix tools/page` does it.")
+    if not page.evaluate("'axe' in window"):
+        page.add_script_tag(path=AXE)
+    report = page.evaluate("(more) => axe.run(document, {resultTypes: ['violations'], ...more})", options)
+    return [
+        (rule["id"], node["html"][:160], node["failureSummary"])
+        for rule in report["violations"]
+        for node in rule["nodes"]
+    ]

@@ -1,8 +1,6 @@
 """The page of a comparison: what it says, that it stands alone, and that it is accessible in Chromium."""
 
 import re
-import shutil
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -12,6 +10,7 @@ import pandas as pd
 import pytest
 from compared_runs import COMPARE, EVALUATE, good, make_answers, make_run
 from page_reader import Page
+from page_visits import find_violations
 
 from convlens.compare.comparison import FirstResults, compare_runs, encode_thumbnails
 from convlens.compare.runs import Files, Snapshot
@@ -19,8 +18,6 @@ from convlens.compare.verdict import PairedPredictions
 from convlens.pages.comparison import place_dots, render_page
 
 HOSTILE = "<script>alert('x')</script>"
-CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome", "chrome"))), None)
-AXE = Path(__file__).parents[2] / "tools/page/node_modules/axe-core/axe.min.js"
 
 
 def write_arrays(folder: Path, values: list[int]) -> Files:
@@ -167,35 +164,15 @@ def test_of_many_photos_a_dot_stands_for_some() -> None:
     assert max(y for _, y in every) == dots.num_rows - 1
 
 
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    if CHROMIUM is None:
-        pytest.skip("No Chromium or Chrome here; the page is opened with it.")
-    sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed; it drives the browser.")
-    with sync_api.sync_playwright() as playwright:
-        started = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox", "--disable-gpu"])
-        yield started
-        started.close()
-
-
 @pytest.mark.parametrize(("scheme", "width"), [("light", 1280), ("dark", 400)])
 def test_the_page_is_accessible_and_fits(browser: Any, tmp_path: Path, text: str, scheme: str, width: int) -> None:
-    if not AXE.is_file():
-        pytest.skip("axe-core is not installed; `npm ci --prefix tools/page` does it.")
     path = tmp_path / "comparison.html"
     path.write_text(text, encoding="utf-8")
     page = browser.new_page(viewport={"width": width, "height": 900}, color_scheme=scheme, reduced_motion="reduce")
     requests: list[str] = []
     page.on("request", lambda request: requests.append(request.url))
     page.goto(path.as_uri())
-    page.add_script_tag(path=AXE)
-    report = page.evaluate("() => axe.run(document, {resultTypes: ['violations']})")
-    found = [
-        (rule["id"], node["html"][:160], node["failureSummary"])
-        for rule in report["violations"]
-        for node in rule["nodes"]
-    ]
-    wide = page.evaluate("document.documentElement.scrollWidth")
+    found, wide = find_violations(page), page.evaluate("document.documentElement.scrollWidth")
     page.close()
     assert found == []
     assert wide <= width

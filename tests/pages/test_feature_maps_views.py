@@ -1,13 +1,13 @@
 """The page under real keys and a real pointer, in Chromium: every view, its accessibility, and the sandbox."""
 
+import re
 from pathlib import Path
 from typing import Any
 
 import pytest
 from map_pages import EVERY, page_inputs
-from page_visits import Visit, text_of
+from page_visits import Visit, find_violations, text_of
 
-AXE = Path(__file__).parents[2] / "tools/page/node_modules/axe-core/axe.min.js"
 TABS = ("answer", "filters", "filter", "cell", "place", "regions", "bench", "trust", "layers")
 
 
@@ -23,24 +23,16 @@ def test_every_view_opens_without_a_complaint_or_a_request(visit: Visit) -> None
 
 @pytest.mark.parametrize(("scheme", "width"), [("light", 1280), ("light", 320), ("dark", 1280)])
 def test_every_view_is_accessible(browser: Any, path: Path, scheme: str, width: int) -> None:
-    if not AXE.is_file():
-        pytest.skip("axe-core is not installed; `npm ci --prefix tools/page` does it.")
     visit = Visit(browser, path, color_scheme=scheme, reduced_motion="reduce")
     page = visit.open()
     page.set_viewport_size({"width": width, "height": 900})
-    page.add_script_tag(path=AXE)
-    found = []
     rules = {"runOnly": ["color-contrast"]} if scheme == "dark" else {}  # the rest is the same in the dark
+    found = {}
     for tab in TABS:
         visit.turn(tab)
-        report = page.evaluate("(rules) => axe.run(document, {resultTypes: ['violations'], ...rules})", rules)
-        found += [
-            (tab, rule["id"], node["html"][:160], node["failureSummary"])
-            for rule in report["violations"]
-            for node in rule["nodes"]
-        ]
+        found[tab] = find_violations(page, **rules)
     page.close()
-    assert found == []
+    assert {tab: wrong for tab, wrong in found.items() if wrong} == {}
 
 
 def test_tabs_answer_to_keys_and_the_address_keeps_them(visit: Visit) -> None:
@@ -92,6 +84,17 @@ def test_a_cell_is_worked_out_where_the_pointer_is_and_by_keys(visit: Visit) -> 
     page.wait_for_function(f"{caption}.textContent.includes('Row 3, column 1')")
     assert "The same" in text_of(page, "#view-cell .check")
     assert page.locator("#view-cell .chain li").count() == len(block["steps"]) + bool(block["arithmetic"]["bias"])
+
+
+def test_the_address_opens_a_step_of_a_layer_and_every_filter_is_drawn(visit: Visit) -> None:
+    blocks = page_inputs(max_filters=EVERY).encoded_blocks
+    page = visit.open(f"tab=filters&photo=1&view=before&block=conv_2&filter={blocks[1]['shown'][0]}")
+    page.wait_for_selector("html[data-drawn=true]", state="attached")
+    tiles = page.locator("[role=option]").evaluate_all("all => all.map((one) => one.ariaLabel)")
+    named = [name for name in tiles if name and re.match(r"Filter \d+ of \w+, normalization", name)]
+    assert len(named) == sum(len(block["shown"]) for block in blocks)
+    assert "The network says cats, 90\u00a0%, but it is dogs." in page.content().replace("&nbsp;", "\u00a0")
+    assert visit.complaints == []
 
 
 def test_a_place_names_its_filters(visit: Visit) -> None:

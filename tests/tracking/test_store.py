@@ -92,10 +92,10 @@ def test_two_first_uses_do_not_race(tmp_path: Path) -> None:
     command = [sys.executable, "-c", FIRST_USE]
     started = [
         subprocess.Popen(command, env=environment, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
-        for _ in range(3)
+        for _ in range(2)
     ]
     finished = [process.communicate(timeout=120) for process in started]
-    assert [process.returncode for process in started] == [0, 0, 0], finished
+    assert [process.returncode for process in started] == [0, 0], finished
     assert len({out for out, _ in finished}) == 1
     assert len(MlflowClient(f"sqlite:///{tmp_path}/mlflow.db").search_runs(["1"])) == 1
 
