@@ -83,10 +83,10 @@ def run_fold(task: FoldTask) -> dict[str, Any]:
         with np.load(io.BytesIO(path.read_bytes())) as arrays:
             return {"logits": arrays["logits"], **json.loads(arrays["facts"].tobytes())}
     with hold_stderr():
+        from convlens.auxiliary.cross_validation import Part, train_fold
         from convlens.models.files import FILE, encode_model
         from convlens.models.inference import predict_logits
         from convlens.training.checkpoints import Checkpoint
-        from convlens.training.cross_validation import Part, train_fold
         from convlens.training.fit import Photos
         from convlens.training.runtime import prepare_runtime
 

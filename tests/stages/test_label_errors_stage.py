@@ -9,7 +9,8 @@ import pandas as pd
 import pytest
 from prepared_photos import write_prepared
 
-import convlens.training.cross_validation as folds_module
+import convlens.auxiliary.cross_validation as folds_module
+from convlens.auxiliary.cross_validation import assign_folds, train_fold
 from convlens.data.prepared import Prepared
 from convlens.errors import ConvLensError
 from convlens.metrics.evaluation import Evaluation, Predictions
@@ -18,7 +19,6 @@ from convlens.metrics.label_errors import LabelErrors
 from convlens.models.inference import OperatingPoint
 from convlens.params import LabelErrorsParams, Params, load_params, parse_group
 from convlens.stages.label_errors import label_errors
-from convlens.training.cross_validation import assign_folds, train_fold
 from convlens.training.fit import FitResult, Photos
 
 PARAMS = load_params()

@@ -8,12 +8,12 @@ import pytest
 from prepared_photos import write_prepared
 from small_training import CLASSES, SIDE, write_card, write_network, write_operating_point
 
+from convlens.auxiliary.baseline import baseline_recipe, train_baseline
 from convlens.data.prepared import Prepared
 from convlens.errors import ConvLensError
 from convlens.metrics.robustness import Robustness
 from convlens.params import Params, load_params
 from convlens.stages.robustness import robustness
-from convlens.training.baseline import baseline_recipe, train_baseline
 from convlens.training.runtime import prepare_runtime
 
 NUM_PHOTOS = 30

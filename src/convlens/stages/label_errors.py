@@ -13,8 +13,6 @@ from convlens.models.files import load_card
 from convlens.models.inference import OperatingPoint
 from convlens.params import EvaluateParams, LabelErrorsParams, TrainingRecipe
 from convlens.progress import say
-from convlens.training.cross_validation import assign_folds, predict_out_of_fold
-from convlens.training.runtime import prepare_runtime
 
 
 def label_errors(
@@ -49,7 +47,10 @@ def label_errors(
     columns = [f"{PROBABILITY}{name}" for name in data.classes]
     probabilities: dict[str, np.ndarray] = {}
     folds = pd.DataFrame({"fold": [], "epoch": []})
-    if count:
+    if count:  # what only folds need: TensorFlow takes longer to load than the rest of the stage
+        from convlens.auxiliary.cross_validation import assign_folds, predict_out_of_fold
+        from convlens.training.runtime import prepare_runtime
+
         runtime = prepare_runtime(recipe.train.changed(precision=card["precision"], strategy="single"))
         point = OperatingPoint.load(operating_point, key=card["key"])
         assigned = assign_folds(data, count, seed=recipe.train.seed)

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from convlens.auxiliary.baseline import baseline_recipe, train_baseline
 from convlens.data.perturbations import resize
 from convlens.data.prepared import Prepared
 from convlens.errors import ConvLensError
@@ -13,7 +14,6 @@ from convlens.params import EvaluateParams, ModelParams, RobustnessParams, Train
 from convlens.plots.robustness import plot_curves, plot_places
 from convlens.plots.style import to_png
 from convlens.progress import say
-from convlens.training.baseline import baseline_recipe, train_baseline
 from convlens.training.runtime import prepare_runtime
 from convlens.wording import show_share
 

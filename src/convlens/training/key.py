@@ -9,21 +9,15 @@ from typing import Any
 import convlens
 from convlens.params import TrainingRecipe
 
-# The code that decides what comes out of a training; `dvc.yaml` lists the same files for the stage `train`.
+# The code that decides what comes out of a training, a package with all its modules; `dvc.yaml` lists the same for the
+# stage `train`.
 CODE = (
     "data/prepared.py",
     "models/architectures.py",
     "models/files.py",
     "models/transfer.py",
     "stages/train.py",
-    "training/augmentation.py",
-    "training/checkpoints.py",
-    "training/devices.py",
-    "training/fit.py",
-    "training/key.py",
-    "training/optimizers.py",
-    "training/runtime.py",
-    "training/steps.py",
+    "training",
 )
 
 
@@ -53,6 +47,7 @@ def digest_code() -> str:
     """Digest the source files that decide what comes out of a training: sha256 in hexadecimal."""
     root = Path(convlens.__file__).parent
     digest = hashlib.sha256()
-    for name in CODE:
-        digest.update(name.encode() + b"\0" + (root / name).read_bytes() + b"\0")
+    for entry in CODE:
+        for path in sorted((root / entry).glob("*.py")) or [root / entry]:
+            digest.update(path.relative_to(root).as_posix().encode() + b"\0" + path.read_bytes() + b"\0")
     return digest.hexdigest()

@@ -6,6 +6,7 @@ from typing import IO
 import keras
 import numpy as np
 
+from convlens.auxiliary.cross_validation import train_network
 from convlens.data.loader import Images
 from convlens.data.perturbations import resize
 from convlens.data.prepared import Prepared
@@ -17,7 +18,6 @@ from convlens.params import (
     TrainingRecipe,
     TrainParams,
 )
-from convlens.training.cross_validation import train_network
 from convlens.training.fit import Photos
 from convlens.training.runtime import Runtime
 
