@@ -14,7 +14,7 @@ from robustness_inputs import make_label_errors, make_results
 from convlens.data.validation import Validation
 from convlens.errors import ConvLensError
 from convlens.metrics.evaluation import Evaluation
-from convlens.models.files import SNAPSHOTS, TrainingRun, encode_weights
+from convlens.models.files import SNAPSHOTS, TrainingRun, encode_weights, save_timing
 from convlens.params import Params, load_params
 from convlens.stages.evaluate import evaluate
 from convlens.stages.preprocess import preprocess
@@ -90,8 +90,8 @@ def _write_training(home: Path) -> None:
     half = encode_weights([0.5 * values for values in model.get_weights()])
     reports = home / "reports/training"
     TrainingRun.save(home / "model", reports, network=model, card=card, history=history, snapshots={1: half})
-    (reports / "timing.csv").write_text(
-        "key,epoch,seconds,photos_per_second,memory_megabytes\na,1,2,9,500\na,2,2,9,500\n"
+    save_timing(
+        reports, card["key"], [{"epoch": epoch, "photos_per_second": 9, "memory_megabytes": 500} for epoch in (1, 2)]
     )
 
 

@@ -16,9 +16,9 @@ import pandas as pd
 from convlens.data.prepared import CARD_FILE, SPLITS_FILE, Prepared
 from convlens.data.validation import MANIFEST_FILE, RESULT_FILE, load_result
 from convlens.errors import ConvLensError
-from convlens.files import read_csv, read_json
+from convlens.files import read_json
 from convlens.metrics.evaluation import METRICS, TABLES, load_metrics, load_predictions
-from convlens.models.files import CARD, FILE, HISTORY, load_card
+from convlens.models.files import CARD, FILE, HISTORY, load_card, load_history
 from convlens.params import flatten_params
 
 # --- Which parameters differ between runs ---
@@ -394,7 +394,7 @@ def read_snapshot(root: Path, name: str) -> Snapshot:
             copies[kind].mkdir()
             (copies[kind] / file).write_bytes(revision.read(f"{places[kind]}/{file}"))
         found["metrics"] = load_metrics(copies["evaluation"])
-        found["history"] = read_csv(copies["training"] / HISTORY)
+        found["history"] = load_history(copies["training"])
         if fetch("model", CARD):
             found["card"] = load_card(copies["model"])
         if fetch("prepared", CARD_FILE, SPLITS_FILE):

@@ -5,7 +5,7 @@ import json
 import re
 import zipfile
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,7 +19,8 @@ from convlens.files import decode_arrays, encode_arrays, new_folder, read_csv, r
 if TYPE_CHECKING:  # whoever wants no more than card or history does not load TensorFlow
     import keras
 
-FILE, CARD, SNAPSHOTS, HISTORY = "model.keras", "card.json", "snapshots", "history.csv"
+FILE, CARD, SNAPSHOTS = "model.keras", "card.json", "snapshots"
+HISTORY, TIMING = "history.csv", "timing.csv"
 
 # --- What `train` leaves ---
 
@@ -34,11 +35,14 @@ class TrainingRun:
             data_digest, validation_loss and validation_accuracy.
         history: a row per epoch: epoch (from 1), image_size, learning_rate, losses and accuracies of training and
             validation.
+        timing: a row per epoch, with its seconds, photos per second and memory, if this very training ran in this
+            folder; they differ from run to run and are no result. Else no rows.
     """
 
     folder: Path
     card: dict[str, Any]
     history: pd.DataFrame
+    timing: pd.DataFrame = field(default_factory=lambda: pd.DataFrame({"epoch": []}))
 
     @classmethod
     def load(cls, folder: Path, training: Path) -> "TrainingRun":
@@ -51,7 +55,11 @@ class TrainingRun:
         Raises:
             ConvLensError: a file is missing or broken.
         """
-        return cls(folder, load_card(folder), read_csv(training / HISTORY))
+        run = cls(folder, load_card(folder), load_history(training))
+        if (training / TIMING).is_file():
+            timing = read_csv(training / TIMING, ["key"])
+            run = replace(run, timing=timing[timing["key"] == run.card["key"]].drop(columns="key"))
+        return run
 
     @classmethod
     def save(
@@ -119,6 +127,22 @@ def load_card(folder: Path) -> dict[str, Any]:
     """
     card: dict[str, Any] = read_json(folder / CARD)
     return card
+
+
+def load_history(training: Path) -> pd.DataFrame:
+    """Read the history of a training alone, which is in Git where the network is not.
+
+    Raises:
+        ConvLensError: it is missing or cannot be read.
+    """
+    return read_csv(training / HISTORY)
+
+
+def save_timing(training: Path, key: str, timing: Sequence[Mapping[str, float]]) -> None:
+    """Write how long the epochs of a training took so far, for `TrainingRun.timing`."""
+    table = pd.DataFrame(timing).round(3)
+    table.insert(0, "key", key)
+    write_csv(training / TIMING, table)
 
 
 def load_snapshots(folder: Path) -> dict[int, list[np.ndarray]]:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from convlens.data.prepared import Prepared
 from convlens.data.validation import Validation
-from convlens.files import read_csv, write_bytes, write_csv, write_text
+from convlens.files import write_bytes, write_csv, write_text
 from convlens.lens.lens import open_lens
 from convlens.metrics.drift import ReferenceStatistics
 from convlens.metrics.evaluation import Evaluation
@@ -112,9 +112,10 @@ def report(
         write_text(reports / name, text)
     write_csv(reports / "own.csv", predicted.table)
     write_bytes(reports / "training/curves.png", to_png(plot_training_curves(training.history)))
-    timing = reports / "training/timing.csv"  # of the latest training on this machine; another one has none
-    if timing.is_file():
-        write_bytes(reports / "training/speed.png", to_png(plot_speed(read_csv(timing))))
+    if training.timing.empty:  # trained elsewhere
+        (reports / "training/speed.png").unlink(missing_ok=True)
+    else:
+        write_bytes(reports / "training/speed.png", to_png(plot_speed(training.timing)))
     say(
         f"report: {maps.num_photos} photos; {maps.metrics['num_filters']:,} filters, "
         f"{maps.metrics['num_dead_filters']} dead, {maps.metrics['num_rare_filters']} fire on fewer than 1 % of photos."

@@ -2,14 +2,11 @@
 
 from pathlib import Path
 
-import pandas as pd
-
 from convlens.data.prepared import Prepared
 from convlens.environment import repository_root
 from convlens.errors import ConvLensError
-from convlens.files import write_csv
 from convlens.models.architectures import finish_model
-from convlens.models.files import TrainingRun
+from convlens.models.files import TrainingRun, save_timing
 from convlens.params import Recording, TrainingRecipe
 from convlens.progress import say
 from convlens.tracking.live import open_live_run
@@ -59,10 +56,8 @@ def train(
     with open_live_run(key=key, experiment=recording.experiment, params=recording.params) as live:
 
         def record(report: EpochReport) -> None:
-            timing = pd.DataFrame(report.timing).round(3)
-            timing.insert(0, "key", key)
-            write_csv(training / "timing.csv", timing)
-            live.log_epoch(len(timing), {**report.values, **report.timing[-1]})
+            save_timing(training, key, report.timing)
+            live.log_epoch(len(report.timing), {**report.values, **report.timing[-1]})
             say(f"train: {report}")
 
         try:

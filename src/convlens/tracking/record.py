@@ -24,7 +24,6 @@ from PIL import Image
 from convlens.data.prepared import Prepared
 from convlens.data.validation import load_result
 from convlens.environment import hide_passwords, hide_secrets
-from convlens.files import read_csv
 from convlens.metrics.evaluation import Evaluation
 from convlens.metrics.label_errors import LabelErrors
 from convlens.metrics.robustness import Robustness
@@ -256,12 +255,7 @@ def gather_record(photos: Prepared, training: TrainingRun, *, reports: Path, pro
     Raises:
         ConvLensError: a result is missing.
     """
-    card, timing = training.card, reports / "training" / "timing.csv"
-    label_errors = LabelErrors.load(reports / "label_errors")
-    speed = pd.DataFrame({"epoch": []})  # seconds and memory by epoch, if this very training ran in this folder
-    if timing.is_file():
-        table = read_csv(timing, ["key"])
-        speed = table[table["key"] == card["key"]].drop(columns="key")
+    card, label_errors = training.card, LabelErrors.load(reports / "label_errors")
     tags = {f"convlens.{name}": str(card[name]) for name in CARD_TAGS if name in card}
     if tags.get("convlens.num_threads") == "0":
         tags["convlens.num_threads"] = "one per processor"
@@ -272,13 +266,13 @@ def gather_record(photos: Prepared, training: TrainingRun, *, reports: Path, pro
     return Record(
         key=card["key"],
         params=flatten_params(params.model_dump(mode="json", by_alias=True)),
-        epochs=_list_epochs(training.history.merge(speed, on="epoch", how="left")),
+        epochs=_list_epochs(training.history.merge(training.timing, on="epoch", how="left")),
         metrics={
             **evaluation_metrics(Evaluation.load(reports / "evaluation").metrics),
             **evaluation_metrics(Robustness.load(reports / "robustness").metrics, section="robustness"),
             **evaluation_metrics(label_errors.metrics, section="label_errors"),
         },
-        tags={**git_tags(), **tags, **({} if speed.empty else machine_tags())},
+        tags={**git_tags(), **tags, **({} if training.timing.empty else machine_tags())},
         photos=photos,
         description=summary.read_text(encoding="utf-8") if summary.is_file() else "",
         files={**files, "data/splits.csv": photos.folder / "splits.csv"},
