@@ -152,17 +152,27 @@ class ResidualParams(Group):
 
 
 class TransferParams(Group):
-    """A network of `keras.applications`, trained on ImageNet, that learns the classes at hand."""
+    """A network trained on ImageNet, that learns the classes at hand."""
 
-    backbone: str = Field(min_length=1, description="Name of the network in keras.applications.")
+    backbone: str = Field(
+        min_length=1,
+        description="EfficientNetLite0, -Lite1 or -Lite2, whose weights are installed, several of them side by side "
+        "as in EfficientNetLite0+EfficientNetLite2, or the name of a network in keras.applications.",
+    )
     weights: str = Field(
-        min_length=1, description="imagenet (Keras fetches them), none, or a file (.h5, .weights.h5 or .keras)."
+        min_length=1,
+        description="imagenet (installed, or fetched by Keras), none, or a file (.h5, .weights.h5 or .keras).",
     )
     weights_sha256: str | None = Field(
         pattern=r"^[0-9a-f]{64}$", description="Digest of the file that `weights` names; null for imagenet and none."
     )
+    head: Literal["fitted", "trained"] = Field(
+        description="fitted: the first epoch fits the last layer to features that are computed once, a logistic "
+        "regression, and further ones fine-tune; trained: by gradient steps, like all else."
+    )
     frozen_fraction: Fraction = Field(
-        description="Share of the training in which only the last layer learns; 1 never changes the backbone."
+        description="Share of the training in which only a trained last layer learns; 1 never changes the backbone, "
+        "whose training ends with the fit if the last layer is fitted."
     )
     fine_tune_rate: float = Field(gt=0, le=1, description="Factor on the learning rate once the backbone learns, too.")
     unfrozen_fraction: float = Field(
@@ -195,6 +205,16 @@ class ModelParams(Group):
     classic: ClassicParams
     dense: DenseParams
     transfer: TransferParams
+
+    @property
+    def is_pretrained(self) -> bool:
+        """Whether the training starts from weights that were learnt elsewhere."""
+        return self.architecture == "transfer" and self.transfer.weights != "none"
+
+    @property
+    def ends_with_fit(self) -> bool:
+        """Whether the training is but the fit of the last layer."""
+        return self.is_pretrained and self.transfer.head == "fitted" and self.transfer.frozen_fraction == 1
 
 
 class AugmentParams(Group):
@@ -279,6 +299,11 @@ class TrainingRecipe(Group):
     model: ModelParams
     augment: AugmentParams
     train: TrainParams
+
+    @property
+    def schedule(self) -> TrainParams:
+        """The group `train`; of a single epoch if the training is but the fit of the last layer."""
+        return self.train.changed(epochs=1, max_minutes=None) if self.model.ends_with_fit else self.train
 
 
 PLAIN_TRAINING: Mapping[str, object] = {  # an optimizer and nothing else

@@ -25,7 +25,7 @@ FOUNDATION = {"__init__.py", "environment.py", "errors.py", "params.py", "progre
 NO_STAGES_GROUPS = {"compare"}  # `convlens compare` reads it; a change of it changes no result
 # How a run is recorded, how files are written and how photos were decoded must not cost a training: what came of the
 # latter is a dependency itself.
-NOT_A_DEPENDENCY = {"train": ("tracking", "files.py", "data/loader.py")}
+NOT_A_DEPENDENCY = {"train": ("tracking", "files.py", "data/cache.py", "data/loader.py", "data/workers.py")}
 
 
 def entries(stage: str, *kinds: str) -> list[str]:

@@ -31,7 +31,7 @@ PHOTOS = np.random.default_rng(0).integers(0, 256, (3, SIZE, SIZE, 3), dtype=np.
 def model_params(**changes) -> ModelParams:
     values = load_params().model.model_dump(mode="json")
     none = {"backbone": NAME, "weights": "none", "weights_sha256": None, "frozen_fraction": 0.5, "fine_tune_rate": 0.1}
-    values["transfer"] |= {**none, "unfrozen_fraction": 1.0, "dropout": 0.2, **changes}
+    values["transfer"] |= {**none, "head": "trained", "unfrozen_fraction": 1.0, "dropout": 0.2, **changes}
     return ModelParams.model_validate_json(json.dumps({**values, "architecture": "transfer"}))
 
 
@@ -258,7 +258,9 @@ def test_phases():
     few = at(0.9, unfrozen_fraction=0.1)[1]
     assert few == every[-len(few) :]
     assert len(head) < len(few) < len(every) / 4
-    random = phase_at(0.0, model_params(), body)
+    assert at(0.0, head="fitted") == ("fitted", head, 0.0)
+    assert at(0.1, head="fitted") == ("fine_tuned", every, 0.1)
+    random = phase_at(0.0, model_params(head="fitted"), body)
     assert (random.name, len(random.variables), random.rate_factor) == ("all", len(every), 1.0)
 
 

@@ -69,6 +69,20 @@ def test_a_folder_has_no_stated_license_and_synthetic_photos_are_called_so(tmp_p
     assert "It has never seen a real photo" in synthetic
 
 
+def test_pretrained_weights_are_named_with_their_license(inputs: ReportInputs) -> None:
+    assert "Starts from" not in card_of(inputs)
+    weights = {
+        "name": "EfficientNetLite2",
+        "source": "the package p 0.1.0",
+        "license": "Apache-2.0",
+        "sha256": "a" * 64,
+    }
+    inputs.training.card["backbones"] = [weights, {**weights, "license": None, "sha256": None}]
+    text = card_of(inputs)
+    assert f"the weights of the package p 0.1.0 (sha256 `{'a' * 64}`), license Apache-2.0; what these" in text
+    assert "the weights of the package p 0.1.0, license not stated; what these" in text
+
+
 def test_slices_and_perturbations_are_told_where_they_were_measured(inputs: ReportInputs) -> None:
     columns = ["feature", "slice", "num_photos", "num_correct", "accuracy", "low", "high", "worse"]
     slices = pd.DataFrame(

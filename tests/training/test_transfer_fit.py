@@ -1,4 +1,4 @@
-"""A whole training from weights in a file: frozen, then fine-tuned, and resumed after a kill without the file."""
+"""A whole training from weights in a file: last layer first, then fine-tuned, and resumed after a kill without it."""
 
 import hashlib
 
@@ -22,12 +22,12 @@ def root(tmp_path, monkeypatch):
     return tmp_path
 
 
-def recipe_of(path):
+def recipe_of(path, **changes):
     backbone = {"backbone": "MobileNetV3Small", "weights": path.name, "frozen_fraction": 0.5, "fine_tune_rate": 0.1}
     digest = hashlib.sha256(path.read_bytes()).hexdigest()
     return tiny_recipe(
         "transfer",
-        model={**backbone, "weights_sha256": digest},
+        model={**backbone, "head": "trained", "weights_sha256": digest, **changes},
         **{"epochs": 2, "batch_size": 4, "optimizer": "adam", "learning_rate": 0.01},
         **{"schedule": "constant", "warmup_fraction": 0.0},
     )
@@ -78,3 +78,27 @@ def test_frozen_then_fine_tuned_and_resumed_without_the_file(root):
     for found, expected in zip(resumed.body.get_weights(), whole.body.get_weights(), strict=True):
         assert (found == expected).all()
     assert not given <= {value.tobytes() for value in whole.body.get_weights()}  # and then the backbone, too
+
+
+@pytest.mark.parametrize("frozen_fraction", [1.0, 0.0])
+def test_the_last_layer_is_fitted_first_and_what_follows_fine_tunes(root, monkeypatch, frozen_fraction):
+    path = root / "brought.weights.h5"
+    recipe = recipe_of(path, head="fitted", frozen_fraction=frozen_fraction, dropout=0.0)
+    whole = run(recipe, Checkpoint(root / "whole"), {})
+    fitted, *tuned = whole.history
+    assert [row["learning_rate"] for row in whole.history] == pytest.approx([0.0, *[0.001] * len(tuned)])
+    assert len(tuned) == (0 if frozen_fraction else 1)
+    assert fitted["train_accuracy"] == fitted["validation_accuracy"] == 1
+    assert np.isclose(fitted["train_loss"], fitted["validation_loss"])
+
+    with pytest.raises(KeyboardInterrupt):
+        run(recipe, Killed(root / "cut"), {})
+    resumed = run(recipe, Checkpoint(root / "cut"), {})
+    assert resumed.history == whole.history
+    for found, expected in zip(resumed.body.get_weights(), whole.body.get_weights(), strict=True):
+        assert (found == expected).all()
+    kept = root / ".convlens" / "cache"
+    assert [file.name.partition("-")[0] for file in kept.iterdir()] == ["features_MobileNetV3Small"]
+    logits = keras.Model(whole.body.inputs[0], whole.body.output)(PHOTOS.images.astype(np.float32)).numpy()
+    if frozen_fraction:  # the layer that was fitted to kept features is that of the whole network
+        assert ((logits[:, 0] > 0) == PHOTOS.labels).all()

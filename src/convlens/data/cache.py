@@ -85,7 +85,7 @@ def map_cached(
         codec: how results are written.
         depends_on: all that results depend on besides the photo and the code; its `repr` counts.
     """
-    with closing(_Results(folder, name, f"{describe_code()} {depends_on!r}")) as results:
+    with closing(ResultDatabase(folder, name, f"{describe_code()} {depends_on!r}")) as results:
         known = results.find({photo.key(photo.sha256) for photo in photos if photo.sha256})
         candidates = [photo for photo in photos if photo.sha256 and photo.key(photo.sha256) in known]
         same = dict(zip(candidates, map_in_threads(_is_as_listed, candidates), strict=True))
@@ -106,7 +106,7 @@ def _is_as_listed(photo: Photo) -> bool:
     return is_address(photo.path) or digest_photo(photo.path)[1] == photo.sha256
 
 
-class _Results:
+class ResultDatabase:
     """A SQLite database of bytes by key, which is given up, not complained about, when anything is wrong with it."""
 
     def __init__(self, folder: Path | None, name: str, version: str) -> None:

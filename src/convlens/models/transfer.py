@@ -1,4 +1,4 @@
-"""Transfer learning: backbones of keras.applications, their weights, and how they are unfrozen."""
+"""Transfer learning: EfficientNet-Lite and backbones of keras.applications, their weights, how they are unfrozen."""
 
 import contextlib
 import difflib
@@ -21,6 +21,7 @@ from keras import layers
 from convlens.environment import repository_root
 from convlens.errors import ConvLensError
 from convlens.files import round_array
+from convlens.models.efficientnet_lite import LITE_LICENSE, LITE_NETWORKS, apply_lite, find_package, load_lite_weights
 from convlens.params import ModelParams, TransferParams
 from convlens.progress import say
 
@@ -64,14 +65,14 @@ def find_builder(name: str) -> Callable[..., keras.Model]:
     """
     known = list_backbones()
     if name not in known:
-        lower = {other.lower(): other for other in known}
+        lower = {other.lower(): other for other in (*known, *LITE_NETWORKS)}
         close = difflib.get_close_matches(name.lower().replace("-", "").replace("_", ""), lower, n=3, cutoff=0.5)
         hint = (
             f"Did you mean {', '.join(lower[match] for match in close)}?" if close else f"There are {', '.join(known)}."
         )
         raise ConvLensError(
-            "Expected model.transfer.backbone to be the name of a network in keras.applications. "
-            f"Received: '{name}'. {hint}"
+            f"Expected model.transfer.backbone to be {', '.join(LITE_NETWORKS)} or the name of a network in "
+            f"keras.applications. Received: '{name}'. {hint}"
         )
     builder: Callable[..., keras.Model] = getattr(keras.applications, name)
     return builder
@@ -95,15 +96,16 @@ def probe_preprocessing(name: str) -> Preprocessing:
 
 
 def apply_backbone(
-    pictures: keras.KerasTensor, name: str, *, image_size: int | None, dtype: str
+    pictures: keras.KerasTensor, name: str, *, image_size: int | None, dtype: str, prefix: str = ""
 ) -> tuple[keras.KerasTensor, list[keras.Layer]]:
     """Apply preprocessing and backbone, with random weights.
 
     Args:
         pictures: (N, image_size, image_size, 3), RGB, values 0..255.
-        name: of a network in `keras.applications`.
+        name: one of `LITE_NETWORKS`, or of a network in `keras.applications`.
         image_size: side in pixels; None takes any.
         dtype: Keras dtype policy of the backbone's layers; preprocessing is done in float32.
+        prefix: of the layers' names of one of `LITE_NETWORKS`.
 
     Returns:
         Features (N, rows, columns, channels), and the layers on the way to them.
@@ -111,6 +113,8 @@ def apply_backbone(
     Raises:
         ConvLensError: there is no such network, or the pictures are too small for it.
     """
+    if name in LITE_NETWORKS:
+        return apply_lite(pictures, name, image_size=image_size, dtype=dtype, prefix=prefix)
     builder = find_builder(name)
     values = probe_preprocessing(name).apply(pictures)
     with _dtype_policy(dtype):
@@ -190,6 +194,7 @@ def _settle_names(network: keras.Model) -> None:
 # (https://keras.io/guides/transfer_learning).
 
 HEAD = "logits"
+AVERAGE = "average"
 
 
 @dataclass(frozen=True)
@@ -197,7 +202,7 @@ class Phase:
     """What is trained at a time.
 
     Attributes:
-        name: `all`, `frozen` or `fine_tuned`; phases of one name have the same variables.
+        name: `all`, `frozen`, `fitted` or `fine_tuned`; phases of one name have the same variables.
         variables: those that are updated.
         rate_factor: what the learning rate is multiplied with.
     """
@@ -210,7 +215,7 @@ class Phase:
 def apply_transfer(
     pictures: keras.KerasTensor, params: TransferParams, *, image_size: int | None, dtype: str
 ) -> keras.KerasTensor:
-    """Apply preprocessing, backbone with random weights, and a global average.
+    """Apply preprocessing, backbone with random weights, and a global average; several backbones stand side by side.
 
     Args:
         pictures: (N, image_size, image_size, 3), values 0..255.
@@ -219,17 +224,36 @@ def apply_transfer(
         dtype: Keras dtype policy of the backbone.
 
     Returns:
-        Features of shape (N, channels of the backbone).
+        Features of shape (N, channels of the backbones).
 
     Raises:
         ConvLensError: there is no such backbone, or the pictures are too small for it.
     """
-    values, found = apply_backbone(pictures, params.backbone, image_size=image_size, dtype=dtype)
-    if params.weights != "none":
-        for layer in found:
+    averages = []
+    for name, prefix in list_parts(params):
+        values, found = apply_backbone(pictures, name, image_size=image_size, dtype=dtype, prefix=prefix)
+        for layer in found if params.weights != "none" else []:
             freeze_normalization(layer)
-    values = layers.GlobalAveragePooling2D(name="average", dtype=dtype)(values)
+        averages.append(layers.GlobalAveragePooling2D(name=f"{prefix}{AVERAGE}", dtype=dtype)(values))
+    values = averages[0] if len(averages) == 1 else layers.Concatenate(name="features", dtype=dtype)(averages)
     return layers.Dropout(params.dropout, name="dropout", dtype=dtype)(values) if params.dropout else values
+
+
+def list_parts(params: TransferParams) -> list[tuple[str, str]]:
+    """List the backbones with the prefix of their layers' names, which is empty if there is but one.
+
+    Raises:
+        ConvLensError: networks stand side by side that cannot.
+    """
+    names = params.backbone.split("+")
+    if len(names) == 1:
+        return [(names[0], "")]
+    if set(names) - set(LITE_NETWORKS) or len(set(names)) < len(names):
+        raise ConvLensError(
+            f"Expected different ones of {', '.join(LITE_NETWORKS)} side by side in model.transfer.backbone. "
+            f"Received: '{params.backbone}'."
+        )
+    return [(name, f"{name.removeprefix('EfficientNet').lower()}_") for name in names]
 
 
 def freeze_normalization(layer: keras.Layer) -> None:
@@ -245,10 +269,12 @@ def phase_at(progress: float, params: ModelParams, body: keras.Model) -> Phase:
     Networks that start from random weights are always trained as a whole.
     """
     transfer = params.transfer
-    if params.architecture != "transfer" or transfer.weights == "none":
+    if not params.is_pretrained:
         return Phase("all", tuple(body.trainable_variables), 1.0)
     head = list(body.get_layer(HEAD).trainable_variables)
-    if progress < transfer.frozen_fraction or transfer.frozen_fraction == 1:
+    if transfer.head == "fitted" and progress == 0:
+        return Phase("fitted", tuple(head), 0.0)
+    if transfer.frozen_fraction == 1 or (transfer.head == "trained" and progress < transfer.frozen_fraction):
         return Phase("frozen", tuple(head), 1.0)
     backbone = [layer for layer in body.layers if layer.trainable_variables and layer.name != HEAD]
     num_unfrozen = math.ceil(transfer.unfrozen_fraction * len(backbone))
@@ -264,7 +290,7 @@ IMAGENET_MEAN, IMAGENET_DEVIATION = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
 
 def load_pretrained(body: keras.Model, params: ModelParams) -> None:
-    """Give the backbone in a freshly built body its pretrained weights, if `params` ask for any.
+    """Give the backbones in a freshly built body their pretrained weights, if `params` ask for any.
 
     To be called once, at the start of a training; never for inference, where the weights come with the model.
 
@@ -275,12 +301,53 @@ def load_pretrained(body: keras.Model, params: ModelParams) -> None:
     Raises:
         ConvLensError: the weights cannot be fetched, are not the file that was meant, or belong to another network.
     """
-    if params.architecture != "transfer" or params.transfer.weights == "none":
+    if params.is_pretrained:
+        load_weights(body, params.transfer)
+
+
+def load_weights(network: keras.Model, params: TransferParams) -> None:
+    """Give the backbones in a network the weights that `params` name, which are not none.
+
+    Raises:
+        ConvLensError: as `load_pretrained`.
+    """
+    size = network.inputs[0].shape[1]
+    if params.has_weights_file:
+        copy_weights(_load_file(params, size), network, name=params.backbone)
         return
-    size = body.inputs[0].shape[1]
-    load = _load_file if params.transfer.has_weights_file else _load_imagenet
-    source = load(params.transfer, find_builder(params.transfer.backbone), size)
-    copy_weights(source, body, name=params.transfer.backbone)
+    for name, prefix in list_parts(params):
+        if name in LITE_NETWORKS:
+            load_lite_weights(network.layers, name, prefix=prefix)
+        else:
+            copy_weights(_load_imagenet(params, find_builder(name), size), network, name=name)
+
+
+def describe_weights(params: ModelParams) -> list[dict[str, str | None]]:
+    """Describe where pretrained weights come from: name, source, license and sha256, as far as known.
+
+    Args:
+        params: the group `model`.
+
+    Returns:
+        One for each backbone; none if the training starts from random weights.
+
+    Raises:
+        ConvLensError: the package that holds the weights is not installed.
+    """
+    if not params.is_pretrained:
+        return []
+    transfer, described = params.transfer, list[dict[str, str | None]]()
+    if transfer.has_weights_file:
+        file = {"source": Path(transfer.weights).name, "license": None, "sha256": transfer.weights_sha256}
+        return [{"name": transfer.backbone, **file}]
+    for name, _ in list_parts(transfer):
+        if network := LITE_NETWORKS.get(name):
+            source = f"the package {network.package} {find_package(name).version}"
+            described.append({"name": name, "source": source, "license": LITE_LICENSE, "sha256": network.sha256})
+        else:
+            source = f"keras.applications of Keras {keras.version()}"
+            described.append({"name": name, "source": source, "license": None, "sha256": None})
+    return described
 
 
 def copy_weights(source: keras.Model, body: keras.Model, *, name: str) -> None:
@@ -336,10 +403,15 @@ def _load_imagenet(params: TransferParams, builder: Callable[..., keras.Model], 
         ) from error
 
 
-def _load_file(params: TransferParams, builder: Callable[..., keras.Model], size: int | None) -> keras.Model:
+def _load_file(params: TransferParams, size: int | None) -> keras.Model:
     path = Path(repository_root()) / Path(params.weights).expanduser()
     _check_file(path, params)
-    network = build_application(builder, params.backbone, image_size=size)
+    if params.backbone in LITE_NETWORKS:
+        pictures = keras.Input((size, size, 3), name="pictures")
+        features, _ = apply_lite(pictures, params.backbone, image_size=size, dtype="float32")
+        network = keras.Model(pictures, features)
+    else:
+        network = build_application(find_builder(params.backbone), params.backbone, image_size=size)
     try:
         with warnings.catch_warnings():
             # Keras 3.15 warns of groups that hold no layer; layers without weights in the file are errors anyway.

@@ -7,6 +7,7 @@ from convlens.environment import repository_root
 from convlens.errors import ConvLensError
 from convlens.models.architectures import finish_model
 from convlens.models.files import TrainingRun, save_timing
+from convlens.models.transfer import describe_weights
 from convlens.params import Recording, TrainingRecipe
 from convlens.progress import say
 from convlens.tracking.live import open_live_run
@@ -15,6 +16,8 @@ from convlens.training.devices import Rendezvous
 from convlens.training.fit import EpochReport, NotFiniteError, Photos, fit
 from convlens.training.key import training_key
 from convlens.training.runtime import prepare_runtime
+
+FEW_PHOTOS = 20_000  # to learn from; with fewer, a network that has seen others before usually does better
 
 
 def train(
@@ -47,11 +50,17 @@ def train(
     runtime = prepare_runtime(recipe.train, Rendezvous(key))
     checkpoint = Checkpoint(Path(repository_root()) / checkpoints / key, recipe.train.snapshots)
     begun = checkpoint.load()
+    length = "a fitted last layer" if recipe.model.ends_with_fit else recipe.train.length
     say(
         f"train: {f'resumes at epoch {len(begun.history) + 1}; ' if begun else ''}"
-        f"{recipe.model.architecture}, {recipe.train.length} over {len(train.labels):,} photos, "
+        f"{recipe.model.architecture}, {length} over {len(train.labels):,} photos, "
         f"{len(validation.labels):,} to validate, {runtime.devices.describe(runtime.device)}, {runtime.precision}."
     )
+    if not recipe.model.is_pretrained and len(train.labels) < FEW_PHOTOS:
+        say(
+            f"train: this starts from random weights. With fewer than {FEW_PHOTOS:,} photos the preset pretrained "
+            "usually does better: dvc exp run $(convlens preset pretrained)"
+        )
 
     with open_live_run(key=key, experiment=recording.experiment, params=recording.params) as live:
 
@@ -83,6 +92,7 @@ def train(
             card={
                 "key": key,
                 "architecture": recipe.model.architecture,
+                "backbones": describe_weights(recipe.model),
                 "classes": list(photos.classes),
                 "image_size": card["image_size"],
                 "keep_aspect": card["keep_aspect"],

@@ -9,12 +9,17 @@ import keras
 import numpy as np
 import psutil
 
+from convlens.data.cache import cache_folder
 from convlens.data.prepared import Images, count_steps, iterate_batches, order_photos
 from convlens.errors import ConvLensError
+from convlens.files import decode_arrays, encode_arrays
 from convlens.models.architectures import build_body
-from convlens.models.transfer import Phase, load_pretrained, phase_at
+from convlens.models.transfer import HEAD, Phase, load_pretrained, phase_at
 from convlens.params import TrainingRecipe, TrainingSize, TrainParams
 from convlens.training.checkpoints import Checkpoint, State, decode_state
+from convlens.training.devices import Devices
+from convlens.training.features import extract_features
+from convlens.training.head import fit_head, measure_logits
 from convlens.training.runtime import Runtime, require_determinism
 from convlens.training.steps import Batch, Steps
 
@@ -138,13 +143,19 @@ class Budget:
             self.plan = self._agree(self._fit(0, self.spent()))
         self._told = self.spent()
 
-    def end_epoch(self, num_done: int, size: int) -> None:
+    def end_epoch(self, num_done: int, size: int | None) -> None:
         """Note what an epoch took, what came before it included, and change the plan where times are not as thought.
 
         Half of a surprise is believed, for the other sizes too.
+
+        Args:
+            num_done: epochs that have been run.
+            size: of the pictures of this one; None if no other epoch is like it.
         """
         now = self.spent()
         seconds, self._told = now - self._told, now
+        if size is None:
+            return
         factor = 0.5 + 0.5 * seconds / (self._cost(size) if self.costs else seconds)
         self.costs = {known: cost * factor for known, cost in self.costs.items()}
         self.costs.setdefault(size, seconds)
@@ -175,9 +186,9 @@ class Budget:
         return self.plan.change(num_done, max(1, min(low, self._max_epochs - num_done)))
 
     def _cost(self, size: int) -> float:
-        """Give the seconds of an epoch; of a size not seen yet by its pixels."""
-        if size in self.costs:
-            return self.costs[size]
+        """Give the seconds of an epoch; of a size not seen yet by its pixels, and 0 before any was seen."""
+        if size in self.costs or not self.costs:
+            return self.costs.get(size, 0.0)
         nearest = min(self.costs, key=lambda known: abs(known - size))
         return self.costs[nearest] * size**2 / nearest**2
 
@@ -270,7 +281,7 @@ def fit(
         NotFiniteError: the loss is NaN or infinite.
         ConvLensError: `train.deterministic` is asked of a layer that cannot be, or pretrained weights cannot be had.
     """
-    params, devices, full_size = recipe.train, runtime.devices, train.image_size
+    params, devices, full_size = recipe.schedule, runtime.devices, train.image_size
     sizes = recipe.model.residual.training_sizes if recipe.model.architecture == "residual" else ()
     keras.utils.set_random_seed(params.seed)
     with devices.scope():
@@ -302,15 +313,20 @@ def fit(
             size, phase = size_at(span[0], sizes, full_size), phase_at(span[0], recipe.model, body)
             steps.reseed(seed=params.seed, epoch=epoch)
             values: dict[str, float] = {"epoch": epoch + 1, "image_size": size}
-            values |= _train_epoch(steps, train, params, epoch=epoch, span=span, size=size, phase=phase)
+            is_fit = phase.name == "fitted"
+            if is_fit:
+                values |= _fit_last_layer(body, train, validation, recipe, devices)
+            else:
+                values |= _train_epoch(steps, train, params, epoch=epoch, span=span, size=size, phase=phase)
             trained = time.monotonic() - began
-            values |= _validate(steps, validation, validation_size(size, sizes, full_size))
+            if not is_fit:
+                values |= _validate(steps, validation, validation_size(size, sizes, full_size))
             seconds = time.monotonic() - began
             if not epoch or values["validation_loss"] < min(row["validation_loss"] for row in state.history):
                 state.best_epoch = epoch + 1
                 state.best = [variable.numpy() for variable in body.variables] if params.keep == "best" else []
 
-            budget.end_epoch(epoch + 1, size)
+            budget.end_epoch(epoch + 1, None if is_fit else size)
             timing = {
                 "epoch": epoch + 1,
                 "seconds": seconds,
@@ -327,12 +343,16 @@ def fit(
                 state.seconds, state.costs = budget.spent(), budget.costs
                 checkpoint.save(state, body.get_weights)
 
-        # --- the weights that are kept ---
-        if params.keep == "last":
-            return FitResult(body, state.history, len(state.history))
-        for variable, value in zip(body.variables, state.best, strict=True):
-            variable.assign(value)
-        return FitResult(body, state.history, state.best_epoch)
+        return _keep_weights(body, state, params)
+
+
+def _keep_weights(body: keras.Model, state: State, params: TrainParams) -> FitResult:
+    """Give the network with the weights that `train.keep` names."""
+    if params.keep == "last":
+        return FitResult(body, state.history, len(state.history))
+    for variable, value in zip(body.variables, state.best, strict=True):
+        variable.assign(value)
+    return FitResult(body, state.history, state.best_epoch)
 
 
 def _is_over(state: State, plan: Plan, params: TrainParams) -> bool:
@@ -385,6 +405,41 @@ def _batches(
 
     batch_size = min(params.batch_size, len(photos.labels))
     return iterate_batches(photos.images, photos.labels, batch_size=batch_size, order=order, prepare=prepare)
+
+
+FITTED_VIEWS = ("photo", "mirror")
+
+
+def _fit_last_layer(
+    body: keras.Model, train: Photos, validation: Photos, recipe: TrainingRecipe, devices: Devices
+) -> dict[str, float]:
+    """Fit the last layer to features of the photos and their mirror images, on the chief; loss and accuracy of both.
+
+    Raises:
+        NotFiniteError: features are NaN or infinite.
+    """
+    layer = body.get_layer(HEAD)
+    content = devices.from_chief(lambda: _make_last_layer(body, train, validation, recipe))
+    fitted = decode_arrays(content)
+    layer.set_weights([fitted["kernel"], fitted["bias"]])
+    names = ("train_loss", "train_accuracy", "validation_loss", "validation_accuracy")
+    return {"learning_rate": 0.0, **dict(zip(names, fitted["values"].tolist(), strict=True))}
+
+
+def _make_last_layer(body: keras.Model, train: Photos, validation: Photos, recipe: TrainingRecipe) -> bytes:
+    features = [
+        extract_features(body, recipe.model.transfer, photos.images, views=FITTED_VIEWS, folder=cache_folder())
+        for photos in (train, validation)
+    ]
+    if len(rows := np.flatnonzero(~np.isfinite(features[0]).all(axis=(0, 2)))):
+        raise NotFiniteError("Expected finite features. Received: NaN or infinite ones. No model was written.", rows)
+    labels = train.labels, validation.labels
+    num_classes = max(2, body.output_shape[-1])
+    head = fit_head(features[0], labels[0], features[1], labels[1], num_classes=num_classes, seed=recipe.train.seed)
+    values: list[float] = []
+    for given, expected in zip(features, labels, strict=True):
+        values += measure_logits(given[0] @ head.kernel + head.bias, expected)
+    return encode_arrays({"kernel": head.kernel, "bias": head.bias, "values": np.array(values)})
 
 
 def _validate(steps: Steps, photos: Photos, size: int) -> dict[str, float]:

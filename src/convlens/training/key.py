@@ -14,6 +14,7 @@ from convlens.params import TrainingRecipe
 CODE = (
     "data/prepared.py",
     "models/architectures.py",
+    "models/efficientnet_lite.py",
     "models/files.py",
     "models/transfer.py",
     "stages/train.py",
@@ -29,8 +30,8 @@ def training_key(prepared_card: dict[str, Any], recipe: TrainingRecipe) -> str:
     model = recipe.model
     architecture: dict[str, Any] = getattr(model, model.architecture).model_dump(mode="json")
     if model.architecture == "transfer":
-        # Pretrained weights are what they are, not where they lie. A file is its digest; ImageNet's weights come with
-        # Keras, whose version decides which, and what the backbone is.
+        # Pretrained weights are what they are, not where they lie. A file is its digest; other weights of ImageNet are
+        # known to the code by their digest, or come with Keras, whose version decides which, and what the backbone is.
         weights = "file" if model.transfer.has_weights_file else model.transfer.weights
         architecture |= {"weights": weights, "keras": version("keras")}
     inputs = {
