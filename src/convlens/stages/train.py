@@ -56,7 +56,7 @@ def train(
         f"{recipe.model.architecture}, {length} over {len(train.labels):,} photos, "
         f"{len(validation.labels):,} to validate, {runtime.devices.describe(runtime.device)}, {runtime.precision}."
     )
-    if not recipe.model.is_pretrained and len(train.labels) < FEW_PHOTOS:
+    if not (begun or recipe.model.is_pretrained) and len(train.labels) < FEW_PHOTOS:
         say(
             f"train: this starts from random weights. With fewer than {FEW_PHOTOS:,} photos the preset pretrained "
             "usually does better: dvc exp run $(convlens preset pretrained)"
