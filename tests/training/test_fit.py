@@ -29,29 +29,39 @@ def test_it_learns_and_tells_of_every_epoch(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("architecture", "optimizer", "keep"), [("residual", "conv_muon", "best"), ("classic", "adam", "last")]
+    ("architecture", "optimizer", "keep", "cuts"),
+    [("residual", "conv_muon", "best", (1, 3)), ("classic", "adam", "last", (2,))],
 )
-def test_a_run_that_was_interrupted_ends_bit_by_bit_the_same(tmp_path, architecture, optimizer, keep):
+def test_a_run_that_was_interrupted_ends_bit_by_bit_the_same(tmp_path, architecture, optimizer, keep, cuts):
     this = tiny_recipe(architecture, optimizer=optimizer, learning_rate=0.01, keep=keep)
     whole, _ = train_tiny(this, tmp_path / "whole")
-    for cut in (1, 3):
+    for cut in cuts:
         folder = tmp_path / f"cut{cut}"
         with pytest.raises(KeyboardInterrupt):
             train_tiny(this, folder, stop_after=cut)
         resumed, told = train_tiny(this, folder)
         assert [report.values["epoch"] for report in told] == list(range(cut, 5))  # the last one was not saved
         assert [row["epoch"] for row in told[-1].timing] == [1, 2, 3, 4]
-        assert resumed.history == whole.history
-        for found, expected in zip(resumed.body.get_weights(), whole.body.get_weights(), strict=True):
-            assert (found == expected).all()
+        assert_same(resumed, whole)
 
 
-def test_the_seed_decides(tmp_path):
-    first, _ = train_tiny(tiny_recipe(), tmp_path / "a")
-    again, _ = train_tiny(tiny_recipe(), tmp_path / "b")
-    other, _ = train_tiny(tiny_recipe(seed=1), tmp_path / "c")
-    assert first.history == again.history
-    assert first.history != other.history
+def assert_same(found, expected):
+    assert found.history == expected.history
+    for value, wanted in zip(found.body.get_weights(), expected.body.get_weights(), strict=True):
+        assert (value == wanted).all()
+
+
+@pytest.fixture(scope="module")
+def limited(tmp_path_factory):
+    """A training with a limit of time that it does not reach."""
+    return train_tiny(tiny_recipe(max_minutes=1000.0), tmp_path_factory.mktemp("limited"))[0]
+
+
+def test_the_seed_decides_and_measuring_the_time_leaves_no_trace(tmp_path, limited):
+    free, _ = train_tiny(tiny_recipe(), tmp_path / "free")
+    other, _ = train_tiny(tiny_recipe(seed=1), tmp_path / "other")
+    assert_same(free, limited)
+    assert free.history != other.history
 
 
 def test_best_keeps_the_epoch_of_the_lowest_validation_loss(tmp_path):
@@ -100,25 +110,15 @@ def test_a_time_is_kept_with_a_whole_schedule(tmp_path, monkeypatch):
     assert {row["image_size"] for row in result.history} == {32, 40}
 
 
-def test_a_cut_training_keeps_its_plan_and_its_clock(tmp_path):
-    this = tiny_recipe(epochs=5, max_minutes=1000.0)
-    whole, _ = train_tiny(this, tmp_path / "whole")
+def test_a_cut_training_keeps_its_plan_and_its_clock(tmp_path, limited):
+    this = tiny_recipe(max_minutes=1000.0)
     with pytest.raises(KeyboardInterrupt):
         train_tiny(this, tmp_path / "cut", stop_after=3)
     state = Checkpoint(tmp_path / "cut").load()
-    assert state.plan == (0.2, 0.4, 0.6, 0.8, 1.0)
+    assert state.plan == (0.25, 0.5, 0.75, 1.0)
     assert state.seconds > 0
     assert set(state.costs) == {32, 40}
-    resumed, _ = train_tiny(this, tmp_path / "cut")
-    assert resumed.history == whole.history
-    for found, expected in zip(resumed.body.get_weights(), whole.body.get_weights(), strict=True):
-        assert (found == expected).all()
-
-
-def test_measuring_the_time_leaves_no_trace(tmp_path):
-    free, _ = train_tiny(tiny_recipe(epochs=2), tmp_path / "free")
-    limited, _ = train_tiny(tiny_recipe(epochs=2, max_minutes=1000.0), tmp_path / "limited")
-    assert free.history == limited.history
+    assert_same(train_tiny(this, tmp_path / "cut")[0], limited)
 
 
 def test_fewer_photos_than_a_batch(tmp_path):
