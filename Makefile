@@ -26,6 +26,7 @@ setup: ## Make the environment .venv from the lock
 
 repro: setup ## Run the pipeline on data.source of params.yaml, and say where the results are
 	@$(IN_VENV) python tools/mend_dvc.py
+	@$(IN_VENV) convlens check
 	@$(IN_VENV) dvc repro
 	@echo "Report:   $(CURDIR)/reports/report.html and $(CURDIR)/reports/feature_maps.html"
 	@echo "Runs:     make ui, then http://127.0.0.1:$(PORT)"

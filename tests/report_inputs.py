@@ -92,14 +92,17 @@ def make_gallery(photos: Sequence[tuple[str, str, str]]) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=["path", "sha256", "flag", "thumbnail"], dtype=object)
 
 
-def make_evaluation(test: pd.DataFrame, classes: Sequence[str], skill: float) -> Evaluation:
-    """Answers of a simulated network to the test photos."""
+def make_evaluation(
+    test: pd.DataFrame, classes: Sequence[str], skill: float, *, calibrated: bool = False
+) -> Evaluation:
+    """Answers of a simulated network to the test photos, also without temperature if they are calibrated."""
     labels = np.array([list(classes).index(label) for label in test["label"]])
     scores = np.random.default_rng(1).normal(size=(len(labels), len(classes)))
     scores[np.arange(len(labels)), labels] += skill
     probabilities = np.exp(scores) / np.exp(scores).sum(axis=1, keepdims=True)
     given = Predictions(list(test["path"]), list(classes), labels, round_array(probabilities))
-    return Evaluation.measure(given, PARAMS.evaluate.model_copy(update={"num_resamples": 100}))
+    settings = PARAMS.evaluate.model_copy(update={"num_resamples": 100})
+    return Evaluation.measure(given, settings, uncalibrated=given.probabilities if calibrated else None)
 
 
 def make_prepared_card(splits: pd.DataFrame, classes: Sequence[str], source: str) -> dict[str, Any]:

@@ -201,8 +201,16 @@ OTHERWISE = [
         {"min": 0.9, "max": 0.8},
         "register.criteria.evaluation.accuracy: Expected min up to max. Received: min 0.9, max 0.8.",
     ),
-    ("train.rate", 0.1, "unknown parameter 'train.rate'. Remove it, or correct its spelling."),
-    ("trian", {}, "unknown parameter 'trian'. Remove it, or correct its spelling."),
+    *(
+        (name, 1, f"unknown parameter '{name}'. Did you mean '{meant}'? Remove it, or correct its spelling.")
+        for name, meant in (
+            ("trian", "train"),
+            ("train.epoch", "train.epochs"),
+            ("model.epochs", "train.epochs"),
+            ("register.criteria.champion.max_los", "register.criteria.champion.max_loss"),
+        )
+    ),
+    ("train.zzz", 1, "unknown parameter 'train.zzz'. Remove it, or correct its spelling."),
     ("train.epochs", ..., "parameter 'train.epochs' is missing. Add it; src/convlens/params.py describes it."),
     ("evaluate", ..., "parameter 'evaluate' is missing. Add it; src/convlens/params.py describes it."),
     ("train.epochs", "x" * 500, f'expected train.epochs to be a valid integer. Received: "{"x" * 76}....'),

@@ -27,16 +27,18 @@ def printable(text: str, *, keep: str = "") -> str:
     )
 
 
-def explain_invalid(detail: Any, where: str) -> str:
+def explain_invalid(detail: Any, where: str, meant: str = "") -> str:
     """Tell one of pydantic's complaints in one line.
 
     Args:
         detail: an item of `ValidationError.errors()`.
         where: the file that the value stands in.
+        meant: what an unknown name may be a misspelling of; '' if nothing is like it.
     """
     name = ".".join(str(part) for part in detail["loc"]) or "the file"
     if detail["type"] == "extra_forbidden":
-        return f"{where}: unknown parameter '{name}'. Remove it, or correct its spelling."
+        guess = f"Did you mean '{meant}'? " if meant else ""
+        return f"{where}: unknown parameter '{name}'. {guess}Remove it, or correct its spelling."
     if detail["type"] == "missing":
         return f"{where}: parameter '{name}' is missing. Add it; src/convlens/params.py describes it."
     if detail["type"] == "value_error":

@@ -5,9 +5,12 @@ Values outside their range, of another type, or with an unknown name are refused
 expected and what came.
 """
 
+import difflib
 import json
 import math
-from collections.abc import Mapping
+import subprocess
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 
@@ -576,6 +579,19 @@ def read_yaml(path: Path) -> Any:
     return values
 
 
+def read_committed(path: Path) -> Any:
+    """The plain content of a YAML file in the last commit; None without Git, a commit, or the file in it."""
+    from ruamel.yaml import YAML
+    from ruamel.yaml.error import YAMLError
+
+    command = ["git", "show", f"HEAD:./{path.name}"]
+    try:
+        done = subprocess.run(command, cwd=path.parent, capture_output=True, check=False)
+        return YAML(typ="safe").load(done.stdout.decode("utf-8")) if done.returncode == 0 else None
+    except (OSError, ValueError, YAMLError):
+        return None
+
+
 def _count_values(values: Any, known: dict[int, float]) -> float:
     """Values as they would be written out: aliases make a few lines endless. Infinity if something holds itself."""
     if not isinstance(values, (dict, list)):
@@ -593,13 +609,37 @@ def parse_group(group: type[G], values: Any, *, where: str) -> G:
         # JSON mode: strict about types, yet a list is fine for a tuple.
         return group.model_validate_json(json.dumps(values, default=str))
     except (TypeError, ValueError) as error:
-        raise ConvLensError(_explain(error, where)) from error
+        raise ConvLensError(_explain(error, where, group)) from error
 
 
-def _explain(error: Exception, where: str) -> str:
+def _explain(error: Exception, where: str, group: type[Group]) -> str:
     if not isinstance(error, ValidationError):
         return f"Expected plain values in {where}. Received: {error}"
-    return "\n".join(explain_invalid(detail, where) for detail in error.errors())
+    return "\n".join(explain_invalid(one, where, _find_meant(one, group)) for one in error.errors())
+
+
+def _find_meant(detail: Any, group: type[Group]) -> str:
+    """The dotted name that is most like an unknown one: beside it, or of the same name in another group; or ''."""
+    if detail["type"] != "extra_forbidden":
+        return ""
+    known, (*groups, name) = list_names(group), map(str, detail["loc"])
+    inside = ".".join(groups)
+    beside = [one for one in known if one.rpartition(".")[0] == inside]
+    near = difflib.get_close_matches(name, [one.rpartition(".")[2] for one in beside], n=1)
+    if near:
+        return f"{inside}.{near[0]}".lstrip(".")
+    return next((one for one in known if one.rpartition(".")[2] == name), "")
+
+
+def list_names(group: type[Group], prefix: str = "") -> list[str]:
+    """The dotted names of all parameters of a group, groups themselves among them, in the order of the file."""
+    names = []
+    for attribute, field in group.model_fields.items():
+        name = f"{prefix}{field.alias or attribute}"
+        names.append(name)
+        if isinstance(field.annotation, type) and issubclass(field.annotation, Group):
+            names += list_names(field.annotation, f"{name}.")
+    return names
 
 
 # --- flat parameters ---
@@ -614,3 +654,27 @@ def flatten_params(values: Mapping[str, Any], prefix: str = "") -> dict[str, str
         else:
             flat[f"{prefix}{name}"] = hide_passwords(value if isinstance(value, str) else json.dumps(value))
     return flat
+
+
+ABSENT = "–"
+
+
+@dataclass(frozen=True)
+class ParameterRow:
+    """A parameter that is not the same everywhere.
+
+    Attributes:
+        name: dotted, as `dvc exp run -S` takes it.
+        values: as text, one per set of parameters; `–` where it does not exist.
+    """
+
+    name: str
+    values: tuple[str, ...]
+
+
+def list_differences(sets: Sequence[Mapping[str, Any]]) -> tuple[ParameterRow, ...]:
+    """The parameters that differ between nested sets of them, in the order of the last set."""
+    flat = [flatten_params(values) for values in sets]
+    names = dict.fromkeys(name for values in reversed(flat) for name in values)
+    rows = [ParameterRow(name, tuple(values.get(name, ABSENT) for values in flat)) for name in names]
+    return tuple(row for row in rows if len(set(row.values)) > 1)

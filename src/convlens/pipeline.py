@@ -24,6 +24,7 @@ from types import FrameType
 from typing import Any, get_type_hints
 
 STAGES = (
+    "check",
     "ingest",
     "validate",
     "preprocess",

@@ -1,4 +1,8 @@
-"""Presets: named sets of ordinary parameters, laid over `params.yaml`.
+"""Presets: named sets of ordinary parameters, laid over `params.yaml` as it was committed.
+
+DVC leaves in `params.yaml` what an experiment was given, so a preset does not build on what is there: the groups that
+presets set are those of the last commit again, whatever an earlier preset or `-S` left in them. Other groups, such as
+`data`, stay as they are. Without Git or a commit, all of them do.
 
 A preset is a file `presets/<name>.yaml`: a comment whose first line says what it is for, and a part of params.yaml.
 Groups are merged, everything else (lists too) takes the place of what was there. The result is checked like
@@ -12,9 +16,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from convlens.compare.runs import ParameterRow, list_differences
 from convlens.errors import ConvLensError
-from convlens.params import Params, load_params, parse_group, read_yaml
+from convlens.params import (
+    ParameterRow,
+    Params,
+    list_differences,
+    load_params,
+    parse_group,
+    read_committed,
+    read_yaml,
+)
 
 PARAMS = Path("params.yaml")
 FOLDER = Path("presets")
@@ -25,20 +36,24 @@ UNSAFE = re.compile(r"[\s*?\\$]")  # what the shell would split or expand, or Hy
 
 @dataclass(frozen=True)
 class Preset:
-    """A preset that fits the present parameters.
+    """A preset that fits the parameters.
 
     Attributes:
         name: of its file, without `.yaml`.
         purpose: the first line of its comment.
         values: the part of params.yaml that it holds.
         merged: all parameters with the preset laid over them.
-        params: the same, checked.
+        changes: what leads from params.yaml to these: `values`, and what is taken back to the last commit.
+        taken_back: the latter, with the value in params.yaml and the committed one.
+        params: all parameters, checked.
     """
 
     name: str
     purpose: str
     values: Mapping[str, Any]
     merged: Mapping[str, Any]
+    changes: Mapping[str, Any]
+    taken_back: tuple[ParameterRow, ...]
     params: Params
 
 
@@ -48,7 +63,7 @@ def list_presets(folder: Path = FOLDER) -> dict[str, str]:
 
 
 def load_preset(name: str, *, folder: Path = FOLDER, params: Path = PARAMS) -> Preset:
-    """Read a preset and check it together with the present parameters.
+    """Read a preset, lay it over the committed parameters and check the result.
 
     Raises:
         ConvLensError: there is no such preset, or it does not make valid parameters.
@@ -62,9 +77,45 @@ def load_preset(name: str, *, folder: Path = FOLDER, params: Path = PARAMS) -> P
     values = read_yaml(path)
     if not isinstance(values, dict) or not values:
         raise ConvLensError(f"Expected groups of parameters in {path}, as in {params}. Received: {values!r}.")
-    merged = merge(read_yaml(params), values)
+    now, committed = read_yaml(params), read_committed(params)
+    groups = {group for other in names for group in _read_groups(folder / f"{other}.yaml")}
+    base = {group: _take_back(value, committed, group) if group in groups else value for group, value in now.items()}
+    merged = merge(base, values)
     checked = parse_group(Params, merged, where=f"{params} with {path}")
-    return Preset(name, names[name], values, merged, checked)
+    own = {one for one, _ in _flatten(values)}
+    taken_back = tuple(row for row in list_differences([now, merged]) if row.name not in own)
+    changes = merge(_select(merged, {row.name for row in taken_back}), values)
+    return Preset(name, names[name], values, merged, changes, taken_back, checked)
+
+
+def _read_groups(path: Path) -> list[str]:
+    """The groups that a preset sets; none of a file that is none."""
+    try:
+        values = read_yaml(path)
+    except ConvLensError:
+        return []
+    return [*values] if isinstance(values, dict) else []
+
+
+def _take_back(value: Any, committed: Any, name: str) -> Any:
+    """A value as it was committed under a name; names that the commit does not know stay as they are."""
+    if not isinstance(committed, Mapping) or name not in committed:
+        return value
+    before = committed[name]
+    if isinstance(value, Mapping) and isinstance(before, Mapping):
+        return {inner: _take_back(inside, before, inner) for inner, inside in value.items()}
+    return before
+
+
+def _select(values: Mapping[str, Any], names: set[str], prefix: str = "") -> dict[str, Any]:
+    """The part of nested values that has these dotted names."""
+    chosen: dict[str, Any] = {}
+    for name, value in values.items():
+        if f"{prefix}{name}" in names:
+            chosen[name] = value
+        elif isinstance(value, Mapping) and (inside := _select(value, names, f"{prefix}{name}.")):
+            chosen[name] = inside
+    return chosen
 
 
 def merge(values: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
@@ -98,7 +149,7 @@ def write_preset(preset: Preset, path: Path = PARAMS) -> tuple[ParameterRow, ...
 
     changes = list_differences([read_yaml(path), preset.merged])
     if changes:
-        write_text(path, _edit(path.read_text(encoding="utf-8"), preset.values))
+        write_text(path, _edit(path.read_text(encoding="utf-8"), preset.changes))
     return changes
 
 

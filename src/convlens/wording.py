@@ -1,6 +1,7 @@
 """Numbers and names as text: the same on pages, in figures, in summaries and in the terminal."""
 
 import math
+import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -95,3 +96,17 @@ def show_share_of(values: Mapping[Any, Any], name: str, decimals: int = 1) -> st
     value, low, high = interval_of(values, name)
     ends = show_range(low, high, lambda end: show_share(end, decimals))
     return show_share(value, decimals) + (f" ({ends})" if ends else "")
+
+
+def class_keys(classes: Sequence[str]) -> tuple[str, ...]:
+    """Each class's name as a part of metric names: letters, digits and underscores, each once.
+
+    `maine coon` becomes `maine_coon`; a name that is taken, or has no letters, gets the number of its class.
+    """
+    keys: list[str] = []
+    for number, name in enumerate(classes, start=1):
+        key = re.sub(r"\W+", "_", name).strip("_") or "class"
+        while key in keys or key == "class":
+            key = f"{key}_{number}"
+        keys.append(key)
+    return tuple(keys)

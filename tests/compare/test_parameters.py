@@ -1,4 +1,4 @@
-from convlens.compare.runs import ParameterRow, list_differences
+from convlens.params import ParameterRow, list_differences
 
 
 def test_only_what_differs_is_listed_in_the_order_of_the_last() -> None:

@@ -1,6 +1,6 @@
 import pytest
 
-from convlens.metrics.classification import class_keys
+from convlens.wording import class_keys
 
 
 @pytest.mark.parametrize(

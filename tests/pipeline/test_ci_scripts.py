@@ -20,7 +20,7 @@ def test_a_pull_request_is_compared_with_its_base(clone: Clone) -> None:
     before = json.loads((clone.folder / "reports/evaluation/metrics.json").read_text())
 
     clone.change(report__num_correct=1)
-    assert clone.repro() == ["report", "register"]
+    assert clone.repro() == ["check", "report", "register"]
     code, summary = compare(clone)
     assert code == 0, summary
     assert "| report.num" in summary

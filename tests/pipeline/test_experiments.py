@@ -37,7 +37,7 @@ def test_run_compare_and_show(committed):
     write_preset(clone, "shorter", "train: {epochs: 1}")
     ran = clone.run("sh", "-c", "dvc exp run --name shorter $(convlens preset shorter)").stdout
     assert "Ran experiment(s): shorter" in ran
-    assert stages_run(ran) == list(STAGES[STAGES.index("train") :])
+    assert stages_run(ran) == ["check", *STAGES[STAGES.index("train") :]]
     params = json.loads(clone.run("dvc", "params", "diff", "--json").stdout)
     assert params["params.yaml"]["train.epochs"]["new"] == 1
     metrics = json.loads(clone.run("dvc", "metrics", "diff", "--json").stdout)

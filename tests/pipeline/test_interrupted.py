@@ -38,6 +38,7 @@ class Moment:
 
 
 MOMENTS = (
+    Moment("check", "open", r"data/\.check\.txt", CTRL_C),
     Moment("ingest", "open", r"data/\.raw\..*\.part/", CTRL_C),  # photos are being painted, by several processes
     Moment("ingest", SAID, "Updating lock file", CTRL_C),  # DVC is about to write dvc.lock
     Moment("validate", "import", "^great_expectations$", CTRL_C),

@@ -146,9 +146,9 @@ def test_a_second_repro_runs_nothing(clone):
 @pytest.mark.parametrize(
     ("change", "expected"),
     [
-        ({"report__num_correct": 1}, ["report", "register"]),
-        ({"evaluate__seed": 7}, list(STAGES[STAGES.index("evaluate") :])),
-        ({"register__criteria__evaluation__accuracy__min": 0.01}, ["register"]),
+        ({"report__num_correct": 1}, ["check", "report", "register"]),
+        ({"evaluate__seed": 7}, ["check", *STAGES[STAGES.index("evaluate") :]]),
+        ({"register__criteria__evaluation__accuracy__min": 0.01}, ["check", "register"]),
     ],
 )
 def test_one_changed_parameter_runs_exactly_the_stages_it_concerns(clone, change, expected):

@@ -61,7 +61,7 @@ def test_pulled_results_are_recorded_on_an_empty_server_and_again_if_deleted(com
     committed.run("git", "clone", "--quiet", str(committed.folder), str(tmp_path / "second"))
     second = Clone(tmp_path / "second")
     second.run("dvc", "pull")
-    assert second.repro() == ["register"]
+    assert second.repro() == ["check", "register"]
     run = only_run(second)
     check_complete(second, run, recorded="from files")
     assert "convlens.machine" not in run.data.tags  # it was trained elsewhere
@@ -94,7 +94,7 @@ def test_an_experiment_in_a_copy_of_the_repository_adds_to_the_same_run(committe
     before = only_run(committed)
     change = "register.criteria.evaluation.accuracy.min=0.01"
     ran = committed.run("dvc", "exp", "run", "--temp", "--name", "aside", "-S", change).stdout
-    assert stages_run(ran) == ["register"]
+    assert stages_run(ran) == ["check", "register"]
     after = only_run(committed)
     assert after.info.run_id == before.info.run_id
     check_complete(committed, after, recorded="live")

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import click
 
 from convlens import __version__
+from convlens.cli.check import check
 from convlens.cli.compare import compare
 from convlens.cli.evaluate import evaluate
 from convlens.cli.explain import explain
@@ -21,7 +22,7 @@ from convlens.environment import hold_stderr, prepare_environment
 from convlens.errors import ConvLensError, printable
 
 if TYPE_CHECKING:
-    from convlens.compare.runs import ParameterRow
+    from convlens.params import ParameterRow
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 120})
@@ -56,7 +57,10 @@ def preset(name: str | None, write: bool) -> None:
         return
     try:
         found = presets.load_preset(name)
-        click.echo(_tell_changes(presets.write_preset(found)) if write else presets.to_arguments(found.values))
+        if found.taken_back:
+            values = ", ".join(f"{row.name} {row.values[0]} -> {row.values[1]}" for row in found.taken_back)
+            click.echo(f"preset: params.yaml differed from the last commit; taken back: {values}.", err=True)
+        click.echo(_tell_changes(presets.write_preset(found)) if write else presets.to_arguments(found.changes))
     except ConvLensError:
         if not (write or sys.stdout.isatty()):
             click.echo("--no-preset")  # a shell goes on without what $(...) failed to give; DVC refuses this option
@@ -88,6 +92,7 @@ def worker(prepared: Path, wait_minutes: float) -> None:
     work(prepared, params.recipe, wait_seconds=60 * wait_minutes)
 
 
+commands.add_command(check)
 commands.add_command(compare)
 commands.add_command(evaluate)
 commands.add_command(explain)

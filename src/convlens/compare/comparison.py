@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 from PIL import Image
 
-from convlens.compare.runs import ParameterRow, Snapshot, list_differences
+from convlens.compare.runs import Snapshot
 from convlens.compare.verdict import PREFIX, NoVerdict, PairedPredictions, RunVerdict, judge, pair_predictions
 from convlens.data.prepared import ShardedImages
 from convlens.data.sources import PREFIX as OWN_COLUMN
@@ -18,7 +18,7 @@ from convlens.metrics.comparison import McNemar, Word, mcnemar_test
 from convlens.metrics.drift import correct_by_holm
 from convlens.metrics.evaluation import list_features
 from convlens.metrics.slices import MIN_PHOTOS, Feature
-from convlens.params import CompareParams, EvaluateParams
+from convlens.params import CompareParams, EvaluateParams, ParameterRow, list_differences
 
 if TYPE_CHECKING:
     from convlens.compare.filters import FilterComparison

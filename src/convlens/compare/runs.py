@@ -21,32 +21,6 @@ from convlens.metrics.evaluation import METRICS, TABLES, load_metrics, load_pred
 from convlens.models.files import CARD, FILE, HISTORY, load_card, load_history
 from convlens.params import flatten_params
 
-# --- Which parameters differ between runs ---
-
-ABSENT = "–"
-
-
-@dataclass(frozen=True)
-class ParameterRow:
-    """A parameter that is not the same everywhere.
-
-    Attributes:
-        name: dotted, as `dvc exp run -S` takes it.
-        values: as text, one per set of parameters; `–` where it does not exist.
-    """
-
-    name: str
-    values: tuple[str, ...]
-
-
-def list_differences(sets: Sequence[Mapping[str, Any]]) -> tuple[ParameterRow, ...]:
-    """The parameters that differ between nested sets of them, in the order of the last set."""
-    flat = [flatten_params(values) for values in sets]
-    names = dict.fromkeys(name for values in reversed(flat) for name in values)
-    rows = [ParameterRow(name, tuple(values.get(name, ABSENT) for values in flat)) for name in names]
-    return tuple(row for row in rows if len(set(row.values)) > 1)
-
-
 # --- Files of a revision, read through DVC without checking anything out ---
 #
 # A revision is `workspace`, anything Git understands, or the name of a DVC experiment. What is in Git comes from the

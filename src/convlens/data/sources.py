@@ -1,6 +1,7 @@
 """From a folder or an object store to the list of photos, with labels.csv and regions.csv."""
 
 import os
+import stat
 import unicodedata
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -141,6 +142,44 @@ def list_folder(folder: Path) -> list[ListedPhoto]:
     if not folder.is_dir():
         raise ConvLensError(f"Expected a folder of class folders. Received: {folder}, which is no folder.")
     return _list_tree(folder)
+
+
+def require_source(source: Path) -> None:
+    """Refuse a `data.source` that is not there.
+
+    Raises:
+        ConvLensError: nothing is there.
+    """
+    if not source.exists():
+        raise ConvLensError(
+            f"Expected data.source to be a folder of class folders, a zip or tar archive, or a card. "
+            f"Received: {source}, which does not exist. Correct data.source in params.yaml."
+        )
+
+
+def find_unreadable(folder: Path) -> list[str]:
+    """What is below a folder that DVC, which reads all of it, stops at or waits for: each with the reason, in order.
+
+    Dead links, pipes and other special files, names that are not UTF-8, and what one may not read; also among the
+    files that are no photos.
+    """
+    found = []
+    for place, folders, files in os.walk(folder, onerror=lambda error: found.append(f"{error.filename}: no access")):
+        for name in (*folders, *files):
+            path = os.path.join(place, name)
+            try:
+                name.encode()
+                status = os.stat(path)
+            except UnicodeEncodeError:
+                found.append(f"{os.fsencode(path)!r}: a name that is not UTF-8")
+            except OSError:
+                found.append(f"{path}: a link to nothing" if os.path.islink(path) else f"{path}: no access")
+            else:
+                if not (stat.S_ISREG(status.st_mode) or stat.S_ISDIR(status.st_mode)):
+                    found.append(f"{path}: a pipe or another special file")
+                elif not os.access(path, os.R_OK):
+                    found.append(f"{path}: no access")
+    return sorted(found)
 
 
 def list_store(address: str) -> list[ListedPhoto]:

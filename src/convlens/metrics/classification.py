@@ -1,30 +1,12 @@
 """Classification metrics: scikit-learn's, where undefined is None."""
 
-import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 import sklearn.metrics
 
 from convlens.errors import ConvLensError
-
-# --- names of classes as parts of metric names ---
-
-
-def class_keys(classes: Sequence[str]) -> tuple[str, ...]:
-    """Each class's name as a part of metric names: letters, digits and underscores, each once.
-
-    `maine coon` becomes `maine_coon`; a name that is taken, or has no letters, gets the number of its class.
-    """
-    keys: list[str] = []
-    for number, name in enumerate(classes, start=1):
-        key = re.sub(r"\W+", "_", name).strip("_") or "class"
-        while key in keys or key == "class":
-            key = f"{key}_{number}"
-        keys.append(key)
-    return tuple(keys)
-
 
 # --- metrics of predictions and probabilities ---
 #

@@ -21,7 +21,6 @@ from convlens.files import (
 )
 from convlens.metrics.calibration import CalibrationError, measure_calibration, reliability_bins
 from convlens.metrics.classification import (
-    class_keys,
     confusion_matrix,
     curve_classes,
     precision_recall_curve,
@@ -39,6 +38,7 @@ from convlens.metrics.operating_point import risk_coverage, threshold_curve
 from convlens.metrics.slices import Feature, cut_evenly, measure_slices
 from convlens.models.inference import OperatingPoint, prediction_confidence
 from convlens.params import EvaluateParams
+from convlens.wording import class_keys
 
 # --- predictions ---
 

@@ -17,6 +17,7 @@ from convlens.data.sources import (
     list_store,
     read_labels,
     read_regions,
+    require_source,
     save_photos,
 )
 from convlens.data.synthetic.recipe import SyntheticRecipe, list_photos, paint_file
@@ -72,11 +73,7 @@ def ingest(*, photos: Path, raw: Path, data: DataParams) -> None:
 
 
 def _check_source(source: Path, raw: Path) -> None:
-    if not source.exists():
-        raise ConvLensError(
-            f"Expected data.source to be a folder of class folders, a zip or tar archive, or a card. "
-            f"Received: {source}, which does not exist. Correct data.source in params.yaml."
-        )
+    require_source(source)
     here, there = source.resolve(), raw.resolve()
     if here.is_relative_to(there) or there.is_relative_to(here):
         raise ConvLensError(

@@ -49,11 +49,13 @@ def train(
     key = training_key(card, recipe)
     runtime = prepare_runtime(recipe.train, Rendezvous(key))
     checkpoint = Checkpoint(Path(repository_root()) / checkpoints / key, recipe.train.snapshots)
-    begun = checkpoint.load()
+    begun, resumed = checkpoint.load(), ""
+    if begun:
+        done = len(begun.history)
+        resumed = f"resumes at epoch {done + 1}; " if done < len(begun.plan) else "resumes after its last epoch; "
     length = "a fitted last layer" if recipe.model.ends_with_fit else recipe.train.length
     say(
-        f"train: {f'resumes at epoch {len(begun.history) + 1}; ' if begun else ''}"
-        f"{recipe.model.architecture}, {length} over {len(train.labels):,} photos, "
+        f"train: {resumed}{recipe.model.architecture}, {length} over {len(train.labels):,} photos, "
         f"{len(validation.labels):,} to validate, {runtime.devices.describe(runtime.device)}, {runtime.precision}."
     )
     if not (begun or recipe.model.is_pretrained) and len(train.labels) < FEW_PHOTOS:

@@ -9,7 +9,8 @@ from typing import Any
 import pandas as pd
 
 from convlens.errors import ConvLensError
-from convlens.params import Bounds, ChampionParams, SliceParams
+from convlens.params import Bounds, ChampionParams, CriteriaParams, RobustnessParams, SliceParams
+from convlens.wording import class_keys
 
 WORST_SLICE = "worst_slice"
 PACKAGED = "predicts_as_evaluated"
@@ -93,6 +94,72 @@ def _find_column(section: str, metrics: Mapping[str, Any], name: str, bounds: Bo
             f"Received: '{name}', which has none. Those with an interval: {wide}."
         )
     return column
+
+
+# Metrics without and with an interval; those of a class and of a perturbation come on top.
+PLAIN = {
+    "evaluation": (
+        *("num_photos", "expected_calibration_error_by_chance", "threshold", "min_confidence", "max_error"),
+        *("num_unsure", "num_slices", "num_worse_slices", "temperature"),
+    ),
+    "robustness": ("num_photos", "model_num_parameters", "baseline_num_parameters"),
+    "label_errors": ("num_photos", "num_folds", "num_suspicious"),
+}
+WITH_INTERVAL = {
+    "evaluation": (
+        *("accuracy", "balanced_accuracy", "log_loss", "brier", "roc_auc", "average_precision", "macro_f1"),
+        *("expected_calibration_error", "log_loss_before", "brier_before", "expected_calibration_error_before"),
+        *("share_unsure", "error_when_sure"),
+    ),
+    "robustness": tuple(
+        f"{network}_{name}"
+        for network in ("model", "baseline")
+        for name in ("accuracy", "places_accuracy", "places_agreement")
+    ),
+    "label_errors": ("suspicious_share",),
+}
+OF_A_CLASS = ("precision_", "recall_", "f1_")
+ALWAYS_PERTURBED = ("flip", "gray")
+
+
+def expected_metrics(section: str, classes: Sequence[str], robustness: RobustnessParams) -> dict[str, float]:
+    """The names that metrics.json of a section will have, ends of intervals among them, before anything is trained.
+
+    Args:
+        section: `evaluation`, `robustness` or `label_errors`.
+        classes: names of the classes, sorted.
+        robustness: says which perturbations there are.
+    """
+    names = [*WITH_INTERVAL[section]]
+    if section == "evaluation":
+        names += [f"{score}{key}" for score in OF_A_CLASS for key in class_keys(classes)]
+    if section == "robustness":
+        strengths = {name: value for name, value in robustness if isinstance(value, tuple)}
+        kinds = [*(name for name, value in strengths.items() if value), *ALWAYS_PERTURBED]
+        both = ("accuracy", "consistency")
+        names += [f"{network}_{kind}_{name}" for network in ("model", "baseline") for kind in kinds for name in both]
+    return dict.fromkeys([*PLAIN[section], *(f"{name}{end}" for name in names for end in ("", "_low", "_high"))], 0.0)
+
+
+def check_criteria(criteria: CriteriaParams, robustness: RobustnessParams, classes: Sequence[str] = ()) -> list[str]:
+    """Tell what is wrong with the names of the criteria, before anything is trained.
+
+    Args:
+        criteria: the demands.
+        robustness: says which perturbations there will be.
+        classes: names of the classes, sorted; where they are not known yet, metrics of a class pass unseen.
+    """
+    wrong = []
+    for section in WITH_INTERVAL:
+        demanded: dict[str, Bounds] = getattr(criteria, section)
+        of_a_class = {name for name in demanded if section == "evaluation" and name.startswith(OF_A_CLASS)}
+        known = expected_metrics(section, classes if of_a_class else (), robustness)
+        for name in demanded if classes else demanded.keys() - of_a_class:
+            try:
+                _find_column(section, known, name, demanded[name])
+            except ConvLensError as error:
+                wrong.append(str(error))
+    return wrong
 
 
 def judge_slices(slices: pd.DataFrame, demanded: SliceParams) -> list[Criterion]:
