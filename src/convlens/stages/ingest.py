@@ -20,7 +20,8 @@ from convlens.data.sources import (
     require_source,
     save_photos,
 )
-from convlens.data.synthetic.recipe import SyntheticRecipe, list_photos, paint_file
+from convlens.data.synthetic.faults import paint_file, plan_files
+from convlens.data.synthetic.recipe import SyntheticRecipe
 from convlens.data.workers import map_in_processes
 from convlens.environment import repository_root
 from convlens.errors import ConvLensError, printable
@@ -29,6 +30,7 @@ from convlens.params import DataParams
 from convlens.progress import say, track
 
 MAX_FILES_TOLD = 3
+FAULTS_FILE = "faults.csv"  # of a painted data set: what is wrong on purpose, beside the photos
 
 
 def ingest(*, photos: Path, raw: Path, data: DataParams) -> None:
@@ -118,9 +120,14 @@ def _fill(source: Path, folder: Path) -> None:
 
 
 def _paint(recipe: SyntheticRecipe, folder: Path) -> None:
-    which = list_photos(recipe)
-    rows = []
-    for file in track(map_in_processes(partial(paint_file, recipe), which), total=len(which), task="paint"):
-        write_bytes(folder / file.name, file.content)
-        rows += [(file.name, name, box.left, box.top, box.right, box.bottom) for name, box in file.regions.items()]
-    write_csv(folder / REGIONS_FILE, pd.DataFrame(rows, columns=REGION_COLUMNS))
+    plans = plan_files(recipe)
+    regions, labels, faults = [], [], []
+    for file in track(map_in_processes(partial(paint_file, recipe), plans), total=len(plans), task="paint"):
+        plan = file.plan
+        write_bytes(folder / plan.name, file.content)
+        regions += [(plan.name, name, box.left, box.top, box.right, box.bottom) for name, box in file.regions.items()]
+        labels.append((plan.name, "in between" if file.is_between else "typical"))
+        faults += [(plan.name, plan.fault, plan.original)] if plan.fault else []
+    write_csv(folder / REGIONS_FILE, pd.DataFrame(regions, columns=REGION_COLUMNS))
+    write_csv(folder / LABELS_FILE, pd.DataFrame(labels, columns=["path", "breed"]))
+    write_csv(folder / FAULTS_FILE, pd.DataFrame(faults, columns=["path", "fault", "original"]))

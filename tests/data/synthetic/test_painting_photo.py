@@ -5,11 +5,13 @@ import io
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 
+from convlens.data.cards import read_card
 from convlens.data.synthetic.canvas import Dice
 from convlens.data.synthetic.recipe import Box, SyntheticRecipe, encode_photo, paint_photo, paint_scene
 
@@ -36,7 +38,7 @@ def test_same_key_same_bytes_in_any_order():
 
 def test_another_process_paints_the_same():
     program = (
-        "import hashlib; from convlens.data.synthetic import SyntheticRecipe, encode_photo, paint_photo; "
+        "import hashlib; from convlens.data.synthetic.recipe import SyntheticRecipe, encode_photo, paint_photo; "
         "photo = paint_photo(SyntheticRecipe(image_size=64), 'dogs', 7); "
         "print(hashlib.sha256(encode_photo(photo)).hexdigest())"
     )
@@ -76,10 +78,19 @@ def test_boxes_fit(label):
 
 def test_the_default_photos_have_not_moved():
     """Fails when another picture is painted: then the numbers in the README and in dvc.lock are out of date too."""
-    faces = {label: paint_photo(SyntheticRecipe(), label, 0).regions["face"] for label in ("cats", "dogs")}
+    recipe = read_card(Path(__file__).parents[3] / "data/cards/synthetic.yaml").recipe
+    faces = {label: paint_photo(recipe, label, 0).regions["face"] for label in ("cats", "dogs")}
     corners = {label: (face.left, face.top, face.right, face.bottom) for label, face in faces.items()}
-    assert corners["cats"] == pytest.approx((44.633, 28.731, 124.211, 92.133), abs=0.01)
-    assert corners["dogs"] == pytest.approx((66.250, 56.439, 135.418, 129.615), abs=0.01)
+    assert corners["cats"] == pytest.approx((58.592, 25.241, 114.904, 71.734), abs=0.01)
+    assert corners["dogs"] == pytest.approx((87.54, 72.683, 138.461, 126.2), abs=0.01)
+
+
+@pytest.mark.parametrize("label", ["cats", "dogs"])
+def test_some_animals_are_of_breeds_between(label):
+    recipe = SyntheticRecipe(image_size=32, between=0.3)
+    share = np.mean([paint_photo(recipe, label, index).is_between for index in range(100)])
+    assert 0.15 < share < 0.45
+    assert not any(paint_photo(SyntheticRecipe(image_size=32), label, index).is_between for index in range(5))
 
 
 def test_boxes_scale_with_the_photo():

@@ -5,7 +5,7 @@ import json
 import pytest
 from pydantic import ValidationError
 
-from convlens.data.synthetic.recipe import SyntheticRecipe, file_name, list_photos
+from convlens.data.synthetic.recipe import Faults, SyntheticRecipe, file_name, list_photos
 
 
 def test_defaults():
@@ -15,18 +15,23 @@ def test_defaults():
         "image_size": 160,
         "seed": 0,
         "classes": ("cats", "dogs"),
-        "tongue_probability": {"cats": 0.5, "dogs": 0.5},
+        "tongue_probability": {},
         "shape_tells": True,
-        "horizontal_position": {"cats": (0.0, 1.0), "dogs": (0.0, 1.0)},
+        "horizontal_position": {},
         "head_size": (0.34, 0.64),
         "clutter": 0.7,
         "occlusion_probability": 0.45,
         "noise": 0.5,
+        "between": 0.0,
+        "faults": dict.fromkeys(
+            ("unreadable", "wrong_labels", "dark", "blurred", "two_labels", "copies", "near_copies"), 0
+        ),
     }
 
 
 def test_every_field_is_described():
-    missing = [name for name, field in SyntheticRecipe.model_fields.items() if not field.description]
+    fields = {**SyntheticRecipe.model_fields, **Faults.model_fields}
+    missing = [name for name, field in fields.items() if not field.description]
     assert missing == []
 
 
@@ -35,7 +40,7 @@ def test_plain_values_of_yaml_and_json_are_taken():
     recipe = SyntheticRecipe.model_validate(values)
     assert recipe == SyntheticRecipe.model_validate_json(json.dumps(values))
     assert recipe.classes == ("dogs", "cats")
-    assert recipe.horizontal_position == {"cats": (0.0, 0.4), "dogs": (0.0, 1.0)}
+    assert recipe.horizontal_position == {"cats": (0.0, 0.4)}
 
 
 def test_a_recipe_is_frozen():
@@ -55,12 +60,19 @@ def test_a_recipe_is_frozen():
         ({"image_size": 16}, "greater than or equal to 32"),
         ({"seed": -1}, "greater than or equal to 0"),
         ({"tongue_probability": {"cats": 1.5}}, "less than or equal to 1"),
-        ({"tongue_probability": {"birds": 1.0}}, r"Expected classes of .* Received: \['birds'\]"),
+        ({"tongue_probability": {"birds": 1.0}}, r"Expected one of .* Received: 'birds'"),
         ({"horizontal_position": {"cats": (0.8, 0.2)}}, r"low <= high. Received: \(0.8, 0.2\)"),
         ({"horizontal_position": {"cats": (0.0, 1.2)}}, "less than or equal to 1"),
         ({"head_size": (0.1, 0.5)}, r"Expected a head size from 0.15 to 0.7. Received: \(0.1, 0.5\)"),
         ({"head_size": (0.5, 0.4)}, "low <= high"),
         ({"clutter": -0.1}, "greater than or equal to 0"),
+        ({"between": 1.1}, "less than or equal to 1"),
+        (
+            {"num_photos": 4, "faults": {"dark": 3, "copies": 2}},
+            "Expected at most 4 faults, one per photo. Received: 5",
+        ),
+        ({"classes": ("cats",), "faults": {"two_labels": 1}}, "Expected two classes for photos with a wrong label"),
+        ({"faults": {"ugly": 1}}, "Extra inputs are not permitted"),
         ({"color": "red"}, "Extra inputs are not permitted"),
     ],
 )

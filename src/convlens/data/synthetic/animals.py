@@ -1,10 +1,11 @@
-"""Cats and dogs: pose, anatomy, body, head and features.
+"""Cats and dogs: pose, breeds, the shape of a head, and how body and head are painted.
 
-The shape of the head is the one thing that tells a cat from a dog. All its points are in radii of the head around its
+The shape of the head is the one thing that tells a cat from a dog. Its points are in radii of the head around its
 center, x to the viewer's right and y downwards; depths stand out towards the viewer. The right half is given, the left
 half is its mirror image.
 """
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -18,6 +19,7 @@ from convlens.data.synthetic.canvas import (
     Points,
     almond,
     as_points,
+    closed,
     ellipse,
     mirror,
     mix,
@@ -28,66 +30,9 @@ from convlens.data.synthetic.canvas import (
     smooth_loop,
     smooth_path,
 )
-from convlens.data.synthetic.coats import Coat, draw_marks, fur_edge, fur_inside
+from convlens.data.synthetic.coats import Coat, fur_edge, fur_inside
 
 Regions = dict[str, Points]
-
-# --- what has a shape in a head ---
-
-
-@dataclass(frozen=True)
-class Ear:
-    """The right ear: its outline, what is seen of its inside, and whether it hangs in front of the head."""
-
-    outer: Points
-    inner: Points | None
-    in_front: bool
-
-
-@dataclass(frozen=True)
-class Eye:
-    """The right eye: center, half its width and height, slant in radians, how pointed its corners are, its pupil."""
-
-    center: tuple[float, float]
-    radii: tuple[float, float]
-    slant: float
-    sharpness: float
-    pupil: tuple[float, float]
-
-
-@dataclass(frozen=True)
-class Muzzle:
-    """The muzzle: the loops it is made of (the first lies lowest), how far it stands out, the lines of the mouth."""
-
-    loops: tuple[Points, ...]
-    depth: float
-    mouth: tuple[Points, ...]
-    tongue_root: tuple[float, float]
-
-
-@dataclass(frozen=True)
-class Nose:
-    """The nose: its outline, its nostrils' distance from the middle, and how far it stands out."""
-
-    outline: Points
-    nostril: tuple[float, float]
-    depth: float
-
-
-@dataclass(frozen=True)
-class Anatomy:
-    """A head: its skull, ears (the viewer's left and right one, both given as right ones) and the rest.
-
-    Whiskers are those of the right side, each a line of three points.
-    """
-
-    skull: Points
-    ears: tuple[Ear, Ear]
-    eye: Eye
-    muzzle: Muzzle
-    nose: Nose
-    whiskers: tuple[Points, ...]
-
 
 # --- where the head is and which way it looks; drawn without knowing the class, so that neither tells it ---
 
@@ -133,113 +78,39 @@ def draw_pose(dice: Dice, *, head_size: tuple[float, float], across: tuple[float
     return Pose(x, y, radius, yaw, pitch, tilt)  # small angles are drawn more often
 
 
-# --- the shape of a cat: pointed ears, a wide face, almond eyes with slit pupils, a small muzzle, long whiskers ---
+# --- ears: the right one, as seen from the front ---
 
 
-def draw_cat(dice: Dice) -> Anatomy:
-    """Draw the shape of one cat."""
-    stretch = dice.uniform(0.96, 1.08)
+@dataclass(frozen=True)
+class Ear:
+    """An ear: its outline, what is seen of its inside, and whether it hangs in front of the head."""
 
-    cheek = dice.uniform(0.94, 1.04) * stretch  # a face that is wider than high
-    upper = [(0.0, -0.8), (0.48 * stretch, -0.74), (0.86 * stretch, -0.36), (cheek, 0.14)]
-    skull = smooth_halves([*upper, (0.84 * cheek, 0.54), (0.46, 0.8), (0.0, 0.88)])
-
-    height, spread = dice.uniform(1.24, 1.6), dice.uniform(0.56, 0.9)  # the ears may point in different directions
-    first, second = (
-        _pointed_ear(spread + dice.uniform(-0.06, 0.06), height + dice.uniform(-0.08, 0.04), stretch) for _ in range(2)
-    )
-
-    size = dice.uniform(0.92, 1.1)
-    pupil = 0.04 + 0.1 * dice.uniform(0, 1) ** 2, 0.18 * size
-    center = dice.uniform(0.4, 0.46), dice.uniform(-0.1, -0.02)
-    eye = Eye(center, (0.27 * size, 0.2 * size), dice.uniform(-0.35, -0.1), dice.uniform(0.2, 0.65), pupil)
-
-    wide = dice.uniform(0.9, 1.1)  # two whisker pads over a small chin
-    pad = ellipse((0.16 * wide, 0.42), (0.23 * wide, 0.17))
-    chin = ellipse((0, 0.6), (0.16 * wide, 0.12))
-    corner = smooth_path([(0.0, 0.43), (0.1 * wide, 0.53), (0.25 * wide, 0.5), (0.31 * wide, 0.43)], 4)
-    philtrum = as_points([(0.0, 0.28), (0.0, 0.43)])
-    muzzle = Muzzle((chin, pad, mirror(pad)), 0.7, (philtrum, corner, mirror(corner)), (0.0, 0.5))
-
-    wide, high = dice.uniform(0.12, 0.15), dice.uniform(0.12, 0.15)  # a small triangle that stands on its tip
-    half = [(0.0, 0.18), (wide, 0.17), (wide * 0.8, 0.18 + high * 0.5), (0.0, 0.19 + high)]
-    nose = Nose(smooth_halves(half, 4), (0.05, 0.245), 0.8)
-
-    reach, droop = dice.uniform(0.65, 1.1), dice.uniform(-0.05, 0.15)
-    whiskers = []
-    for row in range(dice.integer(3, 4)):
-        rise = -0.22 + 0.2 * row + dice.uniform(-0.04, 0.04)
-        root = (0.24 + dice.uniform(0, 0.06), 0.36 + 0.05 * row)
-        middle = root[0] + 0.5 * reach, root[1] + 0.6 * rise - 0.03
-        whiskers.append(smooth_path([root, middle, (root[0] + reach, root[1] + rise + droop)], 4))
-    return Anatomy(skull, (first, second), eye, muzzle, nose, tuple(whiskers))
+    outer: Points
+    inner: Points | None
+    in_front: bool
 
 
-def _pointed_ear(spread: float, height: float, stretch: float) -> Ear:
-    """Return an upright triangle with its tip at (spread, -height)."""
-    inner_base, outer_base = (0.16 * stretch, -0.74), (0.95 * stretch, -0.18)
-    left_bulge = (0.5 * (inner_base[0] + spread) - 0.05, 0.5 * (-0.74 - height) - 0.02)
-    right_bulge = (0.5 * (outer_base[0] + spread) + 0.07, 0.5 * (-0.18 - height) - 0.02)
-    left = smooth_path([inner_base, left_bulge, (spread, -height)], 5)
-    right = smooth_path([(spread, -height), right_bulge, outer_base], 5)
-    outer = as_points([*map(tuple, left), *map(tuple, right[1:]), (0.4, -0.3)])
-    return Ear(outer, shrink(outer, (0.56 * stretch, -0.62), factor=0.66), in_front=False)
-
-
-# --- the shape of a dog: hanging or rounded ears, round pupils, a long muzzle with a big oval nose, short whiskers ---
-
-
-def draw_dog(dice: Dice) -> Anatomy:
-    """Draw the shape of one dog."""
-    jaw, brow = dice.uniform(0.5, 0.62), dice.uniform(0.82, 0.92)  # a face that is higher than wide
-    upper = [(0.0, -0.86), (0.48, -0.82), (brow, -0.42), (0.9, 0.04)]
-    skull = smooth_halves([*upper, (jaw + 0.2, 0.5), (jaw * 0.85, 0.86), (0.0, 0.98)])
-
-    shape, size = dice.pick(_DOG_EARS), dice.uniform(0.88, 1.1)  # the second ear differs a little from the first
-    first, second = (shape(size * dice.uniform(0.96, 1.04), dice.uniform(-0.08, 0.08)) for _ in range(2))
-
-    size = dice.uniform(0.92, 1.1)
-    pupil = 0.115 * size * dice.uniform(0.9, 1.1)
-    center = dice.uniform(0.36, 0.42), dice.uniform(-0.22, -0.12)
-    slant, sharpness = dice.uniform(-0.2, 0.25), dice.uniform(0.0, 0.25)
-    eye = Eye(center, (0.2 * size, 0.195 * size), slant, sharpness, (pupil, pupil))
-
-    wide, end = dice.uniform(0.4, 0.48), dice.uniform(0.74, 0.84)  # a long muzzle with jowls over a chin
-    chin = ellipse((0, end + 0.04), (wide * 0.6, 0.15))
-    upper = [(0.0, -0.05), (0.2, 0.02), (wide * 0.8, 0.3)]
-    bridge = smooth_halves([*upper, (wide, 0.6), (wide * 0.72, end), (0.0, end - 0.06)])
-    corner = smooth_path([(0, 0.62), (0.14, 0.74), (wide * 0.7, 0.74), (wide * 0.95, 0.6)], 4)
-    philtrum = as_points([(0, 0.4), (0, 0.62)])
-    muzzle = Muzzle((chin, bridge), 0.75, (philtrum, corner, mirror(corner)), (0.0, 0.69))
-
-    wide, high = dice.uniform(0.2, 0.25), dice.uniform(0.14, 0.18)  # a big oval, flatter above than below
-    upper = [(0.0, 0.3 - high), (wide * 0.8, 0.31 - high * 0.8), (wide, 0.31)]
-    outline = smooth_halves([*upper, (wide * 0.5, 0.31 + high * 0.8), (0.0, 0.31 + high)], 4)
-    nose = Nose(outline, (0.09, 0.33), 0.9)
-
-    reach = dice.uniform(0.28, 0.55)
-    whiskers = []
-    for row in range(dice.integer(2, 3)):
-        root = (0.24 + dice.uniform(0, 0.06), 0.48 + 0.09 * row)
-        middle = root[0] + 0.5 * reach, root[1] - 0.02 + 0.04 * row
-        whiskers.append(smooth_path([root, middle, (root[0] + reach, root[1] + 0.02 + 0.1 * row)], 4))
-    return Anatomy(skull, (first, second), eye, muzzle, nose, tuple(whiskers))
+def _pointed_ear(size: float, swing: float) -> Ear:
+    """Return an upright triangle, its tip up to 1.6 radii above the center."""
+    tip, inside, outside = (0.72 + 2 * swing, -1.42 * size), (0.16, -0.74), (0.97, -0.18)
+    left = smooth_path([inside, (inside[0] / 2 + tip[0] / 2 - 0.05, -0.39 + tip[1] / 2), tip], 5)
+    right = smooth_path([tip, (outside[0] / 2 + tip[0] / 2 + 0.07, -0.11 + tip[1] / 2), outside], 5)
+    outer = np.concatenate([left, right[1:], as_points([(0.4, -0.3)])])
+    return Ear(outer, shrink(outer, (0.57, -0.62), factor=0.66), in_front=False)
 
 
 def _hanging_ear(size: float, swing: float) -> Ear:
     """Return an ear that hangs down beside the cheek."""
     outside = [(0.4, -0.8), (0.82, -0.88), (1.14, -0.52), (1.26 + swing, -0.5 + 0.55 * size)]
     tip = [(1.16 + swing, -0.5 + 0.98 * size), (0.94 + swing, -0.52 + 0.9 * size)]
-    outer = smooth_loop([*outside, *tip, (0.8, -0.5 + 0.45 * size), (0.66, -0.46)], 5)
-    return Ear(outer, None, in_front=True)
+    return Ear(smooth_loop([*outside, *tip, (0.8, -0.5 + 0.45 * size), (0.66, -0.46)], 5), None, in_front=True)
 
 
 def _folded_ear(size: float, swing: float) -> Ear:
     """Return an ear that stands at its root and folds over, with a soft tip."""
     fold = [(0.3, -0.8), (0.56, -1.06 * size), (0.94, -1.08 * size), (1.16 * size, -0.84)]
     tip = [(1.2 * size + swing, -0.42), (1.02 + swing, -0.28)]
-    outer = smooth_loop([*fold, *tip, (0.82, -0.5), (0.6, -0.62)], 5)
-    return Ear(outer, None, in_front=True)
+    return Ear(smooth_loop([*fold, *tip, (0.82, -0.5), (0.6, -0.62)], 5), None, in_front=True)
 
 
 def _round_ear(size: float, swing: float) -> Ear:
@@ -248,7 +119,166 @@ def _round_ear(size: float, swing: float) -> Ear:
     return Ear(outer, shrink(outer, (0.78, -0.6), factor=0.62), in_front=False)
 
 
-_DOG_EARS = (_hanging_ear,) * 5 + (_folded_ear,) * 4 + (_round_ear,)
+# --- breeds: what a cat and a dog have in common but for the measures, and those that lie between ---
+
+EarShape = Callable[[float, float], Ear]
+
+
+@dataclass(frozen=True)
+class Breed:
+    """The shapes its ears may have, and how far each other part is on the way from a cat's (0) to a dog's (1)."""
+
+    ears: tuple[EarShape, ...]
+    skull: float
+    eyes: float
+    muzzle: float
+    nose: float
+    whiskers: float
+
+
+TYPICAL = {
+    "cats": Breed((_pointed_ear,), 0, 0, 0, 0, 0),
+    "dogs": Breed((_hanging_ear,) * 5 + (_folded_ear,) * 4 + (_round_ear,), 1, 1, 1, 1, 1),
+}
+BETWEEN = {  # each keeps the muzzle or the nose of its kind, so that a person can tell
+    "cats": (
+        Breed((_folded_ear,), skull=0.2, eyes=0.5, muzzle=0, nose=0, whiskers=0),  # as a Scottish Fold
+        Breed((_round_ear,), skull=0.1, eyes=0.9, muzzle=0, nose=0.2, whiskers=0.5),  # flat-faced, as a Persian
+        Breed((_pointed_ear,), skull=0.7, eyes=0.5, muzzle=0.5, nose=0.2, whiskers=0.3),  # long-muzzled, as a Siamese
+    ),
+    "dogs": (
+        Breed((_pointed_ear,), skull=0.6, eyes=0.5, muzzle=0.85, nose=0.9, whiskers=0.9),  # pointed-eared, as a Spitz
+        Breed((_pointed_ear,), skull=0.4, eyes=0.9, muzzle=0.8, nose=0.75, whiskers=0.7),  # as a Chihuahua
+        Breed((_folded_ear,), skull=0.3, eyes=0.9, muzzle=0.6, nose=0.8, whiskers=0.8),  # flat-faced, as a Pug
+    ),
+}
+
+
+def draw_breed(kind: str, dice: Dice, *, between: float) -> tuple[Breed, bool]:
+    """Draw a breed of a kind, and whether it is one of those between the kinds, with this probability."""
+    is_between, breed = dice.chance(between), dice.pick(BETWEEN[kind])
+    return (breed, True) if is_between else (TYPICAL[kind], False)
+
+
+@dataclass(frozen=True)
+class Eye:
+    """The right eye: center, half its width and height, pupil, slant in radians, how pointed its corners are."""
+
+    center: Points
+    radii: Points
+    pupil: Points
+    slant: float
+    sharpness: float
+
+
+@dataclass(frozen=True)
+class Anatomy:
+    """A head: its skull, ears (the viewer's left and right one, both given as right ones) and the rest.
+
+    Of the loops of the muzzle the first lies lowest. Whiskers are those of the right side, a line of points each.
+    """
+
+    skull: Points
+    ears: tuple[Ear, Ear]
+    eye: Eye
+    muzzle: tuple[Points, ...]
+    mouth: tuple[Points, ...]
+    tongue_root: Points
+    nose: Points
+    whiskers: tuple[Points, ...]
+
+
+Corners = Sequence[tuple[float, float]]
+
+
+def draw_anatomy(dice: Dice, breed: Breed) -> Anatomy:
+    """Draw the head of one animal of a breed.
+
+    A cat has a wide face, almond eyes with slit pupils, a small muzzle with a pink triangle of a nose, and long
+    whiskers; a dog a high face, round eyes, a long muzzle with a big oval nose, and short whiskers.
+    """
+    skull = _blend(
+        [(0, -0.8), (0.49, -0.74), (0.88, -0.36), (1.01, 0.14), (0.85, 0.54), (0.46, 0.8), (0, 0.88)],
+        [(0, -0.86), (0.48, -0.82), (0.87, -0.42), (0.9, 0.04), (0.76, 0.5), (0.48, 0.86), (0, 0.98)],
+        breed.skull + dice.uniform(-0.2, 0.2),
+    )
+    skull[:, 0] *= dice.uniform(0.95, 1.05)
+    shape, size, swing = dice.pick(breed.ears), dice.uniform(0.88, 1.1), dice.uniform(-0.05, 0.05)
+    first, second = (shape(size * dice.uniform(0.96, 1.04), swing + dice.uniform(-0.04, 0.04)) for _ in range(2))
+    muzzle, mouth, root = _draw_muzzle(breed.muzzle + dice.uniform(-0.08, 0.08), wide=dice.uniform(0.9, 1.1))
+    return Anatomy(
+        skull=smooth_halves(skull),
+        ears=(first, second),
+        eye=_draw_eye(dice, breed.eyes + dice.uniform(-0.1, 0.1)),
+        muzzle=muzzle,
+        mouth=mouth,
+        tongue_root=root,
+        nose=_draw_nose(dice, breed.nose + dice.uniform(-0.08, 0.08), muzzle=breed.muzzle),
+        whiskers=_draw_whiskers(dice, breed.whiskers),
+    )
+
+
+def _blend(cat: Corners, dog: Corners, share: float) -> Points:
+    points: Points = as_points(cat) + (as_points(dog) - as_points(cat)) * share
+    return points
+
+
+def _draw_eye(dice: Dice, share: float) -> Eye:
+    slit, disc = 0.04 + 0.1 * dice.uniform(0, 1) ** 2, 0.115 * dice.uniform(0.9, 1.1)
+    cat, dog = [(0.43, -0.06), (0.27, 0.2), (slit, 0.18)], [(0.39, -0.17), (0.2, 0.195), (disc, disc)]
+    center, radii, pupil = _blend(cat, dog, share)
+    center += np.array([dice.uniform(-0.03, 0.03), dice.uniform(-0.04, 0.04)])
+    size, slant = dice.uniform(0.92, 1.1), -0.22 + 0.24 * share + dice.uniform(-0.15, 0.15)
+    sharpness = max(0.0, 0.42 - 0.3 * share + dice.uniform(-0.15, 0.15))
+    return Eye(center, radii * size, pupil * size, slant, sharpness)
+
+
+def _draw_muzzle(share: float, *, wide: float) -> tuple[tuple[Points, ...], tuple[Points, ...], Points]:
+    """Return loops, lines of the mouth and root of the tongue: whisker pads over a chin, or jowls on a long bridge."""
+    place, pad_radii, chin_radii, root = _blend(
+        [(0.16, 0.42), (0.23, 0.17), (0.16, 0.12), (0, 0.5)],
+        [(0.2, 0.58), (0.25, 0.22), (0.27, 0.15), (0, 0.69)],
+        share,
+    )
+    bridge = _blend(
+        [(0, 0.16), (0.1, 0.18), (0.22, 0.32), (0.3, 0.44), (0.22, 0.54), (0, 0.52)],
+        [(0, -0.05), (0.2, 0.02), (0.35, 0.3), (0.44, 0.6), (0.32, 0.79), (0, 0.73)],
+        share,
+    )
+    lip, jowl = (
+        [(0, 0.43), (0.1, 0.53), (0.25, 0.5), (0.31, 0.43)],
+        [(0, 0.62), (0.14, 0.74), (0.31, 0.74), (0.42, 0.6)],
+    )
+    corner, philtrum = _blend(lip, jowl, share), _blend([(0, 0.28), (0, 0.43)], [(0, 0.4), (0, 0.62)], share)
+    chin, pad = ellipse((0, 0.6 + 0.23 * share), chin_radii), ellipse(place, pad_radii)
+    loops = (chin, smooth_halves(bridge), *((pad, mirror(pad)) if share < 0.45 else ()))
+    mouth = (philtrum, smooth_path(corner, 4), smooth_path(mirror(corner), 4))
+    across = np.array([wide, 1.0])
+    return tuple(loop * across for loop in loops), tuple(line * across for line in mouth), root
+
+
+def _draw_nose(dice: Dice, share: float, *, muzzle: float) -> Points:
+    """Draw a small triangle that stands on its tip, or a big oval, where the muzzle has it."""
+    size = np.array([dice.uniform(0.9, 1.1), dice.uniform(0.9, 1.1)])
+    half = _blend(
+        [(0, 0.0), (0.1, -0.01), (0.135, 0.02), (0.1, 0.07), (0, 0.14)],
+        [(0, 0.0), (0.18, 0.04), (0.225, 0.17), (0.12, 0.28), (0, 0.33)],
+        share,
+    )
+    outline: Points = smooth_halves(half, 4) * size + np.array([0, 0.18 - 0.04 * muzzle])
+    return outline
+
+
+def _draw_whiskers(dice: Dice, share: float) -> tuple[Points, ...]:
+    """Draw three or four long whiskers that spread, or two or three short ones."""
+    reach, droop = dice.uniform(0.65, 1.1) * (1 - 0.53 * share), dice.uniform(-0.05, 0.12)
+    whiskers = []
+    for row in range(dice.integer(3, 4) - round(share)):
+        rise = (-0.22 + 0.2 * row) * (1 - 0.6 * share) + dice.uniform(-0.04, 0.04)
+        x, y = 0.24 + dice.uniform(0, 0.06), 0.36 + 0.05 * row + 0.14 * share
+        middle = x + 0.5 * reach, y + 0.6 * rise - 0.03
+        whiskers.append(smooth_path([(x, y), middle, (x + reach, y + rise + droop)], 4))
+    return tuple(whiskers)
 
 
 # --- the body below the head: sitting, with paws, tail and perhaps a collar; the same for cats and dogs ---
@@ -256,52 +286,24 @@ _DOG_EARS = (_hanging_ear,) * 5 + (_folded_ear,) * 4 + (_round_ear,)
 
 def paint_body(canvas: Canvas, coat: Coat, *, pose: Pose, dice: Dice) -> None:
     """Paint a sitting body under the head; in a close-up most of it is outside the photo."""
-    spot = np.array([pose.x, pose.y])
+    spot, radius = np.array([pose.x, pose.y]), pose.radius
     long, wide = dice.uniform(2.3, 2.7), dice.uniform(0.86, 1.05)
 
     def place(points: Points) -> Points:
-        """Return points in radii below the middle of the head in the photo."""
-        placed: Points = points * pose.radius + spot
+        placed: Points = points * radius + spot
         return placed
 
-    foot = place(np.array([[0.0, long]]))[0]
-    canvas.glow((foot[0], foot[1]), (1.7 * pose.radius, 0.34 * pose.radius), color=INK, strength=0.55)
+    canvas.glow((pose.x, pose.y + long * radius), (1.7 * radius, 0.34 * radius), color=INK, strength=0.55)
     tip = dice.uniform(0.1, 0.7)
     rise = [(1.62, long - 0.4), (1.56, long - 0.7 - tip), (1.3 + 0.5 * tip, long - 0.9 - tip)]
     tail = smooth_path([(0.6, long - 0.3), (1.2, long - 0.1), *rise], 8)
-    _paint_tail(canvas, coat, tail=place(tail if dice.chance(0.5) else mirror(tail)), width=0.26 * pose.radius)
+    tail = place(tail if dice.chance(0.5) else mirror(tail))
+    canvas.line(tail, shade(coat.fur, 0.86), width=0.26 * radius)
+    canvas.line(tail[-7:], shade(coat.second, 0.95), width=0.26 * radius)
+    canvas.polygon(ellipse((tail[-1, 0], tail[-1, 1]), (0.13 * radius, 0.13 * radius)), shade(coat.second, 0.95))
 
     neck = [(0.0, 0.2), (0.5, 0.5), (0.58, 1.0), (0.74 * wide, 1.5)]
-    trunk = smooth_halves([*neck, (1.06 * wide, long - 0.45), (0.86 * wide, long), (0.0, long)])
-    _paint_trunk(canvas, coat, trunk=place(trunk), pose=pose, dice=dice)
-
-    outside = [(0.2, 1.35), (0.44, 1.6), (0.4, long - 0.3), (0.52, long - 0.02), (0.3, long + 0.1)]
-    leg = smooth_loop([*outside, (0.06, long - 0.02), (0.1, long - 0.3), (0.06, 1.7)], 5)
-    for outline in (place(leg), place(mirror(leg))):
-        canvas.blend(shade(coat.fur, 0.98), outline, strength=0.75)
-        canvas.line(outline[8:-8], mix(coat.fur, coat.line, 0.45), width=0.004)
-        fur_inside(canvas, outline, length=0.03, count=20, dice=dice)
-    paws = [place(ellipse((side * 0.29, long - 0.04), (0.25, 0.17))) for side in (-1, 1)]
-    _paint_paws(canvas, coat, paws=paws, dice=dice)
-
-    if coat.collar is not None:
-        band = smooth_path([(-0.56, 0.98), (0.0, 1.2), (0.56, 0.98)], 6)
-        canvas.line(place(band), coat.collar, width=0.16 * pose.radius)
-        canvas.polygon(place(ellipse((0.0, 1.34), (0.12, 0.13), count=16)), (226, 186, 84))
-        canvas.polygon(place(ellipse((-0.03, 1.3), (0.04, 0.04), count=10)), (250, 232, 170))
-
-
-def _paint_tail(canvas: Canvas, coat: Coat, *, tail: Points, width: float) -> None:
-    """Paint a tail as a thick line with a round end in the second color."""
-    canvas.line(tail, shade(coat.fur, 0.86), width=width)
-    tip = tail[-7:]
-    canvas.line(tip, shade(coat.second, 0.95), width=width)
-    canvas.polygon(ellipse((tip[-1, 0], tip[-1, 1]), (width / 2, width / 2)), shade(coat.second, 0.95))
-
-
-def _paint_trunk(canvas: Canvas, coat: Coat, *, trunk: Points, pose: Pose, dice: Dice) -> None:
-    """Paint the trunk with a light chest, the shadow of the head and fur."""
-    radius = pose.radius
+    trunk = place(smooth_halves([*neck, (1.06 * wide, long - 0.45), (0.86 * wide, long), (0.0, long)]))
     layer = canvas.layer(shade(coat.fur, 0.94))
     layer.glow((pose.x, pose.y + 1.6 * radius), (0.55 * radius, 0.8 * radius), color=coat.light, strength=0.8)
     shadow = shade(coat.fur, 0.35)
@@ -310,215 +312,179 @@ def _paint_trunk(canvas: Canvas, coat: Coat, *, trunk: Points, pose: Pose, dice:
     fur_inside(canvas, trunk, length=0.16 * radius, count=90, dice=dice)
     fur_edge(canvas, trunk, length=0.11 * radius * coat.fluff, count=80, dice=dice)
 
-
-def _paint_paws(canvas: Canvas, coat: Coat, *, paws: list[Points], dice: Dice) -> None:
-    """Paint the paws with their toes; some animals wear socks."""
-    color = dice.pick((coat.fur, coat.fur, mix(coat.light, WHITE, 0.5), coat.second))
-    line = mix(color, coat.line, 0.5)
-    for paw in paws:
+    outside = [(0.2, 1.35), (0.44, 1.6), (0.4, long - 0.3), (0.52, long - 0.02), (0.3, long + 0.1)]
+    leg = smooth_loop([*outside, (0.06, long - 0.02), (0.1, long - 0.3), (0.06, 1.7)], 5)
+    for outline in (place(leg), place(mirror(leg))):
+        canvas.blend(shade(coat.fur, 0.98), outline, strength=0.75)
+        canvas.line(outline[8:-8], mix(coat.fur, coat.line, 0.45), width=0.004)
+        fur_inside(canvas, outline, length=0.03, count=20, dice=dice)
+    color = dice.pick((coat.fur, coat.fur, mix(coat.light, WHITE, 0.5), coat.second))  # some wear socks
+    for side in (-0.29, 0.29):
+        paw = place(ellipse((side, long - 0.04), (0.25, 0.17)))
         canvas.polygon(paw, color)
-        canvas.line(np.concatenate([paw, paw[:1]]), line, width=0.004)
-        middle, half = paw.mean(axis=0), (paw.max(axis=0) - paw.min(axis=0)) / 2
-        for shift in (-0.3, 0.3):
-            toe = np.array([[shift, 0.25], [shift * 1.1, 0.85]]) * half + middle
-            canvas.line(toe, line, width=0.005)
+        canvas.line(closed(paw), mix(color, coat.line, 0.5), width=0.004)
+        for toe in (-0.075, 0.075):
+            line = place(as_points([(side + toe, long), (side + toe * 1.1, long + 0.1)]))
+            canvas.line(line, mix(color, coat.line, 0.5), width=0.005)
+    if coat.collar is not None:
+        canvas.line(place(smooth_path([(-0.56, 0.98), (0.0, 1.2), (0.56, 0.98)], 6)), coat.collar, width=0.16 * radius)
+        canvas.polygon(place(ellipse((0.0, 1.34), (0.12, 0.13), count=16)), (226, 186, 84))
+        canvas.polygon(place(ellipse((-0.03, 1.3), (0.04, 0.04), count=10)), (250, 232, 170))
 
 
 # --- the head and what is on it, from back to front; each part tells where it went ---
 
-_SIDES = ("left", "right")
-_EYE_DEPTH = 0.55
-
-
-def paint_head(canvas: Canvas, anatomy: Anatomy, *, coat: Coat, pose: Pose, dice: Dice) -> Regions:
-    """Paint ears and skull with their fur; return the points of the regions "face", "outline" and of the ears."""
-    brush = _Brush(canvas=canvas, coat=coat, pose=pose, dice=dice)
-    regions = brush.paint_ears(anatomy, in_front=False)
-    regions |= brush.paint_skull(anatomy.skull)
-    regions |= brush.paint_ears(anatomy, in_front=True)
-    rim = regions.pop("rim")
-    regions["outline"] = np.concatenate([regions["face"], rim, regions["left_ear"], regions["right_ear"]])
-    return regions
-
-
-def paint_features(canvas: Canvas, anatomy: Anatomy, *, coat: Coat, pose: Pose, tongue: bool, dice: Dice) -> Regions:
-    """Paint eyes, muzzle, mouth, tongue, nose and whiskers; return the points of each by its name."""
-    brush = _Brush(canvas=canvas, coat=coat, pose=pose, dice=dice)
-    regions = brush.paint_eyes(anatomy.eye) | brush.paint_muzzle(anatomy.muzzle)
-    if tongue:
-        regions |= brush.paint_tongue(anatomy.muzzle)
-    for line in anatomy.muzzle.mouth:
-        canvas.line(pose.place(line, anatomy.muzzle.depth), coat.line, width=0.042 * pose.radius)
-    return regions | brush.paint_nose(anatomy.nose) | brush.paint_whiskers(anatomy.whiskers)
+_SIDES: dict[str, Callable[[Points], Points]] = {"left": mirror, "right": np.asarray}
+_EYE_DEPTH, _MUZZLE_DEPTH, _NOSE_DEPTH = 0.55, 0.72, 0.85
 
 
 @dataclass(frozen=True)
-class _Brush:
-    """Paints one part after the other: where to paint, in which coat and pose, with which chance."""
+class HeadPainter:
+    """Paints a head part by part: where to paint, in which shape, coat and pose, with which chance."""
 
     canvas: Canvas
+    anatomy: Anatomy
     coat: Coat
     pose: Pose
     dice: Dice
 
-    def paint_skull(self, skull: Points) -> Regions:
-        """Paint the face with markings, light and fur; return the regions "face" and "rim" (tips of the fur)."""
-        coat, pose = self.coat, self.pose
-        outline = pose.place(skull)
-        layer = self.canvas.layer(coat.fur)
-        for mark, color in draw_marks(coat, self.dice.branch("marks")):
-            layer.polygon(pose.wrap(mark), color)
-        self._light(layer)
-        self.canvas.lay(layer, outline)
-        fur = 0.13 * pose.radius * (0.6 + 0.4 * coat.fluff)
-        fur_inside(self.canvas, outline, length=fur, count=self._hairs(260), dice=self.dice.branch("fur"))
-        edge = 0.13 * pose.radius * coat.fluff
-        tips = fur_edge(self.canvas, outline, length=edge, count=self._hairs(190), dice=self.dice.branch("edge"))
-        return {"face": outline, "rim": tips}
-
-    def _light(self, layer: Canvas) -> None:
-        """Make the face look round: light from above, shadow towards the chin."""
-        pose, radius = self.pose, self.pose.radius
-        side = self.dice.branch("light").uniform(-0.5, 0.5)
-        layer.glow(
-            (pose.x + side * radius, pose.y - 0.5 * radius),
-            (1.1 * radius, 0.9 * radius),
-            color=mix(self.coat.fur, (255, 250, 235), 0.55),
-            strength=0.4,
-        )
-        layer.glow(
-            (pose.x - side * radius, pose.y + 1.25 * radius),
-            (1.5 * radius, 0.9 * radius),
-            color=shade(self.coat.fur, 0.45),
-            strength=0.5,
-        )
-
-    def paint_ears(self, anatomy: Anatomy, *, in_front: bool) -> Regions:
-        """Paint those ears that stand behind the skull or hang in front of it; return their regions."""
-        regions = {}
-        for number, (side, ear) in enumerate(zip(_SIDES, anatomy.ears, strict=True)):
-            if ear.in_front == in_front:
-                regions[f"{side}_ear"] = self._paint_ear(ear, side, color=self.coat.ears[number])
+    def paint(self, *, tongue: bool) -> Regions:
+        """Paint the whole head; return the points of each part by its name."""
+        regions = self._paint_ears(in_front=False)
+        regions["face"], rim = self._paint_skull()
+        regions |= self._paint_ears(in_front=True)
+        regions["outline"] = np.concatenate([regions["face"], rim, regions["left_ear"], regions["right_ear"]])
+        regions |= self._paint_eyes()
+        regions["muzzle"] = self._paint_muzzle()
+        if tongue:
+            regions["tongue"] = self._paint_tongue()
+        for line in self.anatomy.mouth:
+            self.canvas.line(self.pose.place(line, _MUZZLE_DEPTH), self.coat.line, width=0.042 * self.pose.radius)
+        regions["nose"] = self._paint_nose()
+        regions["whiskers"] = self._paint_whiskers()
         return regions
-
-    def _paint_ear(self, ear: Ear, side: str, *, color: Color) -> Points:
-        """Paint one ear with contour, inside and fur; return all its points."""
-        outline, dice = self._place(ear.outer, side), self.dice.branch(f"{side} ear")
-        self.canvas.polygon(outline, color)
-        if ear.in_front:
-            contour = np.concatenate([outline, outline[:1]])
-            self.canvas.line(contour, mix(color, self.coat.line, 0.4), width=0.03 * self.pose.radius)
-        length = 0.12 * self.pose.radius * (0.6 + 0.4 * self.coat.fluff)
-        fur_inside(self.canvas, outline, length=length, count=self._hairs(60), dice=dice)
-        tips = fur_edge(self.canvas, outline, length=0.55 * length, count=self._hairs(64), dice=dice)
-        if ear.inner is not None:
-            inner = self._place(ear.inner, side)
-            self.canvas.polygon(inner, self.coat.inner_ear)
-            fur_inside(self.canvas, inner, length=length, count=self._hairs(24), dice=dice)
-        return np.concatenate([outline, tips])
-
-    def _place(self, points: Points, side: str) -> Points:
-        """Return points of the right half in the photo, mirrored if they belong to the left."""
-        return self.pose.place(mirror(points) if side == "left" else points, -0.1)
 
     def _hairs(self, number: int) -> int:
         """Return how many hairs to draw: fewer on a small head, so that it does not clog."""
         return max(8, round(number * min(1.0, self.pose.radius / 0.22)))
 
-    def paint_eyes(self, eye: Eye) -> Regions:
+    def _paint_skull(self) -> tuple[Points, Points]:
+        """Paint the face with markings, light and fur; return its outline and the tips of the fur."""
+        coat, pose, radius = self.coat, self.pose, self.pose.radius
+        outline = pose.place(self.anatomy.skull)
+        layer = self.canvas.layer(coat.fur)
+        for mark, color in coat.draw_marks(coat, self.dice.branch("marks")):
+            layer.polygon(pose.wrap(mark), color)
+        side = self.dice.branch("light").uniform(-0.5, 0.5) * radius  # the face looks round: light above, shadow below
+        lit, dim = mix(coat.fur, (255, 250, 235), 0.55), shade(coat.fur, 0.45)
+        layer.glow((pose.x + side, pose.y - 0.5 * radius), (1.1 * radius, 0.9 * radius), color=lit, strength=0.4)
+        layer.glow((pose.x - side, pose.y + 1.25 * radius), (1.5 * radius, 0.9 * radius), color=dim, strength=0.5)
+        self.canvas.lay(layer, outline)
+        fur = 0.13 * radius * (0.6 + 0.4 * coat.fluff)
+        fur_inside(self.canvas, outline, length=fur, count=self._hairs(260), dice=self.dice.branch("fur"))
+        edge, dice = 0.13 * radius * coat.fluff, self.dice.branch("edge")
+        return outline, fur_edge(self.canvas, outline, length=edge, count=self._hairs(190), dice=dice)
+
+    def _paint_ears(self, *, in_front: bool) -> Regions:
+        """Paint those ears that stand behind the skull or hang in front of it; return their regions."""
+        ears = zip(_SIDES.items(), self.anatomy.ears, self.coat.ears, strict=True)
+        return {
+            f"{name}_ear": self._paint_ear(ear, name, color=color)
+            for (name, _), ear, color in ears
+            if ear.in_front == in_front
+        }
+
+    def _paint_ear(self, ear: Ear, name: str, *, color: Color) -> Points:
+        """Paint one ear with contour, inside and fur; return all its points."""
+        side, dice, radius = _SIDES[name], self.dice.branch(f"{name} ear"), self.pose.radius
+        outline = self.pose.place(side(ear.outer), -0.1)
+        self.canvas.polygon(outline, color)
+        if ear.in_front:
+            self.canvas.line(closed(outline), mix(color, self.coat.line, 0.4), width=0.03 * radius)
+        length = 0.12 * radius * (0.6 + 0.4 * self.coat.fluff)
+        fur_inside(self.canvas, outline, length=length, count=self._hairs(60), dice=dice)
+        tips = fur_edge(self.canvas, outline, length=0.55 * length, count=self._hairs(64), dice=dice)
+        if ear.inner is not None:
+            inner = self.pose.place(side(ear.inner), -0.1)
+            self.canvas.polygon(inner, self.coat.inner_ear)
+            fur_inside(self.canvas, inner, length=length, count=self._hairs(24), dice=dice)
+        return np.concatenate([outline, tips])
+
+    def _paint_eyes(self) -> Regions:
         """Paint both eyes, which look the same way; now and then one is shut."""
         dice = self.dice.branch("eyes")
         gaze = np.array([dice.uniform(-0.05, 0.05), dice.uniform(-0.03, 0.03)])
         shut = dice.pick(("left", "right", "both")) if dice.chance(0.08) else ""
-        return {
-            f"{side}_eye": self._paint_eye(eye, side, gaze=gaze, is_open=shut not in (side, "both"))
-            for side in ("left", "right")
-        }
+        return {f"{name}_eye": self._paint_eye(name, gaze, is_open=shut not in (name, "both")) for name in _SIDES}
 
-    def _paint_eye(self, eye: Eye, side: str, *, gaze: Points, is_open: bool) -> Points:
-        """Paint one eye and return its rim."""
-        rim = almond((eye.radii[0] * 1.17, eye.radii[1] * 1.2), turn=eye.slant, sharpness=eye.sharpness)
-        placed = self._on_eye(rim, eye, side)
+    def _paint_eye(self, name: str, gaze: Points, *, is_open: bool) -> Points:
+        """Paint one eye, the light that shines in it on the same side of both; return its rim."""
+        eye, flip = self.anatomy.eye, -1.0 if name == "left" else 1.0
+
+        def place(points: Points) -> Points:
+            return self.pose.place(_SIDES[name](points + eye.center), _EYE_DEPTH)
+
+        rim = place(almond(eye.radii * 1.18, turn=eye.slant, sharpness=eye.sharpness))
         if not is_open:
-            lid = ellipse((0, 0), eye.radii, turn=0)[:14] * np.array([1.0, 0.5])
-            self.canvas.line(self._on_eye(lid, eye, side), INK, width=0.06 * self.pose.radius)
-            return placed
-        self.canvas.polygon(placed, mix(INK, self.coat.line, 0.25))
+            lid = ellipse((0, 0), eye.radii)[:14] * np.array([1.0, 0.5])
+            self.canvas.line(place(lid), INK, width=0.06 * self.pose.radius)
+            return rim
         iris = almond(eye.radii, turn=eye.slant, sharpness=eye.sharpness)
-        self.canvas.polygon(self._on_eye(iris, eye, side), shade(self.coat.iris, 0.72))
-        glow = iris * 0.78 + np.array([0, 0.1 * eye.radii[1]])
-        self.canvas.polygon(self._on_eye(glow, eye, side), self.coat.iris)
-        self._paint_pupil(eye, side, gaze=gaze)
-        return placed
+        self.canvas.polygon(rim, mix(INK, self.coat.line, 0.25))
+        self.canvas.polygon(place(iris), shade(self.coat.iris, 0.72))
+        self.canvas.polygon(place(iris * 0.78 + np.array([0, 0.1 * eye.radii[1]])), self.coat.iris)
+        self.canvas.polygon(place(ellipse((0, 0), eye.pupil) + gaze * np.array([flip, 1.0])), (18, 14, 18))
+        for spot, size in (((-0.07 * flip, -0.075), 0.052), ((0.06 * flip, 0.07), 0.026)):
+            self.canvas.polygon(place(ellipse(spot, (size, size), count=12)), WHITE)
+        return rim
 
-    def _paint_pupil(self, eye: Eye, side: str, *, gaze: Points) -> None:
-        """Paint the pupil and the light that shines in it, on the same side of both eyes."""
-        looking = gaze * np.array([-1.0 if side == "left" else 1.0, 1.0])
-        self.canvas.polygon(self._on_eye(ellipse((0, 0), eye.pupil) + looking, eye, side), (18, 14, 18))
-        flip = 1.0 if side == "left" else -1.0
-        for spot, size in (((0.07 * flip, -0.075), 0.052), ((-0.06 * flip, 0.07), 0.026)):
-            self.canvas.polygon(self._on_eye(ellipse(spot, (size, size), count=12), eye, side), WHITE)
-
-    def _on_eye(self, points: Points, eye: Eye, side: str) -> Points:
-        """Return points around the eye's center in the photo."""
-        right = points + np.array(eye.center)
-        return self.pose.place(mirror(right) if side == "left" else right, _EYE_DEPTH)
-
-    def paint_muzzle(self, muzzle: Muzzle) -> Regions:
-        """Paint the muzzle with the shadow below it and its fur."""
-        radius, color = self.pose.radius, self.coat.muzzle
-        placed = [self.pose.place(loop, muzzle.depth) for loop in muzzle.loops]
+    def _paint_muzzle(self) -> Points:
+        radius, color, loops = self.pose.radius, self.coat.muzzle, self.anatomy.muzzle
+        placed = [self.pose.place(loop, _MUZZLE_DEPTH) for loop in loops]
         middle = np.concatenate(placed).mean(axis=0)
-        shadow = self.pose.place(muzzle.loops[-1] * 1.05, muzzle.depth - 0.08)
+        shadow = self.pose.place(loops[1] * 1.05, _MUZZLE_DEPTH - 0.08)
         self.canvas.blend(shade(self.coat.fur, 0.5), shadow, strength=0.3)
         for number, loop in enumerate(placed):
             self.canvas.polygon(loop, color if number else shade(color, 0.86))
-            self.canvas.line(np.concatenate([loop, loop[:1]]), mix(color, self.coat.line, 0.3), width=0.03 * radius)
+            self.canvas.line(closed(loop), mix(color, self.coat.line, 0.3), width=0.03 * radius)
         shine = mix(color, WHITE, 0.5)
         self.canvas.glow((middle[0], middle[1]), (0.5 * radius, 0.4 * radius), color=shine, strength=0.35)
         for number, loop in enumerate(placed):
             fur_inside(self.canvas, loop, length=0.1 * radius, count=40, dice=self.dice.branch(f"muzzle {number}"))
-        return {"muzzle": np.concatenate(placed)}
+        return np.concatenate(placed)
 
-    def paint_tongue(self, muzzle: Muzzle) -> Regions:
+    def _paint_tongue(self) -> Points:
         """Paint an open mouth and a tongue, of one size for all."""
         dice = self.dice.branch("tongue")
-        root = np.array(muzzle.tongue_root)
         long, swing = dice.uniform(0.36, 0.46), dice.uniform(-0.06, 0.06)
         lean = np.array([[1.0, 0.0], [swing / long, 1.0]])
         half = [(0.0, -0.01), (0.13, 0.0), (0.15, 0.6 * long), (0.08, 0.96 * long), (0.0, long)]
-        mouth, tongue, groove = (
-            self.pose.place(points @ lean + root, muzzle.depth)
-            for points in (
-                ellipse((0, 0.07), (0.21, 0.13)),
-                smooth_halves(half, 4),
-                np.array([[0, 0.05], [0, 0.75 * long]]),
-            )
-        )
+        shapes = ellipse((0, 0.07), (0.21, 0.13)), smooth_halves(half, 4), as_points([(0, 0.05), (0, 0.75 * long)])
+        root = self.anatomy.tongue_root
+        mouth, tongue, groove = (self.pose.place(points @ lean + root, _MUZZLE_DEPTH) for points in shapes)
         self.canvas.polygon(mouth, (82, 30, 38))
         self.canvas.polygon(tongue, self.coat.tongue)
         self.canvas.line(groove, shade(self.coat.tongue, 0.8), width=0.035 * self.pose.radius)
-        return {"tongue": tongue}
+        return tongue
 
-    def paint_nose(self, nose: Nose) -> Regions:
-        """Paint the nose with nostrils and a light on it."""
-        place = self.pose.place
-        outline = place(nose.outline, nose.depth)
-        self.canvas.polygon(outline, self.coat.nose)
-        across, down = nose.nostril
+    def _paint_nose(self) -> Points:
+        shape, color = self.anatomy.nose, self.coat.nose
+        (wide, bottom), top = shape.max(axis=0), shape[:, 1].min()
+        outline = self.pose.place(shape, _NOSE_DEPTH)
+        self.canvas.polygon(outline, color)
         for side in (-1, 1):
-            nostril = ellipse((side * across, down), (0.38 * across, 0.026), turn=side * 0.4, count=10)
-            self.canvas.polygon(place(nostril, nose.depth), shade(self.coat.nose, 0.4))
-        top = nose.outline[:, 1].min()
-        shine = ellipse((-0.02, top + 0.045), (0.07, 0.022), count=12)
-        self.canvas.polygon(place(shine, nose.depth), mix(self.coat.nose, WHITE, 0.55))
-        return {"nose": outline}
+            spot = side * 0.38 * wide, top + 0.5 * (bottom - top)
+            nostril = ellipse(spot, (0.15 * wide, 0.026), turn=side * 0.4, count=10)
+            self.canvas.polygon(self.pose.place(nostril, _NOSE_DEPTH), shade(color, 0.4))
+        shine = ellipse((-0.02, top + 0.045), (0.3 * wide, 0.022), count=12)
+        self.canvas.polygon(self.pose.place(shine, _NOSE_DEPTH), mix(color, WHITE, 0.55))
+        return outline
 
-    def paint_whiskers(self, whiskers: tuple[Points, ...]) -> Regions:
+    def _paint_whiskers(self) -> Points:
         """Draw the whiskers of both sides, light on dark fur and dark on light fur."""
-        bright = sum(self.coat.fur) < 560
-        color = mix(WHITE, self.coat.fur, 0.1) if bright else shade(self.coat.line, 0.9)
-        placed = [self.pose.place(side(hair), 0.5) for hair in whiskers for side in (np.asarray, mirror)]
+        is_dark = sum(self.coat.fur) < 560
+        color = mix(WHITE, self.coat.fur, 0.1) if is_dark else shade(self.coat.line, 0.9)
+        placed = [self.pose.place(side(hair), 0.5) for hair in self.anatomy.whiskers for side in _SIDES.values()]
         for hair in placed:
             self.canvas.line(hair, color, width=0.003 + 0.006 * self.pose.radius)
-        return {"whiskers": np.concatenate(placed)}
+        return np.concatenate(placed)

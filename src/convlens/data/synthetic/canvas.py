@@ -59,6 +59,8 @@ class Dice:
 
 Points = NDArray[np.float64]
 
+Pair = tuple[float, float] | Points
+
 _CATMULL_ROM = 0.5 * np.array([[0, 2, 0, 0], [-1, 0, 1, 0], [2, -5, 4, -1], [-1, 3, -3, 1]], dtype=np.float64)
 
 
@@ -74,7 +76,7 @@ def smooth_loop(corners: Sequence[tuple[float, float]] | Points, steps: int = 6)
     return _interpolate(neighbors, steps)
 
 
-def smooth_halves(right: Sequence[tuple[float, float]], steps: int = 6) -> Points:
+def smooth_halves(right: Sequence[tuple[float, float]] | Points, steps: int = 6) -> Points:
     """Return a closed curve whose left half mirrors the given right one, which runs from the top to the bottom."""
     return smooth_loop([*right, *((-x, y) for x, y in right[-2:0:-1])], steps)
 
@@ -95,7 +97,7 @@ def _interpolate(neighbors: Points, steps: int) -> Points:
     return points
 
 
-def ellipse(center: tuple[float, float], radii: tuple[float, float], *, turn: float = 0.0, count: int = 26) -> Points:
+def ellipse(center: Pair, radii: Pair, *, turn: float = 0.0, count: int = 26) -> Points:
     """Return the outline of an ellipse, turned by `turn` radians."""
     angle = np.arange(count) * (2 * np.pi / count)
     upright = np.stack([radii[0] * np.cos(angle), radii[1] * np.sin(angle)], axis=1)
@@ -103,7 +105,7 @@ def ellipse(center: tuple[float, float], radii: tuple[float, float], *, turn: fl
     return outline
 
 
-def almond(radii: tuple[float, float], *, turn: float = 0.0, sharpness: float = 1.0, count: int = 28) -> Points:
+def almond(radii: Pair, *, turn: float = 0.0, sharpness: float = 1.0, count: int = 28) -> Points:
     """Return an outline with two corners around the origin; `sharpness` 0 is an ellipse, 1 an almond."""
     angle = np.arange(count) * (2 * np.pi / count)
     height = np.sin(angle) * np.abs(np.sin(angle)) ** sharpness
@@ -114,6 +116,11 @@ def rectangle(left_top: tuple[float, float], right_bottom: tuple[float, float]) 
     """Return the four corners of an upright rectangle."""
     (left, top), (right, bottom) = left_top, right_bottom
     return as_points([(left, top), (right, top), (right, bottom), (left, bottom)])
+
+
+def closed(outline: Points) -> Points:
+    """Return an outline as a line that ends where it starts."""
+    return np.concatenate([outline, outline[:1]])
 
 
 def rotate(points: Points, turn: float) -> Points:
@@ -165,23 +172,18 @@ def shade(color: Color, factor: float) -> Color:
     return red, green, blue
 
 
-def hue(position: float, *, saturation: float, value: float) -> Color:
-    """Return the color at a position (0 to 1) of the color circle."""
-    red, green, blue = (round(channel * 255) for channel in colorsys.hsv_to_rgb(position % 1, saturation, value))
-    return red, green, blue
-
-
 def draw_color(dice: Dice, *, saturation: tuple[float, float], value: tuple[float, float]) -> Color:
     """Draw a color of any hue within the ranges of saturation and value."""
-    return hue(dice.uniform(0, 1), saturation=dice.uniform(*saturation), value=dice.uniform(*value))
+    channels = colorsys.hsv_to_rgb(dice.uniform(0, 1), dice.uniform(*saturation), dice.uniform(*value))
+    red, green, blue = (round(channel * 255) for channel in channels)
+    return red, green, blue
 
 
 def vary(color: Color, dice: Dice, *, amount: float = 0.06) -> Color:
     """Return a color close by: each channel and the brightness wander by up to `amount`."""
     bright = 1 + dice.uniform(-amount, amount)
-    red, green, blue = (
-        min(255, max(0, round(channel * bright * (1 + dice.uniform(-amount, amount) / 2)))) for channel in color
-    )
+    channels = [channel * bright * (1 + dice.uniform(-amount, amount) / 2) for channel in color]
+    red, green, blue = (min(255, round(channel)) for channel in channels)
     return red, green, blue
 
 
@@ -207,11 +209,6 @@ class Canvas:
         self.side = side
         self.image = Image.new("RGB", (side, side), color)
         self._draw = ImageDraw.Draw(self.image)
-
-    def replace(self, image: Image.Image) -> None:
-        """Put a whole picture in place of what has been drawn."""
-        self.image = image
-        self._draw = ImageDraw.Draw(image)
 
     def polygon(self, points: Points, color: Color) -> None:
         """Fill a closed shape."""
@@ -282,43 +279,30 @@ class Canvas:
     def soften(self, radius: float) -> None:
         """Blur everything drawn so far, as a lens does with what is behind its focus."""
         small = self.image.reduce(SUPERSAMPLE).filter(ImageFilter.BoxBlur(radius * self.side / SUPERSAMPLE))
-        self.replace(small.resize(self.image.size, Image.Resampling.BILINEAR))
+        self.image = small.resize(self.image.size, Image.Resampling.BILINEAR)
+        self._draw = ImageDraw.Draw(self.image)
 
 
 # --- From the large canvas to a photo: light, lens and sensor; the same for every class ---
 
 
 def take_photo(canvas: Canvas, dice: Dice, *, strength: float) -> Image.Image:
-    """Return the finished picture; `strength` (0 to 1) scales uneven light, blur and noise."""
+    """Return the finished picture; `strength` (0 to 1) scales blur, uneven light, and the noise of the sensor."""
     image = canvas.image.reduce(SUPERSAMPLE)
-    radius = strength * dice.pick((0.0, 0.4, 0.7, 1.1)) * image.width / 160
+    side = image.width
+    radius = strength * dice.pick((0.0, 0.4, 0.7, 1.1)) * side / 160
     if radius > 0:
         image = image.filter(ImageFilter.BoxBlur(radius))
-    light = np.asarray(image, dtype=np.float32) * _draw_light(image.width, dice, strength=strength)
-    light = light + _draw_noise(image.width, dice, strength=strength)
-    return Image.fromarray(np.clip(light, 0, 255).astype(np.uint8))
-
-
-def _draw_light(side: int, dice: Dice, *, strength: float) -> np.ndarray:
-    """Draw the factor by which light scales every pixel: exposure, color temperature, a lit side, a dark rim."""
     across, down = np.meshgrid(np.linspace(-1, 1, side, dtype=np.float32), np.linspace(-1, 1, side, dtype=np.float32))
     angle, slope = dice.uniform(0, 2 * np.pi), strength * dice.uniform(0, 0.45)
     lit = 1 + slope * (across * np.float32(np.cos(angle)) + down * np.float32(np.sin(angle)))
     rim = 1 - strength * dice.uniform(0, 0.4) * (across**2 + down**2) / 2
     exposure, warmth = 1 + strength * dice.uniform(-0.45, 0.3), strength * dice.uniform(-0.2, 0.2)
     white = np.array([1 + warmth, 1, 1 - warmth], dtype=np.float32) * np.float32(exposure)
-    return np.asarray((lit * rim)[..., None] * white, dtype=np.float32)
 
-
-def _draw_noise(side: int, dice: Dice, *, strength: float) -> np.ndarray:
-    """Draw the noise of a sensor: mostly brightness, a little color."""
     amount = np.float32(strength * (1.0 + 17.0 * dice.uniform(0, 1) ** 2))
-    generator = dice.generator()
-    color = generator.standard_normal((side, side, 3), dtype=np.float32)
-    gray = np.roll(color[..., :1], side // 3, axis=0)
-    return np.asarray(amount * (np.float32(0.8) * gray + np.float32(0.4) * color), dtype=np.float32)
-
-
-def draw_jpeg_quality(dice: Dice) -> int:
-    """Draw the JPEG quality, 40 to 95."""
-    return dice.integer(40, 95)
+    color = dice.generator().standard_normal((side, side, 3), dtype=np.float32)
+    gray = np.roll(color[..., :1], side // 3, axis=0)  # noise is mostly brightness, a little color
+    noise = amount * (np.float32(0.8) * gray + np.float32(0.4) * color)
+    light = np.asarray(image, dtype=np.float32) * (lit * rim)[..., None].astype(np.float32) * white + noise
+    return Image.fromarray(np.clip(light, 0, 255).astype(np.uint8))
