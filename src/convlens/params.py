@@ -373,7 +373,7 @@ class RobustnessParams(Group):
     max_photos: PositiveInt = Field(description="Test photos at most, evenly taken from the split.")
     seed: int = Field(ge=0, description="Seed of noise, of occluded places, and of the baseline.")
     shift: tuple[PositiveInt, ...] = Field(
-        description="Pixels of the prepared photo, each in eight directions; the border is filled by reflection."
+        description="Pixels of the prepared photo, each up, down, left and right; the border is filled by reflection."
     )
     rotation: tuple[Annotated[float, Field(gt=0, le=180)], ...] = Field(
         description="Degrees, each both ways; the border is filled by reflection."

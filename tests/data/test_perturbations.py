@@ -120,7 +120,7 @@ def test_every_strength_of_the_parameters_is_tried_and_leaves_its_input_alone():
     names = [name for name, _, _ in found]
     expected = {name: len(getattr(PARAMS, name)) for name in
                 ("scale", "brightness", "contrast", "blur", "noise", "jpeg", "occlusion")}  # fmt: skip
-    expected |= {"shift": 8 * len(PARAMS.shift), "rotation": 2 * len(PARAMS.rotation), "flip": 1, "gray": 1}
+    expected |= {"shift": 4 * len(PARAMS.shift), "rotation": 2 * len(PARAMS.rotation), "flip": 1, "gray": 1}
     assert {name: names.count(name) for name in dict.fromkeys(names)} == expected
     assert all(pixels.shape == photos.shape and pixels.dtype == np.uint8 for pixels in found.values())
     assert all((pixels != photos).any() for pixels in found.values())

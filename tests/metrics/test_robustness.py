@@ -53,12 +53,12 @@ def test_consistency_counts_what_stays_and_accuracy_what_is_true():
     found = Robustness.measure({MODEL: EvaluatedNetwork(7, by_one_pixel)}, IMAGES, LABELS, FEW, rows=np.arange(30))
     before = by_one_pixel(IMAGES)
     for pixels in (1, 3):
-        ways = [(down, across) for down in (-1, 0, 1) for across in (-1, 0, 1) if down or across]
+        ways = [(-1, 0), (0, 1), (1, 0), (0, -1)]
         moved = [by_one_pixel(np.roll(IMAGES, (pixels * down, pixels * across), axis=(1, 2))) for down, across in ways]
         row = found.curves[(found.curves["perturbation"] == "shift") & (found.curves["strength"] == pixels)]
         assert row["consistency"].item() == pytest.approx(np.mean([each == before for each in moved]))
         assert row["accuracy"].item() == pytest.approx(np.mean([each == LABELS for each in moved]))
-        assert row["num_variants"].item() == 8
+        assert row["num_variants"].item() == 4
         assert row["consistency_low"].item() < row["consistency"].item() < row["consistency_high"].item()
 
 

@@ -20,7 +20,7 @@ from convlens.params import RobustnessParams
 # Takes photos (N, size, size, 3) and their numbers (N,), which random numbers depend on.
 Change = Callable[[np.ndarray, np.ndarray], np.ndarray]
 
-DIRECTIONS = ((-1, 0), (-1, 1), (0, 1), (1, 1), (1, 0), (1, -1), (0, -1), (-1, -1))  # down, across
+DIRECTIONS = ((-1, 0), (0, 1), (1, 0), (0, -1))  # down, across
 PLACES = tuple((row, column) for row in range(3) for column in range(3))
 NOISE, OCCLUSION = 0, 1  # purposes of random numbers
 

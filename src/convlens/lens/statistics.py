@@ -40,11 +40,11 @@ from convlens.lens.trust import Trust, measure_trust
 
 NUM_PROFILED = 48
 NUM_ABLATED = 16
-NUM_TRUSTED = 12
-NUM_WITH_REGIONS = 24
-MAX_NULL = 4  # photos differ far more than random boxes on one: with eight, intervals are no narrower
+NUM_TRUSTED = 8
+NUM_WITH_REGIONS = 16
+MAX_NULL = 3  # photos differ far more than random boxes on one: with eight, intervals are no narrower
 NULL_BUDGET = 2e11  # multiplications for all random boxes: about three seconds on two cores
-ABLATION_BUDGET = 3.2e11  # multiplications: about five seconds on two cores
+ABLATION_BUDGET = 2.4e11  # multiplications: about three seconds on two cores; four photos of the default network
 
 
 @dataclass(frozen=True)
@@ -170,7 +170,7 @@ def _ablate(scorer: Scorer, photos: np.ndarray, filters: pd.DataFrame) -> tuple[
 
 PHOTO_NULL_BUDGET = 2.5e10  # multiplications for the random boxes of one photo: about half a second on two cores
 MAX_PHOTO_NULL = 19  # one more would lie beyond all of them, on either side, once in ten times
-PHOTO_ABLATION_BUDGET = 4e10  # multiplications for the filters of one photo: about half a second on two cores
+PHOTO_ABLATION_BUDGET = 2.5e10  # multiplications for the filters of one photo: a third of a second on two cores
 
 
 @dataclass(frozen=True)

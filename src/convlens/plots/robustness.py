@@ -39,7 +39,7 @@ class PerturbationStyle:
 
 
 PERTURBATIONS = {
-    "shift": PerturbationStyle("Shift", "pixels, mean of eight directions"),
+    "shift": PerturbationStyle("Shift", "pixels, mean of four directions"),
     "rotation": PerturbationStyle("Rotation", "degrees, mean of both ways"),
     "scale": PerturbationStyle("Scale", "factor", neutral=1.0),
     "brightness": PerturbationStyle("Brightness", "added share of the full range", in_percent=True),

@@ -1,5 +1,6 @@
 """Stage `evaluate`: the operating point, the evaluation of the test split, and reference statistics."""
 
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -76,14 +77,17 @@ def evaluate(
         for split in (VALIDATION, TEST)
     )
     facts = load_manifest(manifest)
-    found = Evaluation.measure(
-        test,
-        evaluate,
-        point,
-        uncalibrated=round_array(apply_temperature(logits[TEST])),
-        validation=held_out,
-        features=list_features(test.paths, facts, load_photos(photos)),
-    )
+    with ThreadPoolExecutor(max_workers=1) as pool:  # the network goes on while intervals are resampled, curves drawn
+        embedded = pool.submit(_embed_splits, network, data)
+        found = Evaluation.measure(
+            test,
+            evaluate,
+            point,
+            uncalibrated=round_array(apply_temperature(logits[TEST])),
+            validation=held_out,
+            features=list_features(test.paths, facts, load_photos(photos)),
+        )
+        figures = draw_evaluation(found, point, data.classes)
     rows = evenly_spaced(len(test.labels), max(MAX_PROBABILITIES // len(data.classes), 1))
     reference = ReferenceStatistics(
         key=key,
@@ -91,11 +95,10 @@ def evaluate(
         settings=evaluate.model_dump(mode="json"),
         metrics=found.metrics,
         statistics=gather_statistics(data.photos("train"), facts),
-        **_embed_splits(network, data),
+        **embedded.result(),
         test_labels=test.labels[rows],
         test_probabilities=test.probabilities[rows],
     )
-    figures = draw_evaluation(found, point, data.classes)
 
     found.save(evaluation, figures)
     point.save(operating_point)
