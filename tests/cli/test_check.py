@@ -55,6 +55,13 @@ def test_nothing_wrong_is_one_line(root: Path, capsys: pytest.CaptureFixture[str
     assert run(capsys) == (0, ["Nothing wrong with parameters, criteria, ../pets, Git and the disk."])
 
 
+def test_a_card_is_no_folder_to_look_through(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    shutil.copytree(PARAMS.parent / "data/cards", root / "data/cards")
+    change("source: ../pets", "source: data/cards/synthetic.yaml")
+    code, told = run(capsys)
+    assert (code, told[0]) == (0, "Nothing wrong with parameters, criteria, data/cards/synthetic.yaml, Git and the disk.")
+
+
 def test_typos_that_piled_up_are_told_together_with_what_takes_them_back(
     root: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -97,7 +97,7 @@ def _list_photos(source: str) -> list[ListedPhoto]:
     require_source(path)
     if path.is_file() and path.suffix in (".yaml", ".yml"):
         read_card(path)
-    if unreadable := find_unreadable(path):
+    if path.is_dir() and (unreadable := find_unreadable(path)):
         more = len(unreadable) - MAX_FILES_TOLD
         raise ConvLensError(
             f"Expected files that DVC can read in {source}. Received: {'; '.join(unreadable[:MAX_FILES_TOLD])}"
