@@ -10,15 +10,16 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.optimize import minimize
+from scipy.optimize import minimize, minimize_scalar
 from scipy.special import log_softmax
 
 from convlens.errors import ConvLensError
 
-PENALTIES = (100.0, 30.0, 10.0, 3.0, 1.0, 0.3, 0.1, 0.03, 0.01, 0.003)
+PENALTIES = (10.0, 3.0, 1.0, 0.3, 0.1, 0.03, 0.01, 0.003, 0.001)
 FEW_VALIDATED = 500  # with fewer photos to validate, a penalty is chosen by folds over those to learn from as well
 NUM_FOLDS = 5
 MAX_STEPS, TOLERANCE = 500, 1e-8
+LEAST_FACTOR, MOST_FACTOR = 0.1, 20.0
 
 
 @dataclass(frozen=True)
@@ -29,12 +30,14 @@ class Head:
         kernel: float32 (channels, num_outputs), one output for two classes.
         bias: float32 (num_outputs,).
         penalty: that was chosen.
-        losses: log loss of held-out photos by penalty, in nats.
+        factor: what the logits of that penalty are multiplied by; it is part of kernel and bias.
+        losses: log loss of held-out photos by penalty, each with its own factor, in nats.
     """
 
     kernel: np.ndarray
     bias: np.ndarray
     penalty: float
+    factor: float
     losses: dict[float, float]
 
 
@@ -49,7 +52,9 @@ def fit_head(
 ) -> Head:
     """Choose the penalty with the lowest log loss on held-out photos, and fit to the photos to learn from alone.
 
-    Held out are the validation photos, or, where they are few, each fold of all these photos in turn.
+    Held out are the validation photos, or, where they are few, each fold of all these photos in turn. A penalty that is
+    right for the direction of the logits makes them too small, most of all with many classes and few photos for each;
+    so each is judged with a factor that the held-out photos choose, too.
 
     Args:
         train: features float32 (num_views, num_photos, channels).
@@ -78,20 +83,42 @@ def fit_head(
                  for fold in np.unique(folds)]  # fmt: skip
     else:
         parts = [(train, train_labels, validation, validation_labels)]
-    totals = np.zeros(len(PENALTIES))
-    for features, labels, held_out, expected in parts:
-        for number, (kernel, bias) in enumerate(fit_path(features, labels, PENALTIES, num_classes=num_classes)):
-            # The predictions of the evaluation: the mean over the views.
-            loss, _ = measure_logits((held_out @ kernel + bias).mean(axis=0), expected)
-            totals[number] += loss * len(expected)
-    losses = totals / sum(len(expected) for *_, expected in parts)
-    best = int(losses.argmin())
-    *_, (kernel, bias) = fit_path(train, train_labels, PENALTIES[: best + 1], num_classes=num_classes)
+    answers: list[list[np.ndarray]] = [[] for _ in PENALTIES]
+    for features, labels, held_out, _ in parts:
+        for given, (kernel, bias) in zip(answers, fit_path(features, labels, PENALTIES, num_classes), strict=True):
+            given.append((held_out @ kernel + bias).mean(axis=0))  # as in the evaluation: the mean over the views
+    expected = np.concatenate([labels for *_, labels in parts])
+    logits = [np.concatenate(given) for given in answers]
+    factors = [find_factor(given, expected) for given in logits]
+    losses = [measure_logits(factor * given, expected)[0] for factor, given in zip(factors, logits, strict=True)]
+    best = int(np.argmin(losses))
+    *_, (kernel, bias) = fit_path(train, train_labels, PENALTIES[: best + 1], num_classes)
+    kernel, bias = scale.fold(factors[best] * kernel, factors[best] * bias)
     if num_classes == 2:
         kernel, bias = kernel[:, 1:] - kernel[:, :1], bias[1:] - bias[:1]
-    kernel, bias = scale.fold(kernel, bias)
-    chosen = dict(zip(PENALTIES, losses.tolist(), strict=True))
-    return Head(kernel.astype(np.float32), bias.astype(np.float32), PENALTIES[best], chosen)
+    return Head(
+        kernel.astype(np.float32),
+        bias.astype(np.float32),
+        penalty=PENALTIES[best],
+        factor=factors[best],
+        losses=dict(zip(PENALTIES, losses, strict=True)),
+    )
+
+
+def find_factor(logits: np.ndarray, labels: np.ndarray) -> float:
+    """Find what to multiply logits (N, K) by for the lowest log loss, with one photo's worth of doubt.
+
+    Without the doubt a few photos that are all classified correctly would ask for an endless factor. After Platt 1999,
+    "Probabilistic outputs for support vector machines", section 2.2.
+    """
+    doubt = 1 / (len(labels) + logits.shape[1])
+
+    def measure(logarithm: float) -> float:
+        logs = log_softmax(np.exp(logarithm) * logits, axis=1)
+        return -float((1 - doubt) * logs[np.arange(len(labels)), labels].mean() + doubt * logs.mean())
+
+    bounds = (np.log(LEAST_FACTOR), np.log(MOST_FACTOR))
+    return float(np.exp(minimize_scalar(measure, bounds=bounds, method="bounded").x))
 
 
 def _deal_out(labels: np.ndarray, seed: int) -> np.ndarray:
@@ -134,7 +161,7 @@ class FeatureScale:
 
 
 def fit_path(
-    features: np.ndarray, labels: np.ndarray, penalties: Sequence[float], *, num_classes: int
+    features: np.ndarray, labels: np.ndarray, penalties: Sequence[float], num_classes: int
 ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     """Yield kernel (channels, num_classes) and bias (num_classes,) for each penalty, each starting from the last.
 
