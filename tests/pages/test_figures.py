@@ -15,15 +15,15 @@ from report_inputs import make_history, make_inputs
 from convlens.plots.data import MAX_POINTS, MEASURES, plot_class_balance, plot_measure, plot_sizes
 from convlens.plots.evaluation import plot_confusion_matrix, plot_probabilities, plot_reliability, plot_roc_curve
 from convlens.plots.style import COLORS, to_png, to_svg
-from convlens.plots.training import plot_accuracy, plot_learning_rate, plot_loss, plot_training_curves
+from convlens.plots.training import plot_training_curve, plot_training_curves
 
 INPUTS = make_inputs()
 COUNTS = np.array([[40, 2], [0, 51]])
 FIGURES: dict[str, Callable[[], Figure]] = {
     "training": lambda: plot_training_curves(INPUTS.training.history),
-    "loss": lambda: plot_loss(INPUTS.training.history),
-    "accuracy": lambda: plot_accuracy(INPUTS.training.history),
-    "learning rate": lambda: plot_learning_rate(INPUTS.training.history),
+    "loss": lambda: plot_training_curve(INPUTS.training.history, "loss"),
+    "accuracy": lambda: plot_training_curve(INPUTS.training.history, "accuracy"),
+    "learning rate": lambda: plot_training_curve(INPUTS.training.history, "learning_rate"),
     "confusion": lambda: plot_confusion_matrix(COUNTS, ("cats", "dogs")),
     "roc": lambda: plot_roc_curve(INPUTS.evaluation.roc, (0.9, 0.8, 0.95)),
     "reliability": lambda: plot_reliability(INPUTS.evaluation.reliability_bins(), 2),
@@ -78,21 +78,21 @@ def test_two_figures_share_no_name() -> None:
 
 
 def test_the_users_matplotlib_settings_change_nothing() -> None:
-    expected = to_png(plot_loss(INPUTS.training.history))
+    expected = to_png(plot_training_curve(INPUTS.training.history, "loss"))
     with matplotlib.rc_context({"axes.facecolor": "black", "font.size": 30, "lines.linewidth": 9}):
-        assert to_png(plot_loss(INPUTS.training.history)) == expected
+        assert to_png(plot_training_curve(INPUTS.training.history, "loss")) == expected
 
 
 def test_drawing_leaves_no_settings_behind() -> None:
     before = dict(matplotlib.rcParams)
-    to_svg(plot_loss(INPUTS.training.history), "loss")
+    to_svg(plot_training_curve(INPUTS.training.history, "loss"), "loss")
     assert dict(matplotlib.rcParams) == before
 
 
 def test_steps_of_image_size_are_named() -> None:
-    assert {" 64 px", " 96 px"} <= texts(plot_loss(make_history()))
+    assert {" 64 px", " 96 px"} <= texts(plot_training_curve(make_history(), "loss"))
     even = make_history().assign(image_size=160)
-    assert not any("px" in text for text in texts(plot_loss(even)))
+    assert not any("px" in text for text in texts(plot_training_curve(even, "loss")))
 
 
 def test_a_single_epoch_can_be_drawn() -> None:

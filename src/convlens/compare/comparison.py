@@ -75,15 +75,6 @@ def count_kinds(changed: Sequence[ChangedPrediction]) -> dict[Kind, int]:
     return {kind: sum(prediction.kind == kind for prediction in changed) for kind in kinds}
 
 
-def count_predictions(run: Snapshot, classes: Sequence[str]) -> np.ndarray | None:
-    """The confusion matrix of a run's own test photos, int (K, K): rows are the truth; None without predictions."""
-    if run.predictions is None:
-        return None
-    table = pd.crosstab(run.predictions["label"], run.predictions["predicted"])
-    counts: np.ndarray = table.reindex(index=list(classes), columns=list(classes), fill_value=0).to_numpy()
-    return counts
-
-
 def encode_thumbnails(changed: Sequence[ChangedPrediction], base: Snapshot, head: Snapshot) -> dict[str, bytes]:
     """JPEG bytes of the photos as the network gets them, by the run's path; what is not on this disk is left out."""
     sources = [_open(head), _open(base)]

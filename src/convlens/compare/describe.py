@@ -13,7 +13,6 @@ from convlens.compare.comparison import (
     RunsCompared,
     SliceChange,
     count_kinds,
-    count_predictions,
 )
 from convlens.compare.runs import PhotoChanges, Snapshot, find_photo_changes
 from convlens.compare.sections import (
@@ -29,8 +28,9 @@ from convlens.compare.sections import (
     show_value,
 )
 from convlens.compare.verdict import NoVerdict, RunVerdict
+from convlens.metrics.evaluation import count_predictions
 from convlens.metrics.intervals import SHARES
-from convlens.wording import interval_of, join_words, show_bytes, show_count, show_number, show_share
+from convlens.wording import join_words, show_bytes, show_count, show_metric_of, show_number, show_share
 
 # --- the verdict ---
 
@@ -255,14 +255,9 @@ def show_difference(verdict: RunVerdict, name: str) -> str:
 
 
 def _list_rows(runs: tuple[Snapshot, ...]) -> tuple[tuple[str, ...], ...]:
-    rows = [("photos", *(f"{run.metrics.get('num_photos', 0):,}" for run in runs))]
-    return (*rows, *((title, *(_show_metric(run, name) for run in runs)) for name, title in METRIC_TITLES.items()))
-
-
-def _show_metric(run: Snapshot, name: str) -> str:
-    show: Callable[[float | None], str] = show_share if name in SHARES else show_number
-    value, low, high = interval_of(run.metrics, name)
-    return show(value) if low is None or high is None else f"{show(value)} ({show(low)} to {show(high)})"
+    photos = ("photos", *(f"{run.metrics.get('num_photos', 0):,}" for run in runs))
+    metrics = ((title, *(show_metric_of(run.metrics, name) for run in runs)) for name, title in METRIC_TITLES.items())
+    return (photos, *metrics)
 
 
 # --- data: counts, digests, expectations, photos added and removed ---
@@ -563,9 +558,7 @@ def confusion_section(compared: RunsCompared) -> Section | None:
     if len(compared.runs) != 2 or compared.detail.pair is None:
         return None
     classes = compared.detail.pair.classes
-    one, other = (count_predictions(run, classes) for run in compared.runs)
-    if one is None or other is None:
-        return None
+    one, other = (count_predictions(table, classes) for run in compared.runs if (table := run.predictions) is not None)
     names = " → ".join(name_run(run) for run in compared.runs)
     if len(classes) <= MAX_CLASSES:
         rows = [(plain(name), *map(_show_cell, one[row].tolist(), other[row].tolist()))

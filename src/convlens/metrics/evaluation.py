@@ -1,6 +1,6 @@
 """Evaluation: metrics, curves and tables of predictions, saved to and loaded from one folder."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -73,6 +73,13 @@ class Predictions:
         }
         given = {f"{PROBABILITY}{name}": self.probabilities[:, index] for index, name in enumerate(self.classes)}
         return pd.DataFrame({**columns, **given, "unsure": point.is_unsure(self.probabilities)})
+
+
+def count_predictions(predictions: pd.DataFrame, classes: Sequence[str]) -> np.ndarray:
+    """Count the confusion matrix of a table of predictions, int (K, K): rows are the labels."""
+    table = pd.crosstab(predictions["label"], predictions["predicted"])
+    counts: np.ndarray = table.reindex(index=list(classes), columns=list(classes), fill_value=0).to_numpy()
+    return counts
 
 
 # --- the evaluation ---
@@ -174,7 +181,7 @@ class Evaluation:
             predictions=predictions,
             class_scores=class_scores,
             confusion_matrix=table,
-            roc=_list_roc(given),
+            roc=_list_curves(given, ("class", "false_positive_rate", "true_positive_rate", "threshold"), roc_curve),
             precision_recall=_list_precision_recall(given),
             reliability=_list_reliability(labels, given.probabilities, uncalibrated, confidence),
             risk_coverage=_list_risk_coverage(given, predicted, confidence),
@@ -258,9 +265,14 @@ def _list_metrics(
 ) -> dict[str, Any]:
     """All numbers: name, `name_low`, `name_high`; what is undefined is None, and `name_undefined` says why."""
     numbers: dict[str, Any] = {"num_photos": len(predictions)}
+    undefined = {}
     for name, interval in found.items():
         ends = {name: interval.value, f"{name}_low": interval.low, f"{name}_high": interval.high}
         numbers |= {key: None if value is None else round_number(value) for key, value in ends.items()}
+        if interval.value is None:
+            undefined[f"{name}_undefined"] = REASONS.get(name) or REASONS[name.split("_")[0]]
+        elif interval.low is None:
+            undefined[f"{name}_undefined"] = NO_SPREAD
     numbers |= {
         "expected_calibration_error_by_chance": round_number(calibration.by_chance),
         "threshold": point.threshold,
@@ -272,15 +284,7 @@ def _list_metrics(
         "num_worse_slices": int(slices["worse"].sum()),
         "temperature": point.temperature,
     }
-    return numbers | dict(_explain_undefined(found))
-
-
-def _explain_undefined(found: Mapping[str, Interval]) -> Iterator[tuple[str, str]]:
-    for name, interval in found.items():
-        if interval.value is None:
-            yield f"{name}_undefined", REASONS.get(name) or REASONS[name.split("_")[0]]
-        elif interval.low is None:
-            yield f"{name}_undefined", NO_SPREAD
+    return numbers | undefined
 
 
 def _class_intervals(class_scores: pd.DataFrame) -> dict[str, Interval]:
@@ -338,10 +342,6 @@ def _list_curves(
         values = points(given.labels == index, given.probabilities[:, index])
         tables.append(pd.DataFrame(dict(zip(columns, (given.classes[index], *values), strict=True))))
     return round_table(pd.concat(tables, ignore_index=True)) if tables else pd.DataFrame(columns=list(columns))
-
-
-def _list_roc(given: Predictions) -> pd.DataFrame:
-    return _list_curves(given, ("class", "false_positive_rate", "true_positive_rate", "threshold"), roc_curve)
 
 
 def _list_precision_recall(given: Predictions) -> pd.DataFrame:
@@ -412,19 +412,18 @@ def list_features(paths: Sequence[str], manifest: pd.DataFrame, photos: pd.DataF
         photos: the list that `ingest` wrote; columns that start with `extra_` are the data's own.
     """
     facts = manifest.drop_duplicates("path").set_index("path").reindex(list(paths))
+    aspects = facts["aspect"].to_numpy(float)
+    codes = np.where(aspects < 1 / SQUARE, 0, np.where(aspects <= SQUARE, 1, 2))
+    known = np.isfinite(aspects) & (aspects > 0)
     extra = photos.drop_duplicates("path").set_index("path").reindex(list(paths)).filter(regex=f"^{PREFIX}")
     own = {str(name).removeprefix(PREFIX): _sort_column(extra[name]) for name in extra.columns}
-    return {**_sort_facts(facts), **own}
-
-
-def _sort_facts(facts: pd.DataFrame) -> Mapping[str, Feature]:
-    side = facts[["width", "height"]].min(axis=1)
     return {
         "brightness": _sort_numbers(facts["brightness"], "{:.2f}"),
         "sharpness": _sort_numbers(facts["sharpness"], "{:,.0f}"),
-        "size": _sort_numbers(side, "{:,.0f}", unit=" px"),
-        "aspect": _sort_aspects(facts["aspect"].to_numpy(float)),
+        "size": _sort_numbers(facts[["width", "height"]].min(axis=1), "{:,.0f}", unit=" px"),
+        "aspect": Feature(np.where(known, codes, -1).astype(np.int64), ("portrait", "square", "landscape")),
         "format": _sort_names(facts["format"]),
+        **own,
     }
 
 
@@ -436,18 +435,11 @@ def _sort_numbers(values: pd.Series, form: str, unit: str = "") -> Feature:
     if not known.any():
         return Feature(codes, ())
     codes[known] = cut_evenly(numbers[known])
-    bins = [numbers[codes == code] for code in range(codes.max() + 1)]
-    return Feature(codes, tuple(_name_bin(form.format(part.min()), form.format(part.max()), unit) for part in bins))
-
-
-def _name_bin(low: str, high: str, unit: str) -> str:
-    return f"{low}{unit}" if low == high else f"{low} to {high}{unit}"
-
-
-def _sort_aspects(aspects: np.ndarray) -> Feature:
-    known = np.isfinite(aspects) & (aspects > 0)
-    codes = np.where(aspects < 1 / SQUARE, 0, np.where(aspects <= SQUARE, 1, 2))
-    return Feature(np.where(known, codes, -1).astype(np.int64), ("portrait", "square", "landscape"))
+    names = []
+    for code in range(codes.max() + 1):
+        low, high = (form.format(end) for end in (numbers[codes == code].min(), numbers[codes == code].max()))
+        names.append(f"{low}{unit}" if low == high else f"{low} to {high}{unit}")
+    return Feature(codes, tuple(names))
 
 
 def _sort_column(values: pd.Series) -> Feature:

@@ -8,17 +8,16 @@ from typing import Any
 from markupsafe import Markup, escape
 
 from convlens.compare.comparison import (
-    ChangedPrediction,
     FirstResults,
     Kind,
     RunsCompared,
     count_kinds,
-    count_predictions,
     encode_thumbnails,
 )
 from convlens.compare.describe import LOWER_IS_BETTER, METRIC_TITLES, choose_photos, describe
 from convlens.compare.sections import name_photo, name_run
 from convlens.compare.verdict import NoVerdict, PairedPredictions, RunVerdict
+from convlens.metrics.evaluation import count_predictions
 from convlens.metrics.intervals import Interval
 from convlens.pages.engine import Drawing, draw, fill_template, picture_source
 from convlens.plots.comparison import plot_courses, plot_differences
@@ -93,25 +92,25 @@ def describe_gallery(compared: RunsCompared) -> tuple[list[dict[str, Any]], dict
             "title": title,
             "meaning": meaning,
             "count": counts[kind],
-            "photos": [_describe_change(prediction) for prediction in shown if prediction.kind == kind],
+            "photos": [
+                {
+                    "path": photo.path,
+                    "file": name_photo(photo.path),
+                    "label": photo.label,
+                    "right": photo.kind == "gained",
+                    "now": photo.head_prediction[0],
+                    "now_chance": show_share(photo.head_prediction[1]),
+                    "before": photo.base_prediction[0],
+                    "before_chance": show_share(photo.base_prediction[1]),
+                }
+                for photo in shown
+                if photo.kind == kind
+            ],
         }
         for kind, (title, meaning) in TITLES.items()
         if counts[kind]
     ]
     return groups, encode_thumbnails(shown, base, head)
-
-
-def _describe_change(prediction: ChangedPrediction) -> dict[str, Any]:
-    return {
-        "path": prediction.path,
-        "file": name_photo(prediction.path),
-        "label": prediction.label,
-        "right": prediction.kind == "gained",
-        "now": prediction.head_prediction[0],
-        "now_chance": show_share(prediction.head_prediction[1]),
-        "before": prediction.base_prediction[0],
-        "before_chance": show_share(prediction.base_prediction[1]),
-    }
 
 
 def draw_confusions(compared: RunsCompared) -> list[Drawing]:
@@ -121,8 +120,8 @@ def draw_confusions(compared: RunsCompared) -> list[Drawing]:
     classes = compared.detail.pair.classes
     drawings = []
     for run in compared.runs:
-        counts = count_predictions(run, classes)
-        if counts is not None:
+        if run.predictions is not None:
+            counts = count_predictions(run.predictions, classes)
             figure = plot_confusion_matrix(counts, classes)
             title = name_run(run).replace("$", r"\$")
             figure.axes[0].set_title(title, loc="left", color=INK, fontsize=11, fontweight="bold")
@@ -183,7 +182,7 @@ BADGES = {"better": "met", "worse": "failed"}
 def render_page(compared: RunsCompared | FirstResults) -> str:
     """The whole page as HTML text; the same runs give the same bytes."""
     sections = {section.key: section for section in describe(compared)}
-    values = _describe_first(compared) if isinstance(compared, FirstResults) else _describe_page(compared)
+    values = _describe_page(compared)
     helpers = {"mark_code": _mark_code, "badge": _is_badge, "split_interval": _split_interval,
                "meanings": MEANINGS, "corners": CORNERS}  # fmt: skip
     pictures = values["pictures"]
@@ -193,28 +192,17 @@ def render_page(compared: RunsCompared | FirstResults) -> str:
     })  # fmt: skip
 
 
-def _describe_first(first: FirstResults) -> dict[str, Any]:
-    return {
-        "short": [name_run(run) for run in first.runs],
-        "verdict": None,
-        "dots": None,
-        "courses": [],
-        "differences": [],
-        "confusions": [],
-        "gallery": [],
-        "pictures": {},
-        "slices": [],
-        "confidence": "",
-    }
-
-
-def _describe_page(compared: RunsCompared) -> dict[str, Any]:
+def _describe_page(compared: RunsCompared | FirstResults) -> dict[str, Any]:
     """What the page shows beyond the sections."""
+    names = [name_run(run) for run in compared.runs]
+    if isinstance(compared, FirstResults):
+        lists = dict.fromkeys(("courses", "differences", "confusions", "gallery", "slices"), ())
+        return {"short": names, "verdict": None, "dots": None, "pictures": {}, "confidence": "", **lists}
     (verdict,) = compared.verdicts
     gallery, pictures = describe_gallery(compared)
     pair = compared.detail.pair
     return {
-        "short": [name_run(run) for run in compared.runs],
+        "short": names,
         "verdict": _describe_verdict(verdict),
         "dots": None if pair is None else place_dots(pair),
         "courses": draw_courses(compared),
@@ -231,21 +219,16 @@ def _describe_verdict(verdict: RunVerdict | NoVerdict) -> dict[str, str]:
     if isinstance(verdict, NoVerdict):
         return {"mark": "warnings", "word": "no verdict", "points": "", "interval": ""}
     difference = verdict.differences["accuracy"]
-    word = "regression" if verdict.regression else verdict.word
+    word, interval = "regression" if verdict.regression else verdict.word, ""
+    if difference.low is not None and difference.high is not None:
+        interval = _set_minus(f"{100 * difference.low:+.1f} to {100 * difference.high:+.1f}")
     mark = {"regression": "failed", "worse": "warnings", "better": "passed"}.get(word, "same")
     return {
         "mark": mark,
         "word": {"same": "no difference"}.get(word, word),
         "points": _set_minus(f"{100 * (difference.value or 0.0):+.1f}"),
-        "interval": _say_ends(difference),
+        "interval": interval,
     }
-
-
-def _say_ends(difference: Interval) -> str:
-    """Both ends of an interval in points; empty if there are none."""
-    if difference.low is None or difference.high is None:
-        return ""
-    return _set_minus(f"{100 * difference.low:+.1f} to {100 * difference.high:+.1f}")
 
 
 def _mark_code(text: str) -> Markup:

@@ -2,30 +2,32 @@
 
 import math
 from collections.abc import Mapping
-from pathlib import PurePosixPath
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
+from convlens.metrics.evaluation import count_predictions
 from convlens.metrics.external import FEATURES, ExternalEvaluation
 from convlens.pages.engine import Drawing, draw, fill_template, picture_source
+from convlens.pages.photos import add_confidence, choose_errors, choose_unsure, describe_photos
 from convlens.pages.report_evaluation import name_task
 from convlens.plots.data import KNOWN, plot_two_groups
 from convlens.plots.evaluation import plot_confusion_matrix, plot_reliability, plot_roc_curve
-from convlens.wording import interval_of, join_words, show_count, show_number, show_share
+from convlens.wording import (
+    METRICS,
+    interval_of,
+    join_words,
+    show_count,
+    show_metric_of,
+    show_number,
+    show_share,
+    show_share_of,
+)
 
 # --- the results in words: the same in the terminal and on the page ---
 
-TITLES = {
-    "accuracy": "Accuracy",
-    "balanced_accuracy": "Balanced accuracy",
-    "macro_f1": "Macro F1",
-    "roc_auc": "ROC AUC",
-    "average_precision": "Average precision",
-    "log_loss": "Log loss (less is better)",
-    "brier": "Brier score (less is better)",
-}
+TITLES = METRICS | {name: f"{METRICS[name]} (less is better)" for name in ("log_loss", "brier")}
 SHARES = ("accuracy", "balanced_accuracy")
 STATISTICS = {
     "brightness": ("brightness", "0 black to 1 white"),
@@ -42,19 +44,21 @@ POINT = 100
 
 def list_rows(metrics: Mapping[str, Any], test_metrics: Mapping[str, Any]) -> list[tuple[str, str, str, str]]:
     """Title, value here, value on the test split and difference of every headline metric, each with its interval."""
-    rows = []
-    for name, title in TITLES.items():
-        if name not in metrics:
-            continue
-        rows.append(
-            (
-                title,
-                _show(name, *interval_of(metrics, name)),
-                _show(name, *interval_of(test_metrics, name)) if test_metrics else "",
-                _show_change(name, *interval_of(metrics, f"difference_{name}")),
-            )
-        )
-    return rows
+
+    def show_change(name: str) -> str:
+        value, low, high = interval_of(metrics, f"difference_{name}")
+        show = _points if name in SHARES else lambda end: f"{end:+.3f}".replace("-", "\N{MINUS SIGN}")
+        if value is None:
+            return ""
+        ends = "" if low is None or high is None else f" ({show(low)} to {show(high)})"
+        return f"{show(value)}{' points' if name in SHARES else ''}{ends}"
+
+    return [
+        (title, show_metric_of(metrics, name), show_metric_of(test_metrics, name) if test_metrics else "",
+         show_change(name))
+        for name, title in TITLES.items()
+        if name in metrics
+    ]  # fmt: skip
 
 
 def say_verdict(metrics: Mapping[str, Any], test_metrics: Mapping[str, Any]) -> tuple[str, str]:
@@ -87,17 +91,15 @@ def describe_statistic(row: Mapping[Any, Any]) -> dict[str, str]:
     """A row of `drift.csv` in words."""
     name, unit = STATISTICS[row["statistic"]]
     differs = bool(row["differs"])
-    word = "differs" if differs else "alike"
-    if differs and row["effect"] < SMALL_EFFECT:
-        word = "differs a little"
+    little = " a little" if row["effect"] < SMALL_EFFECT else ""
+    medians = {"reference": row.get("reference_median"), "observed": row.get("median")}
     return {
         "name": name,
         "unit": unit,
-        "reference": _show_median(row.get("reference_median")),
-        "observed": _show_median(row.get("median")),
+        **{key: "" if value is None or math.isnan(value) else f"{value:.3g}" for key, value in medians.items()},
         "effect": f"{row['effect']:.2f}",
         "p_value": show_p_value(float(row["p_value"])),
-        "word": word,
+        "word": f"differs{little}" if differs else "alike",
         "mark": "warning" if differs else "met",
     }
 
@@ -107,35 +109,12 @@ def show_p_value(value: float) -> str:
     return "< 0.001" if value < 0.001 else f"{value:.3f}" if value < 0.1 else f"{value:.2f}"
 
 
-def _show(name: str, value: float | None, low: float | None, high: float | None) -> str:
-    show = show_share if name in SHARES else show_number
-    return show(value) if low is None or high is None else f"{show(value)} ({show(low)} to {show(high)})"
-
-
-def _show_change(name: str, value: float | None, low: float | None, high: float | None) -> str:
-    if value is None:
-        return ""
-    show = _points if name in SHARES else _signed
-    unit = " points" if name in SHARES else ""
-    return f"{show(value)}{unit}" + ("" if low is None or high is None else f" ({show(low)} to {show(high)})")
-
-
 def _points(value: float) -> str:
     return f"{POINT * value:+.1f}".replace("-", "\N{MINUS SIGN}")
 
 
-def _signed(value: float) -> str:
-    return f"{value:+.3f}".replace("-", "\N{MINUS SIGN}")
-
-
-def _show_median(value: Any) -> str:
-    return "" if value is None or math.isnan(value) else f"{value:.3g}"
-
-
 # --- one self-contained HTML file ---
 
-MAX_ERRORS = 24
-MAX_UNSURE = 12
 MAX_UNLIKE = 12
 MAX_FAILURES = 100
 
@@ -143,8 +122,8 @@ MAX_FAILURES = 100
 def choose_photos_shown(result: ExternalEvaluation) -> list[str]:
     """The paths of the photos that the page shows, each once."""
     read = result.readable
-    errors = list(_choose_errors(read)["path"]) if result.labeled else []
-    return list(dict.fromkeys([*errors, *_choose_unsure(read)["path"], *_choose_unlike(read)["path"]]))
+    errors = list(choose_errors(read)["path"]) if result.labeled else []
+    return list(dict.fromkeys([*errors, *choose_unsure(read)["path"], *_choose_unlike(read)["path"]]))
 
 
 def render_external(result: ExternalEvaluation, pictures: Mapping[str, bytes]) -> str:
@@ -169,53 +148,26 @@ def render_external(result: ExternalEvaluation, pictures: Mapping[str, bytes]) -
         "predicted": count_predicted(result),
         "drift": _describe_drift(result),
         "figures": _draw_predictions(result, read),
-        "scores": _describe_classes(result),
+        "scores": [
+            {"name": str(row["class"]), "num_photos": f"{row['num_photos']:,}",
+             **{name: show_share_of(row, name) for name in ("recall", "precision")}}
+            for row in ([] if result.evaluation is None else result.evaluation.class_scores.to_dict("records"))
+        ],
         "num_errors": int((~read["correct"]).sum()) if labeled else 0,
-        "errors": _describe_photos(_choose_errors(read)) if labeled else [],
-        "unsure": _describe_photos(_choose_unsure(read)),
-        "unlike": _describe_photos(_choose_unlike(read)),
+        "errors": describe_photos(choose_errors(read)) if labeled else [],
+        "unsure": describe_photos(choose_unsure(read)),
+        "unlike": describe_photos(_choose_unlike(read)),
         "failures": list(result.failures.head(MAX_FAILURES)[["path", "error"]].itertuples(index=False)),
         "num_failures": len(result.failures),
         "picture": lambda path: picture_source(pictures.get(path)),
-    }
+    }  # fmt: skip
     return fill_template("external/external.html", values)
-
-
-def _choose_errors(read: pd.DataFrame) -> pd.DataFrame:
-    """The misclassified photos, the most confident first; at most 24."""
-    wrong = _add_confidence(read[~read["correct"]])
-    return wrong.sort_values(["confidence", "path"], ascending=[False, True]).head(MAX_ERRORS)
-
-
-def _choose_unsure(read: pd.DataFrame) -> pd.DataFrame:
-    """The least confident predictions; at most 12."""
-    return _add_confidence(read).sort_values(["confidence", "path"]).head(MAX_UNSURE)
-
-
-def _add_confidence(read: pd.DataFrame) -> pd.DataFrame:
-    """The photos with the probability of their prediction."""
-    given = [row[f"probability_{row['predicted']}"] for row in read.to_dict("records")]
-    return read.assign(confidence=np.array(given, dtype=float))
 
 
 def _choose_unlike(read: pd.DataFrame) -> pd.DataFrame:
     """The photos that are furthest from the training photos, the furthest first; at most 12."""
-    unlike = _add_confidence(read[read["unlike"].fillna(False).astype(bool)])
+    unlike = add_confidence(read[read["unlike"].fillna(False).astype(bool)])
     return unlike.sort_values(["distance", "path"], ascending=[False, True]).head(MAX_UNLIKE)
-
-
-def _describe_photos(table: pd.DataFrame) -> list[dict[str, Any]]:
-    return [
-        {
-            "path": row["path"],
-            "file": PurePosixPath(row["path"]).name,
-            "label": row["label"],
-            "predicted": row["predicted"],
-            "correct": bool(row["correct"]) if row["label"] else None,
-            "probability": show_share(float(row["confidence"])),
-        }
-        for row in table.to_dict("records")
-    ]
 
 
 def count_predicted(result: ExternalEvaluation) -> list[tuple[str, str, str]]:
@@ -248,10 +200,8 @@ def _draw_predictions(result: ExternalEvaluation, read: pd.DataFrame) -> list[Dr
     evaluation = result.evaluation
     if evaluation is None:
         return []
-    table = pd.crosstab(read["label"], read["predicted"])
-    classes = list(result.classes)
-    counts = table.reindex(index=classes, columns=classes, fill_value=0).to_numpy()
-    caption = "Rows: truth. Columns: prediction."
+    classes, caption = list(result.classes), "Rows: truth. Columns: prediction."
+    counts = count_predictions(read, classes)
     drawings = [draw(plot_confusion_matrix(counts, classes), "Confusion matrix", caption)]
     if len(evaluation.roc):
         area = interval_of(result.metrics, "roc_auc")
@@ -260,22 +210,3 @@ def _draw_predictions(result: ExternalEvaluation, read: pd.DataFrame) -> list[Dr
     figure = plot_reliability(evaluation.reliability, len(classes))
     drawings.append(draw(figure, "Reliability diagram", f"Mean gap between probability and truth: {error}."))
     return drawings
-
-
-def _describe_classes(result: ExternalEvaluation) -> list[dict[str, str]]:
-    if result.evaluation is None:
-        return []
-    return [
-        {
-            "name": str(row["class"]),
-            "num_photos": f"{row['num_photos']:,}",
-            **{name: _show_with_ends(row, name) for name in ("recall", "precision")},
-        }
-        for row in result.evaluation.class_scores.to_dict("records")
-    ]
-
-
-def _show_with_ends(row: Mapping[Any, Any], name: str) -> str:
-    if row[name] is None or pd.isna(row[name]):
-        return "undefined"
-    return f"{show_share(row[name])} ({show_share(row[f'{name}_low'])} to {show_share(row[f'{name}_high'])})"

@@ -10,11 +10,12 @@ from typing import Any
 
 import pandas as pd
 
+from convlens.metrics.evaluation import count_predictions
 from convlens.models.files import FILE
 from convlens.pages.engine import MAX_CLASSES, escape_markdown, fill_template, markdown_table
 from convlens.pages.report import ReportInputs
 from convlens.pages.report_data import count_splits, describe_verdict
-from convlens.pages.report_evaluation import count_predictions, name_task
+from convlens.pages.report_evaluation import name_task
 from convlens.params import read_yaml
 from convlens.wording import METRICS, join_words, show_metric, show_range, show_share, show_share_of
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 import numpy as np
@@ -15,6 +15,7 @@ from convlens.errors import ConvLensError
 from convlens.files import encode_jpeg, evenly_spaced
 from convlens.lens.attribution import Box
 from convlens.params import ReportParams
+from convlens.wording import show_share
 
 # --- Photos of the feature-map page ---
 
@@ -122,6 +123,21 @@ def choose_errors(predictions: pd.DataFrame) -> pd.DataFrame:
 def choose_unsure(predictions: pd.DataFrame) -> pd.DataFrame:
     """Choose the least confident predictions, correct or not; at most 12."""
     return add_confidence(predictions).sort_values(["confidence", "path"]).head(MAX_UNSURE)
+
+
+def describe_photos(chosen: pd.DataFrame) -> list[dict[str, Any]]:
+    """Describe the photos of a gallery, a row each, with their label, prediction and its probability."""
+    return [
+        {
+            "path": row["path"],
+            "file": PurePosixPath(row["path"]).name,
+            "label": row["label"],
+            "predicted": row["predicted"],
+            "correct": bool(row["correct"]) if row["label"] else None,
+            "probability": show_share(float(row["confidence"])),
+        }
+        for row in chosen.to_dict("records")
+    ]
 
 
 def make_thumbnails(data: Prepared, paths: Sequence[str]) -> dict[str, bytes]:

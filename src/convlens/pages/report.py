@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from pathlib import PurePosixPath
 from typing import Any, cast
 
 import pandas as pd
@@ -15,7 +14,7 @@ from convlens.metrics.robustness import Robustness
 from convlens.models.files import TrainingRun
 from convlens.models.inference import OperatingPoint
 from convlens.pages.engine import Drawing, draw, fill_template, picture_source
-from convlens.pages.photos import choose_errors, choose_unsure
+from convlens.pages.photos import choose_errors, choose_unsure, describe_photos
 from convlens.pages.report_data import (
     choose_samples,
     describe_data,
@@ -228,18 +227,9 @@ def describe_errors(
     """
 
     def describe(table: pd.DataFrame) -> list[dict[str, Any]]:
-        return [
-            {
-                "path": row["path"],
-                "file": PurePosixPath(row["path"]).name,
-                "label": row["label"],
-                "predicted": row["predicted"],
-                "correct": bool(row["correct"]),
-                "probability": show_share(float(row["confidence"])),
-                "maps": f"{FEATURE_MAPS}{shown_photos[row['path']]}" if row["path"] in shown_photos else "",
-            }
-            for row in table.to_dict("records")
-        ]
+        numbers = [shown_photos.get(path) for path in table.get("path", ())]
+        links = ("" if number is None else f"{FEATURE_MAPS}{number}" for number in numbers)
+        return [{**photo, "maps": link} for photo, link in zip(describe_photos(table), links, strict=True)]
 
     judged = pd.DataFrame({"split": [], "suspicious": []}) if label_errors is None else label_errors.photos
     return {

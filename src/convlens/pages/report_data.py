@@ -14,7 +14,7 @@ from convlens.files import evenly_spaced
 from convlens.pages.engine import MAX_CLASSES, Drawing, draw, picture_source
 from convlens.params import Params, ValidateParams
 from convlens.plots.data import MEASURES, plot_class_balance, plot_measure, plot_sizes
-from convlens.plots.training import plot_accuracy, plot_learning_rate, plot_loss
+from convlens.plots.training import plot_training_curve
 from convlens.wording import show_bytes, show_count, show_number, show_share
 
 # --- Where the photos come from, and what they are like ---
@@ -273,6 +273,7 @@ def describe_training(card: Mapping[str, Any], history: pd.DataFrame) -> dict[st
     rate = f"Peak {peak['learning_rate']:.3g} at epoch {peak['epoch']:.0f}, {rates.iloc[-1]:.3g} at the end."
     if rates.nunique() == 1:
         rate = f"{rates.iloc[0]:.3g} throughout."
+    captions = {"loss": course("loss", show_number), "accuracy": course("accuracy", show_share), "learning_rate": rate}
     threads = show_count(int(card["num_threads"]), "thread") if card["num_threads"] else "one thread per core"
     return {
         "facts": [
@@ -286,9 +287,8 @@ def describe_training(card: Mapping[str, Any], history: pd.DataFrame) -> dict[st
                            f"accuracy {show_share(card['validation_accuracy'])} (weights kept)"),
         ],
         "figures": [
-            draw(plot_loss(history), "Line chart by epoch", course("loss", show_number)),
-            draw(plot_accuracy(history), "Line chart by epoch", course("accuracy", show_share)),
-            draw(plot_learning_rate(history), "Line chart by epoch", rate),
+            draw(plot_training_curve(history, measure), "Line chart by epoch", caption)
+            for measure, caption in captions.items()
         ],
     }  # fmt: skip
 

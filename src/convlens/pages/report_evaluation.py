@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from convlens.metrics.evaluation import Evaluation
+from convlens.metrics.evaluation import Evaluation, count_predictions
 from convlens.models.inference import OperatingPoint
 from convlens.pages.engine import MAX_CLASSES, Drawing, draw
 from convlens.plots.evaluation import (
@@ -27,6 +27,7 @@ from convlens.wording import (
     interval_of,
     show_count,
     show_metric,
+    show_metric_of,
     show_number,
     show_range,
     show_share,
@@ -120,10 +121,12 @@ def describe_evaluation(evaluation: Evaluation) -> dict[str, Any]:
     metrics, predictions = evaluation.metrics, evaluation.predictions
     classes = [str(name) for name in evaluation.class_scores["class"]]
     counts = count_predictions(predictions, classes)
-    figures = [_draw_roc(evaluation)]
+    area, names = interval_of(metrics, "roc_auc"), list(dict.fromkeys(evaluation.roc["class"]))
+    of = f"of “{names[0]}”" if len(names) == 1 else "of each class against the rest"
+    caption = f"Area under the curve {of}: {show_number(area[0])}."
+    figures = [draw(plot_roc_curve(evaluation.roc, area), "ROC curve", caption)]
     if len(evaluation.precision_recall):
-        value, ends = show_metric(metrics, "average_precision")
-        caption = f"Average precision: {value}{f' ({ends})' if ends else ''}."
+        caption = f"Average precision: {show_metric_of(metrics, 'average_precision')}."
         figures.append(draw(plot_precision_recall(evaluation.precision_recall), "Precision-recall curve", caption))
     figures.append(_draw_probabilities(predictions, classes))
     return {
@@ -139,13 +142,6 @@ def describe_evaluation(evaluation: Evaluation) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def count_predictions(predictions: pd.DataFrame, classes: Sequence[str]) -> np.ndarray:
-    """Count the confusion matrix, int (K, K): rows are the labels, columns the predictions."""
-    table = pd.crosstab(predictions["label"], predictions["predicted"])
-    counts: np.ndarray = table.reindex(index=list(classes), columns=list(classes), fill_value=0).to_numpy()
-    return counts
-
-
 def _draw_confusion(counts: np.ndarray, classes: Sequence[str]) -> Drawing:
     errors = counts - np.diag(np.diag(counts))
     label, predicted = divmod(int(errors.argmax()), len(classes))
@@ -154,15 +150,6 @@ def _draw_confusion(counts: np.ndarray, classes: Sequence[str]) -> Drawing:
         often = show_count(int(errors.max()), "photo")
         caption = f"Most often confused: “{classes[label]}” classified as “{classes[predicted]}”, {often}."
     return draw(plot_confusion_matrix(counts, classes), "Confusion matrix", caption)
-
-
-def _draw_roc(evaluation: Evaluation) -> Drawing:
-    area = interval_of(evaluation.metrics, "roc_auc")
-    names = list(dict.fromkeys(evaluation.roc["class"]))
-    of = f"of “{names[0]}”" if len(names) == 1 else "of each class against the rest"
-    return draw(
-        plot_roc_curve(evaluation.roc, area), "ROC curve", f"Area under the curve {of}: {show_number(area[0])}."
-    )
 
 
 def _draw_probabilities(predictions: pd.DataFrame, classes: Sequence[str]) -> Drawing:
@@ -186,6 +173,12 @@ def describe_calibration(evaluation: Evaluation, point: OperatingPoint) -> dict[
     before, after = (evaluation.reliability_bins(when) for when in ("before", "after"))
     tables = {"Before calibration": before, "After calibration": after} if len(before) else {"Reliability": after}
     note = str(point.calibration.get("note", "not fitted: the model is from before there was one"))
+    error, chance = metrics.get("expected_calibration_error"), metrics.get("expected_calibration_error_by_chance")
+    verdict = ""
+    if error is not None and chance is not None:
+        limit = f"A perfectly calibrated network would show up to {show_share(chance)} on as many photos"
+        word = "no evidence of miscalibration" if error <= chance else "this one is off by more"
+        verdict = f"{limit}, by chance alone: {word}."
     fitted = f"It was fitted on {point.calibration.get('num_photos', 0):,} validation photos: {note}."
     return {
         "figures": [_draw_reliability(title, table, num_classes) for title, table in tables.items()],
@@ -196,7 +189,7 @@ def describe_calibration(evaluation: Evaluation, point: OperatingPoint) -> dict[
         "has_before": len(before) > 0,
         "temperature": f"{point.temperature:.2f}",
         "fit": f"It is 1, {note}." if note.startswith("not fitted") else fitted,
-        "verdict": _judge_calibration(metrics),
+        "verdict": verdict,
     }
 
 
@@ -206,14 +199,6 @@ def _draw_reliability(title: str, table: pd.DataFrame, num_classes: int) -> Draw
     word = "underconfident" if mean > 0 else "overconfident"
     caption = f"On average {word} by {show_share(abs(mean))}." if abs(mean) >= 0.0005 else "On average well calibrated."
     return draw(plot_reliability(table, num_classes, title), f"Reliability diagram, {title.lower()}", caption)
-
-
-def _judge_calibration(metrics: Mapping[str, Any]) -> str:
-    error, chance = metrics.get("expected_calibration_error"), metrics.get("expected_calibration_error_by_chance")
-    if error is None or chance is None:
-        return ""
-    limit = f"A perfectly calibrated network would show up to {show_share(chance)} on as many photos, by chance alone"
-    return f"{limit}: no evidence of miscalibration." if error <= chance else f"{limit}: this one is off by more."
 
 
 # --- Operating point: the decision threshold, and on which photos the network abstains ---

@@ -22,35 +22,37 @@ def plot_training_curves(history: pd.DataFrame) -> Figure:
     """
     figure = Figure(figsize=(7.5, 8.5))
     panels = figure.subplots(3, 1, sharex=True, height_ratios=[3, 3, 2])
-    for panel, draw in zip(panels, (_draw_loss, _draw_accuracy, _draw_learning_rate), strict=True):
-        draw(panel, history)
+    for panel, measure in zip(panels, ("loss", "accuracy", "learning_rate"), strict=True):
+        _draw_curves(panel, history, measure)
     for panel in panels[:-1]:
         panel.set_xlabel("")
     return figure
 
 
 @styled
-def plot_loss(history: pd.DataFrame) -> Figure:
-    """Plot training and validation loss by epoch; see `plot_training_curves`."""
+def plot_training_curve(history: pd.DataFrame, measure: str) -> Figure:
+    """Plot `loss`, `accuracy` (training and validation) or `learning_rate` by epoch; see `plot_training_curves`."""
     figure, axes = new_axes()
-    _draw_loss(axes, history)
+    _draw_curves(axes, history, measure)
     return figure
 
 
-@styled
-def plot_accuracy(history: pd.DataFrame) -> Figure:
-    """Plot training and validation accuracy by epoch; see `plot_training_curves`."""
-    figure, axes = new_axes()
-    _draw_accuracy(axes, history)
-    return figure
-
-
-@styled
-def plot_learning_rate(history: pd.DataFrame) -> Figure:
-    """Plot the learning rate by epoch; see `plot_training_curves`."""
-    figure, axes = new_axes()
-    _draw_learning_rate(axes, history)
-    return figure
+def _draw_curves(axes: Axes, history: pd.DataFrame, measure: str) -> None:
+    axes.set_title(measure.capitalize().replace("_", " "))
+    look, epochs = _mark_epochs(axes, history), history["epoch"]
+    if measure == "learning_rate":
+        axes.plot(epochs, history[measure], color=SERIES[2], **look)
+    else:
+        axes.plot(epochs, history[f"train_{measure}"], "--", color=SERIES[1], label="training", **look)
+        axes.plot(epochs, history[f"validation_{measure}"], color=SERIES[0], label="validation", **look)
+    _name_image_sizes(axes, history)
+    if measure == "accuracy":
+        axes.set_ylim(top=1)
+        axes.yaxis.set_major_formatter(SHARES)
+    else:
+        axes.set_ylim(bottom=0)
+    if measure != "learning_rate":
+        axes.legend(loc="best")
 
 
 @styled
@@ -69,34 +71,6 @@ def plot_speed(timing: pd.DataFrame) -> Figure:
         panel.set_ylim(bottom=0)
     panels[0].set_xlabel("")
     return figure
-
-
-def _draw_loss(axes: Axes, history: pd.DataFrame) -> None:
-    _draw_splits(axes, history, "loss")
-    axes.set_ylim(bottom=0)
-    axes.legend(loc="best")
-
-
-def _draw_accuracy(axes: Axes, history: pd.DataFrame) -> None:
-    _draw_splits(axes, history, "accuracy")
-    axes.set_ylim(top=1)
-    axes.yaxis.set_major_formatter(SHARES)
-    axes.legend(loc="best")
-
-
-def _draw_learning_rate(axes: Axes, history: pd.DataFrame) -> None:
-    axes.set_title("Learning rate")
-    axes.plot(history["epoch"], history["learning_rate"], color=SERIES[2], **_mark_epochs(axes, history))
-    axes.set_ylim(bottom=0)
-    _name_image_sizes(axes, history)
-
-
-def _draw_splits(axes: Axes, history: pd.DataFrame, name: str) -> None:
-    axes.set_title(name.capitalize())
-    look = _mark_epochs(axes, history)
-    axes.plot(history["epoch"], history[f"train_{name}"], "--", color=SERIES[1], label="training", **look)
-    axes.plot(history["epoch"], history[f"validation_{name}"], color=SERIES[0], label="validation", **look)
-    _name_image_sizes(axes, history)
 
 
 def _mark_epochs(axes: Axes, table: pd.DataFrame) -> dict[str, Any]:
