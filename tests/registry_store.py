@@ -9,7 +9,7 @@ from small_training import use_own_store
 
 from convlens.tracking.champion_comparison import PREDICTIONS, PREDICTIONS_TAG, SPLITS, digest_predictions
 from convlens.tracking.gate import Criterion
-from convlens.tracking.promotion import Verdict
+from convlens.tracking.promotion import GateVerdict
 from convlens.tracking.promotion import record_verdict as write_verdict
 from convlens.tracking.store import Store
 
@@ -34,7 +34,7 @@ def fill_registry(store: Store, num_versions: int) -> Store:
 
 def record_verdict(store: Store, version: str, *criteria: Criterion, opponent: str | None = None) -> None:
     """What the gate leaves on a version."""
-    write_verdict(store, store.client.get_model_version(NAME, version), Verdict(list(criteria), opponent))
+    write_verdict(store, store.client.get_model_version(NAME, version), GateVerdict(list(criteria), opponent))
 
 
 def add_evaluated_version(

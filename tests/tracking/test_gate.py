@@ -14,6 +14,7 @@ from convlens.tracking.gate import (
     ChampionComparison,
     Criterion,
     all_passed,
+    criteria_markdown,
     format_criterion,
     format_outcome,
     format_table,
@@ -24,7 +25,6 @@ from convlens.tracking.gate import (
     judge_predictions,
     judge_slices,
     judge_without_champion,
-    markdown_table,
     to_plain,
 )
 
@@ -200,7 +200,7 @@ def test_table_for_a_terminal() -> None:
 
 
 def test_table_in_markdown_takes_no_mark_up_from_names() -> None:
-    assert markdown_table([PASSED, MISSED]).splitlines() == [
+    assert criteria_markdown([PASSED, MISSED]).splitlines() == [
         "| criterion | value | demanded | verdict | measured |",
         "|---|--:|--:|---|---|",
         "| evaluation.accuracy | 0.9500 | at least 0.8000 | passed | on 180 photos |",

@@ -56,13 +56,13 @@ def evaluate(folder: Path, model: str, out: Path | None, force: bool, pairs: Seq
     if out is not None:
         check_target(out, force=force)
     with hold_stderr(replay=False):
-        from convlens.metrics.external import ExternalEvaluation, find_photos, parse_renamed, predict_photos
+        from convlens.metrics.external import ExternalEvaluation, find_photos, parse_renamed, predict_folder
         from convlens.tracking.access import open_with_reference
 
         renamed = parse_renamed(pairs)
         opened = open_with_reference(model)
     photos = find_photos(folder, opened.classifier.classes, renamed=renamed, unlabeled=unlabeled)
-    predicted = predict_photos(photos, opened)
+    predicted = predict_folder(photos, opened)
     result = ExternalEvaluation.measure(predicted, opened, _choose_settings(opened.reference))
     if out is not None:
         from convlens.pages.external import choose_photos_shown, render_external

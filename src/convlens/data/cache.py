@@ -17,11 +17,9 @@ from pathlib import Path
 from typing import Generic, TypeVar
 
 from convlens.data.loader import digest_photo, is_address
-from convlens.data.workers import describe_code, map_in_threads
+from convlens.data.workers import Item, Result, describe_code, map_in_threads
 from convlens.environment import repository_root
 
-Item = TypeVar("Item")
-Result = TypeVar("Result")
 Answer = TypeVar("Answer")
 
 MAX_BYTES = 8 << 30  # of one database: the pixels of 138,000 photos at 144x144

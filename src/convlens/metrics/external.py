@@ -203,7 +203,7 @@ class PredictedPhotos:
     failures: Sequence[tuple[FoundPhoto, str]]
 
 
-def predict_photos(photos: Sequence[FoundPhoto], model: OpenedModel) -> PredictedPhotos:
+def predict_folder(photos: Sequence[FoundPhoto], model: OpenedModel) -> PredictedPhotos:
     """Run a model on photos, a batch at a time; memory is bounded by the features.
 
     Raises:
@@ -318,7 +318,7 @@ class ExternalEvaluation:
         """Compute everything that is told about a folder.
 
         Args:
-            given: what `predict_photos` returned.
+            given: what `predict_folder` returned.
             model: that predicted.
             settings: of intervals and tests; those that the test split was measured with make the two comparable.
 

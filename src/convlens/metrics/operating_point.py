@@ -23,7 +23,7 @@ from convlens.params import InferenceParams, PrecisionTarget
 # Thresholds lie in the middle between two neighboring probabilities, so a photo that is nearly like one seen before
 # falls on the same side. They are chosen on photos that are neither trained nor tested on.
 
-Rule = Literal["fixed", "max_f1", "precision"]
+ThresholdRule = Literal["fixed", "max_f1", "precision"]
 
 
 @dataclass(frozen=True)
@@ -79,7 +79,7 @@ def threshold_curve(positive: np.ndarray, scores: np.ndarray) -> ThresholdCurve:
     return ThresholdCurve(*(column[first:] for column in columns))
 
 
-def choose_threshold(positive: np.ndarray, scores: np.ndarray, rule: Rule, target: float = EVEN) -> Threshold:
+def choose_threshold(positive: np.ndarray, scores: np.ndarray, rule: ThresholdRule, target: float = EVEN) -> Threshold:
     """Choose the decision threshold of a binary classifier.
 
     Args:
@@ -232,7 +232,7 @@ def describe_rule(settings: InferenceParams) -> str:
     return given if isinstance(given, str) else f"{given:g}"
 
 
-def _read_rule(settings: InferenceParams) -> tuple[Rule, float]:
+def _read_rule(settings: InferenceParams) -> tuple[ThresholdRule, float]:
     given = settings.threshold
     if isinstance(given, PrecisionTarget):
         return "precision", given.precision

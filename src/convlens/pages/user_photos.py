@@ -1,6 +1,6 @@
 """Photos of the user, which are only classified: what the network predicts, and whether to rely on it."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -12,6 +12,7 @@ from convlens.data.perturbations import shift
 from convlens.files import encode_png, round_number
 from convlens.lens.forward import open_features
 from convlens.metrics.drift import ReferenceStatistics, share_at_most
+from convlens.models.classifier import Predict
 from convlens.models.inference import OperatingPoint, prediction_confidence
 from convlens.pages.engine import picture_source
 from convlens.pages.photos import Choice, Unreadable
@@ -22,7 +23,6 @@ from convlens.wording import show_count, show_share
 PIXELS = (-3, -1, 1, 3)
 SHIFTS = tuple((down, across) for down in PIXELS for across in PIXELS)
 HALFWAY = 0.5  # between guessing and certainty; below it a prediction is unsure whatever the evaluation says
-Predict = Callable[[np.ndarray], np.ndarray]
 
 
 @dataclass(frozen=True)

@@ -285,7 +285,7 @@ def format_table(criteria: Sequence[Criterion]) -> list[str]:
     return ["  ".join(pad[i](cell, widths[i]) for i, cell in enumerate(row)).rstrip() for row in rows]
 
 
-def markdown_table(criteria: Sequence[Criterion]) -> str:
+def criteria_markdown(criteria: Sequence[Criterion]) -> str:
     """The same as a table of GitHub's Markdown."""
     rows = ["| " + " | ".join(_escape(cell) for cell in _cells(criterion)) + " |" for criterion in criteria]
     return "\n".join(["| " + " | ".join(HEAD) + " |", "|---|--:|--:|---|---|", *rows])

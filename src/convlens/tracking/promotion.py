@@ -35,6 +35,7 @@ from convlens.tracking.gate import (
     SERVED,
     Criterion,
     all_passed,
+    criteria_markdown,
     format_criterion,
     format_outcome,
     format_table,
@@ -44,7 +45,6 @@ from convlens.tracking.gate import (
     judge_past,
     judge_slices,
     judge_without_champion,
-    markdown_table,
     to_plain,
 )
 from convlens.tracking.models import LoadImages, ModelFiles, check_packaged_model, ensure_models
@@ -68,7 +68,7 @@ from convlens.tracking.registry import (
     find_alias,
     list_alias_periods,
     list_versions,
-    promote,
+    make_champion,
 )
 from convlens.tracking.store import (
     Store,
@@ -90,7 +90,7 @@ MAX_ATTEMPTS = 5  # while others keep changing the champion
 
 
 @dataclass(frozen=True)
-class Candidate:
+class PromotionCandidate:
     """What the gate looks at.
 
     Attributes:
@@ -119,7 +119,7 @@ class Candidate:
 
 
 @dataclass(frozen=True)
-class Verdict:
+class GateVerdict:
     """What was decided about a version.
 
     Attributes:
@@ -133,15 +133,15 @@ class Verdict:
     demands: Mapping[str, Any] = field(default_factory=dict)
 
 
-def read_verdict(version: ModelVersion) -> Verdict | None:
+def read_verdict(version: ModelVersion) -> GateVerdict | None:
     """Return the verdict recorded with a version; None if it was never judged to the end."""
     stored = json.loads(version.tags.get(CRITERIA_TAG, "null"))
     if stored is None:
         return None
-    return Verdict([Criterion(**values) for values in stored["criteria"]], stored["opponent"], stored["demands"])
+    return GateVerdict([Criterion(**values) for values in stored["criteria"]], stored["opponent"], stored["demands"])
 
 
-def record_verdict(store: Store, version: ModelVersion, verdict: Verdict) -> None:
+def record_verdict(store: Store, version: ModelVersion, verdict: GateVerdict) -> None:
     """Write the verdict's tags; the one that makes it final comes last: after a crash the version is judged again."""
     plain = {"demands": verdict.demands, "opponent": verdict.opponent, "criteria": to_plain(verdict.criteria)}
     tags = {
@@ -153,7 +153,7 @@ def record_verdict(store: Store, version: ModelVersion, verdict: Verdict) -> Non
         store.client.set_model_version_tag(version.name, version.version, name, value)
 
 
-def decide(store: Store, version: ModelVersion, candidate: Candidate) -> list[Criterion]:
+def decide(store: Store, version: ModelVersion, candidate: PromotionCandidate) -> list[Criterion]:
     """Judge a version, and make it the champion if it meets all criteria.
 
     The verdict stands until the results or the demands change. A packaged model that did not predict as evaluated is
@@ -181,19 +181,19 @@ def decide(store: Store, version: ModelVersion, candidate: Candidate) -> list[Cr
         criteria = [*rows, _judge_beside(store, version, champion, candidate)]
         try:
             if all_passed(criteria):
-                promote(store, version, GATE, format_outcome(criteria), expected=champion)
+                make_champion(store, version, GATE, format_outcome(criteria), expected=champion)
             break
         except ChampionChangedError:
             attempts += 1
             if attempts == MAX_ATTEMPTS:
                 raise
     opponent = None if champion is None or champion.version == version.version else str(champion.version)
-    record_verdict(store, version, Verdict(criteria, opponent, candidate.demands))
+    record_verdict(store, version, GateVerdict(criteria, opponent, candidate.demands))
     return criteria
 
 
 def _judge_beside(
-    store: Store, version: ModelVersion, champion: ModelVersion | None, candidate: Candidate
+    store: Store, version: ModelVersion, champion: ModelVersion | None, candidate: PromotionCandidate
 ) -> Criterion:
     if champion is None:
         return judge_without_champion(candidate.rule, "there is no champion yet")
@@ -205,7 +205,7 @@ def _judge_beside(
     return judge_comparison(found, candidate.rule)
 
 
-def gather_candidate(photos: Prepared, reports: Path, params: Params) -> Candidate:
+def gather_candidate(photos: Prepared, reports: Path, params: Params) -> PromotionCandidate:
     """Gather what the gate looks at from the results of the pipeline.
 
     Raises:
@@ -230,7 +230,7 @@ def gather_candidate(photos: Prepared, reports: Path, params: Params) -> Candida
             "Run `dvc repro`."
         )
     card = reports / "model_card.md"
-    return Candidate(
+    return PromotionCandidate(
         name=params.register_.model_name,
         demands=demanded.model_dump(mode="json"),
         judged=[*judged, *judge_slices(evaluation.slices, demanded.slices)],
@@ -277,7 +277,9 @@ class Registration:
     verdict: dict[str, Any]
 
 
-def register_training(experiment: str, record: Record, files: ModelFiles, candidate: Candidate) -> Registration:
+def register_training(
+    experiment: str, record: Record, files: ModelFiles, candidate: PromotionCandidate
+) -> Registration:
     """Complete the run, its models and its version, and decide about the alias. May be repeated at any time.
 
     Raises:
@@ -357,7 +359,7 @@ class Promotion:
     def markdown(self) -> str:
         """The same in Markdown, headed by the version."""
         title = f"### {self.name} version {self.version}: {'champion' if self.is_champion else 'not promoted'}"
-        return "\n\n".join([title, self.outcome, *([markdown_table(self.criteria)] if self.criteria else [])])
+        return "\n\n".join([title, self.outcome, *([criteria_markdown(self.criteria)] if self.criteria else [])])
 
 
 def promote_version(name: str, wanted: str | None = None, *, force: str = "") -> Promotion:
@@ -388,7 +390,7 @@ def promote_version(name: str, wanted: str | None = None, *, force: str = "") ->
                 refusal = f"{this} is not promoted: {format_outcome(criteria)} {way}"
             return Promotion(name, number, criteria, False, refusal)
         how, why = (FORCED, force) if force else (PROMOTED, format_outcome(criteria))
-        promote(store, version, how, why, expected=champion)
+        make_champion(store, version, how, why, expected=champion)
     before = f", after version {champion.version}" if champion else ""
     outcome = f"{this} is the champion now{before}{', by force' if force else ''}."
     return Promotion(name, number, criteria, True, outcome)
@@ -429,7 +431,7 @@ def _judge_again(store: Store, version: ModelVersion, champion: ModelVersion | N
         rule = ChampionParams.model_validate(demanded) if demanded else DEFAULT_RULE
         criteria = [item for item in criteria if item.name not in COMPARISONS.values()]
         criteria.append(judge_comparison(found, rule))
-        record_verdict(store, version, Verdict(criteria, str(champion.version), verdict.demands))
+        record_verdict(store, version, GateVerdict(criteria, str(champion.version), verdict.demands))
     past = version.tags.get(ROLLED_BACK_TAG)
     return criteria if past is None else [*criteria, judge_past(past)]
 
