@@ -77,13 +77,27 @@ def find_photos(
     Raises:
         ConvLensError: no folder, no photos, a folder that is no class, or photos beside class folders.
     """
-    files = _list_files(folder)
+    if not folder.is_dir():
+        raise ConvLensError(f"Expected a folder of photos. Received: {folder}, which is no folder.")
+    files = []
+    for path in sorted(path for path in folder.rglob("*") if path.is_file()):
+        within = path.relative_to(folder)
+        odd = any(part.startswith(".") or part.lower() == JUNK for part in within.parts)
+        if not odd and path.suffix.lower() not in IGNORED_SUFFIXES and path.name.lower() != "readme":
+            files.append(path)
+    if not files:
+        raise ConvLensError(f"Expected photos in {folder}. Received: none. Name a folder with photos or class folders.")
     tops = {_normalize_name(path.relative_to(folder).parts[0]) for path in files if path.parent != folder}
     if unlabeled or not tops:
         if renamed:
             raise ConvLensError(f"Expected class folders in {folder} for --map. Received: none, or --unlabeled.")
         return [FoundPhoto(path, _relative_name(path, folder), "") for path in files]
-    _refuse_loose_photos(files, folder)
+    loose = [path.name for path in files if path.parent == folder]
+    if loose:
+        raise ConvLensError(
+            f"Expected either class folders or photos in {folder}. Received: both, {loose[0]} for one lies beside the "
+            "folders. Move the photos into their class folders, or say --unlabeled."
+        )
     chosen = _choose_classes(
         sorted(tops), classes, {_normalize_name(old): _normalize_name(new) for old, new in renamed.items()}
     )
@@ -109,29 +123,6 @@ def parse_renamed(pairs: Sequence[str]) -> dict[str, str]:
     return renamed
 
 
-def _list_files(folder: Path) -> list[Path]:
-    if not folder.is_dir():
-        raise ConvLensError(f"Expected a folder of photos. Received: {folder}, which is no folder.")
-    files = sorted(path for path in folder.rglob("*") if path.is_file() and _is_wanted(path.relative_to(folder)))
-    if not files:
-        raise ConvLensError(f"Expected photos in {folder}. Received: none. Name a folder with photos or class folders.")
-    return files
-
-
-def _is_wanted(path: Path) -> bool:
-    odd = any(part.startswith(".") or part.lower() == JUNK for part in path.parts)
-    return not odd and path.suffix.lower() not in IGNORED_SUFFIXES and path.name.lower() != "readme"
-
-
-def _refuse_loose_photos(files: Sequence[Path], folder: Path) -> None:
-    loose = [path.name for path in files if path.parent == folder]
-    if loose:
-        raise ConvLensError(
-            f"Expected either class folders or photos in {folder}. Received: both, {loose[0]} for one lies beside the "
-            "folders. Move the photos into their class folders, or say --unlabeled."
-        )
-
-
 def _choose_classes(names: Sequence[str], classes: Sequence[str], renamed: Mapping[str, str]) -> dict[str, str]:
     """The class of each class folder, as the model calls it; empty for those to be left out."""
     known = {_normalize_name(name): name for name in classes}
@@ -144,18 +135,16 @@ def _choose_classes(names: Sequence[str], classes: Sequence[str], renamed: Mappi
         )
     unknown = [name for name in names if name not in renamed and name not in known]
     if unknown:
+        options = []
+        for name in unknown[:MAX_SHOWN]:
+            alike = next((label for plain, label in known.items() if plain.casefold() == name.casefold()), "CLASS")
+            options.append(f'--map "{name}={alike}"' if " " in name + alike else f"--map {name}={alike}")
         raise ConvLensError(
             f"Expected folders named as the model's classes, {_quote_names(classes)}. "
             f"Received: {_quote_names(unknown)}. "
-            f"Say what they are: {' '.join(_suggest(name, known) for name in unknown[:MAX_SHOWN])} "
-            "(nothing after = leaves a folder out), or --unlabeled."
+            f"Say what they are: {' '.join(options)} (nothing after = leaves a folder out), or --unlabeled."
         )
     return {name: known[renamed.get(name, name)] if renamed.get(name, name) else "" for name in names}
-
-
-def _suggest(name: str, known: Mapping[str, str]) -> str:
-    alike = next((label for plain, label in known.items() if plain.casefold() == name.casefold()), "CLASS")
-    return f'--map "{name}={alike}"' if " " in name + alike else f"--map {name}={alike}"
 
 
 def _normalize_name(name: str) -> str:
@@ -222,16 +211,12 @@ def predict_folder(photos: Sequence[FoundPhoto], model: OpenedModel) -> Predicte
             f"Expected photos that can be read. Received: {len(photos):,}, none of which can. The first: "
             f"{failures[0][1]}"
         )
-    return PredictedPhotos(read, np.concatenate(probabilities), np.concatenate(features), _measure(read), failures)
-
-
-def _measure(photos: Sequence[FoundPhoto]) -> dict[str, np.ndarray]:
-    """Brightness, contrast, sharpness, aspect and megapixels, as stage `validate` measures them."""
-    candidates = [Candidate(str(photo.path)) for photo in photos]
+    candidates = [Candidate(str(photo.path)) for photo in read]
     scanned: Iterator[ScannedPhoto] = map_in_processes(partial(scan_photo, flag_limits=NO_FLAGS), candidates)
-    facts: list[PhotoFacts] = [item.facts for item in track(scanned, total=len(photos), task="evaluate: measuring")]
-    values = {name: np.array([getattr(fact, name) for fact in facts], float) for name in MEASURED}
-    return {**values, "megapixels": np.array([fact.width * fact.height / 1e6 for fact in facts])}
+    facts: list[PhotoFacts] = [item.facts for item in track(scanned, total=len(read), task="evaluate: measuring")]
+    statistics = {name: np.array([getattr(fact, name) for fact in facts], float) for name in MEASURED}
+    statistics["megapixels"] = np.array([fact.width * fact.height / 1e6 for fact in facts])
+    return PredictedPhotos(read, np.concatenate(probabilities), np.concatenate(features), statistics, failures)
 
 
 def _read_batches(
@@ -350,7 +335,15 @@ class ExternalEvaluation:
             if evaluation is not None:
                 metrics |= _compare_with_test_split(predictions, model, settings)
             drift = _measure_drift(given, predictions.probabilities, reference, settings.confidence)
-            metrics |= _count_unlike(distances, drift, reference, settings.confidence)
+            num_unlike = int((distances > reference.unlike_above).sum())
+            low, high = wilson_interval(num_unlike, len(distances), confidence=settings.confidence)
+            metrics |= {
+                "drift": ", ".join(drift.loc[drift["differs"].astype(bool), "statistic"]),
+                "num_unlike": num_unlike,
+                "share_unlike": num_unlike / len(distances),
+                "share_unlike_low": low,
+                "share_unlike_high": high,
+            }
         known = {} if reference is None else reference.statistics
         return cls(
             model=_make_printable(model.address),
@@ -457,21 +450,6 @@ def _measure_drift(
     last = {"statistic": FEATURES, "test": "energy distance, permutations", "effect": round_number(test.share)}
     differs = test.p_value < 1 - confidence
     return pd.DataFrame([*rows, {**last, "p_value": round_number(test.p_value), "differs": differs}])
-
-
-def _count_unlike(
-    distances: np.ndarray, drift: pd.DataFrame, reference: ReferenceStatistics, confidence: float
-) -> dict[str, Any]:
-    """What differs, and how many photos are further from the training photos than 99 of 100 held-out photos."""
-    num_unlike = int((distances > reference.unlike_above).sum())
-    low, high = wilson_interval(num_unlike, len(distances), confidence=confidence)
-    return {
-        "drift": ", ".join(drift.loc[drift["differs"].astype(bool), "statistic"]),
-        "num_unlike": num_unlike,
-        "share_unlike": num_unlike / len(distances),
-        "share_unlike_low": low,
-        "share_unlike_high": high,
-    }
 
 
 def _list_predictions(

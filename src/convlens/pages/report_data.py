@@ -28,6 +28,12 @@ def describe_data(validation: Validation, prepared: Prepared, limits: ValidatePa
     """Describe the photos: facts, counts, figures, and the outcome of the data checks."""
     manifest, card = validation.manifest, prepared.card
     decoded = manifest[manifest["decodes"]]
+    formats: dict[str, Any] = {}
+    if decoded["format"].nunique() > 1:
+        names = sorted(decoded["format"].unique())
+        table = pd.crosstab(decoded["label"], decoded["format"])[names]
+        cells = zip(table.index, table.to_numpy().tolist(), strict=True)
+        formats = {"formats": names, "rows": [[str(label), *row] for label, row in cells]}
     aspect = "padded to a square" if card["keep_aspect"] else "squashed to a square"
     by_split = {split: {name: card["counts"].get(split, {}).get(name, 0) for name in card["classes"]}
                 for split in SPLITS}  # fmt: skip
@@ -43,7 +49,7 @@ def describe_data(validation: Validation, prepared: Prepared, limits: ValidatePa
                                      f"{card['resampling']}"),
         ],
         "counts": count_splits(card),
-        "formats": _count_formats(decoded),
+        "formats": formats,
         "balance": draw(plot_class_balance(by_split), "Bar chart", caption, alone=False),
         "figures": _draw_measures(decoded, limits) if len(decoded) else [],
         "verdict": describe_verdict(validation.result),
@@ -93,16 +99,6 @@ def _describe_sizes(decoded: pd.DataFrame) -> str:
     low, middle, high = (f"{size['width']:.0f} × {size['height']:.0f}"
                          for size in (sizes.min(), sizes.median(), sizes.max()))  # fmt: skip
     return f"{low} to {high} pixels, median {middle}"
-
-
-def _count_formats(decoded: pd.DataFrame) -> dict[str, Any]:
-    """Count the photos of each format in each class; empty if there is but one format."""
-    formats = sorted(decoded["format"].unique())
-    if len(formats) < 2:
-        return {}
-    counts = pd.crosstab(decoded["label"], decoded["format"])[formats]
-    return {"formats": formats, "rows": [[str(label), *row] for label, row in zip(
-        counts.index, counts.to_numpy().tolist(), strict=True)]}  # fmt: skip
 
 
 def _draw_measures(decoded: pd.DataFrame, limits: ValidateParams) -> list[Drawing]:
@@ -162,6 +158,15 @@ def describe_quarantine(validation: Validation, duplicates: Mapping[str, Any]) -
     labels = dict(zip(manifest["path"], manifest["label"], strict=True))
     groups = list(duplicates.get("groups", ()))
     counts = quarantine["cause"].value_counts()
+    usable, flagged = manifest[manifest["usable"]].set_index("path"), []
+    flags = gallery[gallery["flag"].isin(list(FLAGS)) & gallery["path"].isin(usable.index)]
+    for row in flags.head(MAX_FLAGGED).to_dict("records"):
+        title, column, form = FLAGS[row["flag"]]
+        photo = usable.loc[row["path"]]
+        flagged.append({
+            "path": row["path"], "file": _shorten_name(row["path"]), "label": photo["label"], "title": title,
+            "reason": form.format(photo[column]), "source": picture_source(row["thumbnail"]),
+        })  # fmt: skip
     return {
         "num_photos": int((quarantine["cause"] != "later_frames").sum()),
         "counts": [
@@ -171,7 +176,7 @@ def describe_quarantine(validation: Validation, duplicates: Mapping[str, Any]) -
         ],
         "shown": shown,
         "num_hidden": len(quarantine) - len(shown),
-        "flagged": _list_flagged(manifest, gallery),
+        "flagged": flagged,
         "copies": [_describe_copies(group, gallery) for group in copies[:MAX_GROUPS]],
         "num_copied": len(copies),
         "near_duplicates": [
@@ -215,18 +220,6 @@ def _choose_left_out(validation: Validation) -> list[dict[str, Any]]:
         }
         for row in sorted(chosen, key=lambda row: list(CAUSES).index(row["cause"]))
     ]
-
-
-def _list_flagged(manifest: pd.DataFrame, gallery: pd.DataFrame) -> list[dict[str, Any]]:
-    known = manifest[manifest["usable"]].set_index("path")
-    rows = gallery[gallery["flag"].isin(list(FLAGS)) & gallery["path"].isin(known.index)]
-    found = []
-    for row in rows.head(MAX_FLAGGED).to_dict("records"):
-        title, column, form = FLAGS[row["flag"]]
-        photo = known.loc[row["path"]]
-        found.append({"path": row["path"], "file": _shorten_name(row["path"]), "label": photo["label"], "title": title,
-                      "reason": form.format(photo[column]), "source": picture_source(row["thumbnail"])})  # fmt: skip
-    return found
 
 
 def _describe_copies(group: pd.DataFrame, gallery: pd.DataFrame) -> dict[str, Any]:

@@ -3,7 +3,6 @@
 from collections.abc import Mapping, Sequence
 
 import pandas as pd
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, PercentFormatter
 
@@ -32,11 +31,6 @@ def plot_courses(runs: Sequence[tuple[str, pd.DataFrame]], measure: str, title: 
                 label = shorten(name, 24) if split == "validation" else None
                 axes.plot(history["epoch"], history[f"{split}_{measure}"], color=color, linestyle=dashes,
                           marker=marker, linewidth=width, alpha=strength, label=label)  # fmt: skip
-    _set_axes(axes, measure, title)
-    return figure
-
-
-def _set_axes(axes: Axes, measure: str, title: str) -> None:
     axes.set_title(title)
     axes.set_xlabel("epoch")
     axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
@@ -47,6 +41,7 @@ def _set_axes(axes: Axes, measure: str, title: str) -> None:
         axes.yaxis.set_major_formatter(PercentFormatter(1, decimals=0, symbol=" %"))
     else:
         axes.set_ylim(bottom=0)
+    return figure
 
 
 @styled

@@ -44,9 +44,17 @@ def plot_confusion_matrix(counts: np.ndarray, classes: Sequence[str]) -> Figure:
     side = float(np.clip(2.2 + 0.75 * len(classes), SQUARE_HEIGHT, 12.0))
     figure, axes = new_axes(max(side + 0.6, WIDTH), side)
     shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
+    few = len(classes) <= FEW_CLASSES
     for row, column in np.ndindex(*counts.shape):
-        few = len(classes) <= FEW_CLASSES
-        _draw_cell(axes, (row, column), int(counts[row, column]), float(shares[row, column]), few=few)
+        count, share = int(counts[row, column]), float(shares[row, column])
+        color = COLORS["blue"] if row == column else COLORS["vermilion"]
+        strength, ink = 0.06 + 0.84 * share if count else 0.03, PAPER if share > 0.55 else INK
+        axes.add_patch(Rectangle((column - 0.48, row - 0.48), 0.96, 0.96, facecolor=color, alpha=strength, linewidth=0))
+        if count or few:
+            axes.text(column, row, f"{count:,}", ha="center", va="bottom" if few else "center", color=ink,
+                      fontsize=16 if few else 8, fontweight="bold")  # fmt: skip
+        if few:
+            axes.text(column, row + 0.06, f"{share:.1%}".replace("%", " %"), ha="center", va="top", color=ink)
     names = [shorten(name, 18) for name in classes]
     rotation = 0 if len(names) <= 4 and max(map(len, names)) <= 12 else 45
     axes.set_xticks(range(len(names)), names, rotation=rotation, ha="right" if rotation else "center", color=INK)
@@ -56,19 +64,6 @@ def plot_confusion_matrix(counts: np.ndarray, classes: Sequence[str]) -> Figure:
     axes.grid(False)
     axes.spines[:].set_visible(False)
     return figure
-
-
-def _draw_cell(axes: Axes, place: tuple[int, int], count: int, share: float, *, few: bool) -> None:
-    row, column = place
-    color = COLORS["blue"] if row == column else COLORS["vermilion"]
-    strength = 0.06 + 0.84 * share if count else 0.03
-    axes.add_patch(Rectangle((column - 0.48, row - 0.48), 0.96, 0.96, facecolor=color, alpha=strength, linewidth=0))
-    ink = PAPER if share > 0.55 else INK
-    if count or few:
-        axes.text(column, row, f"{count:,}", ha="center", va="bottom" if few else "center", color=ink,
-                  fontsize=16 if few else 8, fontweight="bold")  # fmt: skip
-    if few:
-        axes.text(column, row + 0.06, f"{share:.1%}".replace("%", " %"), ha="center", va="top", color=ink)
 
 
 @styled
@@ -88,20 +83,16 @@ def plot_roc_curve(roc: pd.DataFrame, auc: tuple[float | None, float | None, flo
             axes.fill_between(x, y, color=SERIES[0], alpha=0.08, linewidth=0)
     if 1 < roc["class"].nunique() <= MANY_CLASSES:
         axes.legend(loc="lower right", bbox_to_anchor=(1, 0.16))
-    axes.text(0.97, 0.05, _describe_area(auc), ha="right", va="bottom", fontsize=10, fontweight="bold")
+    value, low, high = auc
+    area = "area undefined:\nphotos of one class only" if value is None else f"area {show_number(value)}"
+    if value is not None and low is not None and high is not None:
+        area = f"{area}\n{show_number(low)} to {show_number(high)}"
+    axes.text(0.97, 0.05, area, ha="right", va="bottom", fontsize=10, fontweight="bold")
     axes.set(xlim=(0, 1), ylim=(0, 1.0), aspect="equal", title="ROC curve")
     axes.set(xlabel="false positive rate", ylabel="true positive rate")
     axes.xaxis.set_major_formatter(SHARES)
     axes.yaxis.set_major_formatter(SHARES)
     return figure
-
-
-def _describe_area(auc: tuple[float | None, float | None, float | None]) -> str:
-    value, low, high = auc
-    if value is None:
-        return "area undefined:\nphotos of one class only"
-    interval = "" if low is None or high is None else f"\n{show_number(low)} to {show_number(high)}"
-    return f"area {show_number(value)}{interval}"
 
 
 @styled
@@ -280,28 +271,19 @@ def plot_slices(slices: pd.DataFrame, accuracy: float) -> Figure:
     figure, axes = new_axes(WIDTH, max(1.6, 1.1 + ROW_HEIGHT * len(shown)))
     axes.axvline(accuracy, color=MUTED, linewidth=1, linestyle=(0, (2, 3)))
     for worse, color, marker in ((False, SERIES[0], "o"), (True, COLORS["vermilion"], "s")):
-        _draw_rows(axes, shown, worse=worse, color=color, marker=marker)
+        places = np.flatnonzero(shown["worse"].to_numpy(bool) == worse)
+        value, low, high = (shown[name].to_numpy(float)[places] for name in ("accuracy", "low", "high"))
+        axes.errorbar(value, places, xerr=np.array([value - low, high - value]), fmt=marker, color=color,
+                      markersize=5, elinewidth=1.2, zorder=3, clip_on=False)  # fmt: skip
+    lowest = float(min(shown["low"].astype(float).min(), accuracy)) if len(shown) else accuracy
+    start = max(0.0, np.floor(10 * lowest) / 10 - 0.02)
     names = [f"{row.feature}: {shorten(str(row.slice), 22)}" for row in shown.itertuples()]
     axes.set_yticks(range(len(names)), names, color=INK, fontsize=8)
-    axes.set(ylim=(max(len(shown), 1) - 0.4, -0.6), xlim=_range(shown, accuracy), title="Accuracy by slice")
+    axes.set(ylim=(max(len(shown), 1) - 0.4, -0.6), xlim=(start, 1.0), title="Accuracy by slice")
     axes.grid(axis="y", visible=False)
     axes.xaxis.set_major_formatter(SHARES)
     axes.set_xlabel("accuracy; dotted: all photos" if len(shown) else "no slices: all photos are alike")
     return figure
-
-
-def _draw_rows(axes: Axes, shown: pd.DataFrame, *, worse: bool, color: str, marker: str) -> None:
-    places = np.flatnonzero(shown["worse"].to_numpy(bool) == worse)
-    rows = shown.iloc[places]
-    value = rows["accuracy"].to_numpy(float)
-    ends = np.array([value - rows["low"].to_numpy(float), rows["high"].to_numpy(float) - value])
-    axes.errorbar(value, places, xerr=ends, fmt=marker, color=color, markersize=5, elinewidth=1.2, zorder=3,
-                  clip_on=False)  # fmt: skip
-
-
-def _range(shown: pd.DataFrame, accuracy: float) -> tuple[float, float]:
-    low = float(min(shown["low"].astype(float).min(), accuracy)) if len(shown) else accuracy
-    return max(0.0, np.floor(10 * low) / 10 - 0.02), 1.0
 
 
 # --- the figures of an evaluation as PNG ---

@@ -102,7 +102,13 @@ def plot_places(places: pd.DataFrame) -> Figure:
     names = [name for name in NETWORKS if (places["network"] == name).any()]
     for panel, name in zip(figure.subplots(1, len(names), squeeze=False)[0], names, strict=True):
         for cell in places[places["network"] == name].to_dict("records"):
-            _draw_cell(panel, cell)
+            share, x, y = float(cell["accuracy"]), int(cell["column"]), int(cell["row"])
+            strength, ink = float(np.clip(0.06 + 0.84 * share, 0, 1)), PAPER if share > 0.55 else INK
+            panel.add_patch(Rectangle((x - 0.48, y - 0.48), 0.96, 0.96, facecolor=COLORS["blue"], alpha=strength, lw=0))
+            panel.text(x, y + 0.05, show_share(share, 0), ha="center", va="bottom", color=ink, fontsize=11,
+                       fontweight="bold")  # fmt: skip
+            ends = f"{100 * cell['accuracy_low']:.0f} to {100 * cell['accuracy_high']:.0f}"
+            panel.text(x, y + 0.12, ends, ha="center", va="top", color=ink, fontsize=7.5)
         panel.set(xlim=(-0.5, 2.5), ylim=(2.5, -0.5), aspect="equal", xticks=[], yticks=[])
         panel.set_title(NETWORKS[name], fontsize=10, pad=6)
         panel.grid(False)
@@ -116,7 +122,10 @@ def _draw(panel: Axes, curves: pd.DataFrame, name: str, measure: str) -> None:
         table = curves[curves["network"] == network]
         if table.empty:
             continue
-        points = _points(table, name, style)
+        points = table[table["perturbation"] == name]
+        if style.neutral is not None:  # the photos as they are, where nothing is changed
+            points = pd.concat([points, table[table["perturbation"] == "none"].assign(strength=style.neutral)])
+        points = points.sort_values("strength")
         at = points["strength"]
         panel.fill_between(at, points[f"{measure}_low"], points[f"{measure}_high"], color=color, alpha=0.16, lw=0)
         panel.plot(at, points[measure], color=color, linestyle=line, marker=marker, markersize=4, zorder=3,
@@ -131,21 +140,3 @@ def _draw(panel: Axes, curves: pd.DataFrame, name: str, measure: str) -> None:
         panel.xaxis.set_major_formatter(SHARES)
     if style.falling:
         panel.invert_xaxis()
-
-
-def _points(table: pd.DataFrame, name: str, style: PerturbationStyle) -> pd.DataFrame:
-    """Order the strengths of a perturbation, with the photos as they are where nothing is changed."""
-    points = table[table["perturbation"] == name]
-    if style.neutral is not None:
-        points = pd.concat([points, table[table["perturbation"] == "none"].assign(strength=style.neutral)])
-    return points.sort_values("strength")
-
-
-def _draw_cell(panel: Axes, cell: dict) -> None:
-    share, x, y = float(cell["accuracy"]), int(cell["column"]), int(cell["row"])
-    strength = float(np.clip(0.06 + 0.84 * share, 0, 1))
-    panel.add_patch(Rectangle((x - 0.48, y - 0.48), 0.96, 0.96, facecolor=COLORS["blue"], alpha=strength, lw=0))
-    ink = PAPER if share > 0.55 else INK
-    panel.text(x, y + 0.05, show_share(share, 0), ha="center", va="bottom", color=ink, fontsize=11, fontweight="bold")
-    ends = f"{100 * cell['accuracy_low']:.0f} to {100 * cell['accuracy_high']:.0f}"
-    panel.text(x, y + 0.12, ends, ha="center", va="top", color=ink, fontsize=7.5)

@@ -122,7 +122,16 @@ def to_svg(figure: Figure, description: str) -> str:
     with _saving({"svg.hashsalt": description}):
         FigureCanvasSVG(figure)
         figure.savefig(buffer, format="svg", dpi=PNG_DPI, transparent=True, metadata={"Date": None, "Creator": None})
-    return _for_html(buffer.getvalue(), description)
+    text = buffer.getvalue()
+    text = re.sub(r"<metadata>.*?</metadata>", "", text[text.index("<svg") :], flags=re.DOTALL)
+    label = f'class="figure" role="img" aria-label="{escape(description)}"'.replace("\\", "&#92;")
+    text = re.sub(r"<svg[^>]*?(viewBox=\"[^\"]*\")[^>]*>", rf"<svg {label} \1>", text, count=1)
+    text = text.replace("xlink:href", "href").replace("'DejaVu Sans'", SVG_FONT)
+    used = set(re.findall(r"#([\w-]+)", text))  # names like `axes_1` stand in every SVG; on a page each may but once
+    text = re.sub(r' id="([^"]*)"', lambda match: match.group(0) if match.group(1) in used else "", text)
+    for name, color in COLORS.items():
+        text = text.replace(color, f"var(--figure-{name}, {color})")
+    return text.strip()
 
 
 @contextmanager
@@ -131,24 +140,3 @@ def _saving(settings: dict[str, str]) -> Iterator[None]:
         # Names in scripts that the font lacks show as boxes in PNG, and as they should in SVG.
         warnings.filterwarnings("ignore", message="Glyph .* missing from font")
         yield
-
-
-def _for_html(text: str, description: str) -> str:
-    text = text[text.index("<svg") :]
-    text = re.sub(r"<metadata>.*?</metadata>", "", text, flags=re.DOTALL)
-    text = re.sub(r"<svg[^>]*?(viewBox=\"[^\"]*\")[^>]*>", rf"<svg {_label(description)} \1>", text, count=1)
-    text = text.replace("xlink:href", "href").replace("'DejaVu Sans'", SVG_FONT)
-    text = _drop_unused_names(text)
-    for name, color in COLORS.items():
-        text = text.replace(color, f"var(--figure-{name}, {color})")
-    return text.strip()
-
-
-def _label(description: str) -> str:
-    return f'class="figure" role="img" aria-label="{escape(description)}"'.replace("\\", "&#92;")
-
-
-def _drop_unused_names(text: str) -> str:
-    """Names like `axes_1` stand in every SVG; on one page a name may stand but once."""
-    used = set(re.findall(r"#([\w-]+)", text))
-    return re.sub(r' id="([^"]*)"', lambda match: match.group(0) if match.group(1) in used else "", text)
