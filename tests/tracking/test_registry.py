@@ -30,6 +30,7 @@ from convlens.tracking.registry import (
     find_alias,
     list_alias_periods,
     list_versions,
+    set_champion,
 )
 from convlens.tracking.store import Store
 
@@ -45,7 +46,7 @@ def version(store: Store, number: str) -> ModelVersion:
 
 
 def make_champion(store: Store, number: str) -> None:
-    make_champion(store, version(store, number), GATE, f"why {number}", expected=find_alias(store, NAME, CHAMPION))
+    set_champion(store, version(store, number), GATE, f"why {number}", expected=find_alias(store, NAME, CHAMPION))
 
 
 def told(store: Store) -> list[tuple[str, str, str, str, str | None]]:
@@ -83,9 +84,9 @@ def test_who_decided_about_another_champion_is_too_late(store: Store) -> None:
     make_champion(store, "2")
     expected = "Expected version 1 of 'convlens' to be the champion still. Received: version 2"
     with pytest.raises(ChampionChangedError, match=re.escape(expected)):
-        make_champion(store, version(store, "3"), GATE, "", expected=decided_about)
+        set_champion(store, version(store, "3"), GATE, "", expected=decided_about)
     with pytest.raises(ChampionChangedError, match="Expected no version of 'convlens'"):
-        make_champion(store, version(store, "3"), GATE, "", expected=None)
+        set_champion(store, version(store, "3"), GATE, "", expected=None)
     assert aliases(store) == {"champion": "2", "previous": "1"}
     assert len(list_alias_periods(store, NAME)) == 2
 
@@ -100,7 +101,7 @@ def test_a_race_with_who_asks_nobody_is_lost_and_told(store: Store, monkeypatch:
 
     monkeypatch.setattr(MlflowClient, "set_registered_model_alias", overtaken)
     with pytest.raises(ChampionChangedError, match=r"Received: version 3; somebody else changed it"):
-        make_champion(store, version(store, "2"), GATE, "", expected=version(store, "1"))
+        set_champion(store, version(store, "2"), GATE, "", expected=version(store, "1"))
     assert [item[0] for item in told(store)] == ["1"]
 
 
@@ -155,7 +156,7 @@ ROUNDS = 4
 PROMOTE = """
 import sys
 from mlflow import MlflowClient
-from convlens.tracking.registry import CHAMPION, ChampionChangedError, find_alias, make_champion
+from convlens.tracking.registry import CHAMPION, ChampionChangedError, find_alias, set_champion
 from convlens.tracking.store import Store
 
 uri, rounds, *numbers = sys.argv[1:]
@@ -166,7 +167,7 @@ done = late = 0
 for turn in range(int(rounds)):
     version = store.client.get_model_version("convlens", numbers[turn % 2])
     try:
-        make_champion(store, version, "gate", "", expected=find_alias(store, "convlens", CHAMPION))
+        set_champion(store, version, "gate", "", expected=find_alias(store, "convlens", CHAMPION))
         done += 1
     except ChampionChangedError:
         late += 1
@@ -257,7 +258,7 @@ def test_who_is_overtaken_takes_its_note_back(store: Store, monkeypatch: pytest.
 
     monkeypatch.setattr(MlflowClient, "set_model_version_tag", overtaken)
     with pytest.raises(ChampionChangedError, match="Received: version 3"):
-        make_champion(store, version(store, "2"), GATE, "", expected=expected)
+        set_champion(store, version(store, "2"), GATE, "", expected=expected)
     assert [item.version for item in list_alias_periods(store, NAME)] == ["1"]
     assert aliases(store) == {"champion": "3", "previous": "1"}
 
@@ -270,10 +271,10 @@ def test_the_one_overtaken_is_named_as_the_champion_before(store: Store, monkeyp
     def come_between(client: MlflowClient, name: str, alias: str, number: str) -> None:
         if alias == CHAMPION:
             monkeypatch.setattr(MlflowClient, "set_registered_model_alias", plain)
-            make_champion(Store("http://no.lock", client), version(store, "3"), GATE, "", expected=expected)
+            set_champion(Store("http://no.lock", client), version(store, "3"), GATE, "", expected=expected)
         plain(client, name, alias, number)
 
     monkeypatch.setattr(MlflowClient, "set_registered_model_alias", come_between)
-    make_champion(store, version(store, "2"), GATE, "", expected=expected)
+    set_champion(store, version(store, "2"), GATE, "", expected=expected)
     assert [(item.version, item.before) for item in list_alias_periods(store, NAME)][1:] == [("3", "1"), ("2", "3")]
     assert aliases(store) == {"champion": "2", "previous": "3"}

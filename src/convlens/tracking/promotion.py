@@ -68,7 +68,7 @@ from convlens.tracking.registry import (
     find_alias,
     list_alias_periods,
     list_versions,
-    make_champion,
+    set_champion,
 )
 from convlens.tracking.store import (
     Store,
@@ -181,7 +181,7 @@ def decide(store: Store, version: ModelVersion, candidate: PromotionCandidate) -
         criteria = [*rows, _judge_beside(store, version, champion, candidate)]
         try:
             if all_passed(criteria):
-                make_champion(store, version, GATE, format_outcome(criteria), expected=champion)
+                set_champion(store, version, GATE, format_outcome(criteria), expected=champion)
             break
         except ChampionChangedError:
             attempts += 1
@@ -390,7 +390,7 @@ def promote_version(name: str, wanted: str | None = None, *, force: str = "") ->
                 refusal = f"{this} is not promoted: {format_outcome(criteria)} {way}"
             return Promotion(name, number, criteria, False, refusal)
         how, why = (FORCED, force) if force else (PROMOTED, format_outcome(criteria))
-        make_champion(store, version, how, why, expected=champion)
+        set_champion(store, version, how, why, expected=champion)
     before = f", after version {champion.version}" if champion else ""
     outcome = f"{this} is the champion now{before}{', by force' if force else ''}."
     return Promotion(name, number, criteria, True, outcome)

@@ -172,7 +172,7 @@ def alias_period_rows(periods: list[AliasPeriod]) -> list[dict[str, Any]]:
     return rows[::-1]
 
 
-def make_champion(store: Store, version: ModelVersion, how: str, why: str, *, expected: ModelVersion | None) -> None:
+def set_champion(store: Store, version: ModelVersion, how: str, why: str, *, expected: ModelVersion | None) -> None:
     """Make a version the champion if `expected` still is; that one gets the alias `previous`.
 
     A version that is champion already stays it; where a crash kept that from being noted, it is noted now.
