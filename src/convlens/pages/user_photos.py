@@ -1,6 +1,6 @@
 """Photos of the user, which are only classified: what the network predicts, and whether to rely on it."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -12,7 +12,6 @@ from convlens.data.perturbations import shift
 from convlens.files import encode_png, round_number
 from convlens.lens.forward import open_features
 from convlens.metrics.drift import ReferenceStatistics, share_at_most
-from convlens.models.classifier import Predict
 from convlens.models.inference import OperatingPoint, prediction_confidence
 from convlens.pages.engine import picture_source
 from convlens.pages.photos import Choice, Unreadable
@@ -47,7 +46,7 @@ def predict_user_photos(
     unreadable: Sequence[Unreadable],
     *,
     model: Any,
-    predict: Predict,
+    predict: Callable[[np.ndarray], np.ndarray],
     reference: ReferenceStatistics,
     reliability: pd.DataFrame,
 ) -> UserPhotos:
