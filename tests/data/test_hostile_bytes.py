@@ -19,23 +19,8 @@ from convlens.data.facts import Candidate, PhotoFacts, scan_photo
 from convlens.data.loader import LoaderSettings, PhotoError, load_photo
 from convlens.errors import ConvLensError
 
-KINDS = (
-    "JPEG",
-    "PNG",
-    "WEBP",
-    "AVIF",
-    "GIF",
-    "BMP",
-    "TIFF",
-    "MPO",
-    "ICO",
-    "TGA",
-    "PPM",
-    "JPEG2000",
-    "PCX",
-    "SGI",
-    "DDS",
-)
+KINDS = ("JPEG", "PNG", "WEBP", "AVIF", "GIF", "BMP", "TIFF", "MPO", "ICO", "TGA", "PPM", "JPEG2000", "PCX", "SGI",
+         "DDS")  # fmt: skip
 WHOLE = [encode(noise_photo(kind, (48, 40)), kind, **({"save_all": True} if kind == "MPO" else {})) for kind in KINDS]
 SETTINGS = LoaderSettings(16)
 QUICK = settings(max_examples=150, deadline=None, derandomize=True, database=None,

@@ -6,17 +6,22 @@ from metric_answers import random_answers
 from convlens.errors import ConvLensError
 from convlens.metrics.classification import (
     accuracy,
+    average_precision,
     balanced_accuracy,
     brier,
     check_predictions,
     confusion_matrix,
+    curve_classes,
     log_loss,
     macro_f1,
     predicted_classes,
+    roc_auc,
+    roc_curve,
     score_classes,
 )
 
-CASES = [(seed, classes, digits) for seed in range(8) for classes in (2, 3, 7) for digits in (None, 1)]
+RANKED = [(seed, digits) for seed in range(3) for digits in (None, 2, 1)]
+CASES = [(seed, classes, digits) for seed in range(2) for classes in (2, 3, 7) for digits in (None, 1)]
 EXACT = 1e-12
 
 
@@ -43,15 +48,8 @@ def test_numbers_are_those_of_scikit_learn(seed: int, num_classes: int, digits: 
     if num_classes == 2:
         assert brier(labels, probabilities) == pytest.approx(reference.brier_score_loss(labels, given), abs=EXACT)
 
-
-@pytest.mark.parametrize(("seed", "num_classes", "digits"), CASES)
-def test_scores_per_class_are_those_of_scikit_learn(seed: int, num_classes: int, digits: int | None) -> None:
-    labels, probabilities = random_answers(seed, num_classes=num_classes, digits=digits)
-    predicted = predicted_classes(probabilities)
-    scores = score_classes(confusion_matrix(labels, predicted, num_classes))
-    expected = reference.precision_recall_fscore_support(
-        labels, predicted, labels=list(range(num_classes)), zero_division=0
-    )
+    scores = score_classes(confusion)
+    expected = reference.precision_recall_fscore_support(labels, predicted, labels=every, zero_division=0)
     for column, name in enumerate(("precision", "recall", "f1", "num_photos")):
         found = [getattr(score, name) or 0 for score in scores]
         assert found == pytest.approx(expected[column].tolist(), abs=EXACT)
@@ -92,3 +90,46 @@ def test_of_equally_probable_classes_the_first_is_the_answer() -> None:
 def test_what_cannot_be_measured_is_refused(labels: list[int], probabilities: np.ndarray, part: str) -> None:
     with pytest.raises(ConvLensError, match=part):
         check_predictions(np.array(labels, dtype=np.int64), probabilities)
+
+
+# --- ranking ---
+
+
+@pytest.mark.parametrize(("seed", "digits"), RANKED)
+def test_two_classes_are_ranked_as_by_scikit_learn(seed: int, digits: int | None) -> None:
+    labels, probabilities = random_answers(seed, digits=digits)
+    scores = probabilities[:, 1]
+    assert roc_auc(labels, probabilities) == pytest.approx(reference.roc_auc_score(labels, scores), abs=EXACT)
+    assert average_precision(labels, probabilities) == pytest.approx(
+        reference.average_precision_score(labels, scores), abs=EXACT
+    )
+
+
+@pytest.mark.parametrize(("seed", "digits"), RANKED)
+def test_many_classes_are_held_against_the_rest_as_by_scikit_learn(seed: int, digits: int | None) -> None:
+    labels, probabilities = random_answers(seed, num_classes=4, digits=digits)
+    expected = reference.roc_auc_score(labels, probabilities, multi_class="ovr", average="macro")
+    assert roc_auc(labels, probabilities) == pytest.approx(expected, abs=EXACT)
+    precision = reference.average_precision_score(np.eye(4)[labels], probabilities, average="macro")
+    assert average_precision(labels, probabilities) == pytest.approx(precision, abs=EXACT)
+
+
+def test_a_constant_answer_ranks_nothing() -> None:
+    labels, probabilities = np.array([0, 1, 1, 0, 0]), np.full((5, 2), 0.5)
+    assert roc_auc(labels, probabilities) == 0.5
+    assert average_precision(labels, probabilities) == pytest.approx(0.4)
+    assert roc_curve(labels == 1, probabilities[:, 1])[0].tolist() == [0, 1]
+
+
+def test_photos_of_one_class_only_have_no_curve() -> None:
+    labels, probabilities = np.array([1, 1]), np.array([[0.1, 0.9], [0.4, 0.6]])
+    assert curve_classes(labels, 2) == ()
+    assert roc_auc(labels, probabilities) is None
+    assert average_precision(labels, probabilities) is None
+
+
+def test_classes_without_photos_are_left_out_of_the_mean() -> None:
+    labels, probabilities = random_answers(0, num_classes=2)
+    wider = np.column_stack([probabilities, np.zeros(len(labels))])
+    assert curve_classes(labels, 3) == (0, 1)
+    assert roc_auc(labels, wider) == pytest.approx(reference.roc_auc_score(labels, probabilities[:, 1]))
