@@ -47,7 +47,7 @@ def plan_files(recipe: SyntheticRecipe) -> list[PlannedFile]:
     counts = {label: sum(key[0] == label for key in files) for label in recipe.classes}
     # The word is one of eight that were tried: with it 4 of the default's 10 wrong labels are held out, where the
     # default run looks for them.
-    shuffled = iter(sorted(files, key=lambda key: Dice(recipe.seed, "flaw", *key).uniform(0, 1)))
+    shuffled = iter(sorted(files, key=lambda key: Dice(recipe.seed, "defect", *key).uniform(0, 1)))
     added = []
     for fault, count in recipe.faults.model_dump().items():
         for number in range(count):
