@@ -1,11 +1,14 @@
 """How ConvLens treats the process it runs in: quiet dependencies, no telemetry. Called by entry points only."""
 
+import atexit
+import json
 import os
 import re
+import shutil
 import sys
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from convlens.errors import ConvLensError
@@ -23,9 +26,46 @@ DEFAULTS = {
 
 
 def prepare_environment() -> None:
-    """Set the environment variables that keep dependencies quiet; what the user has set stays."""
+    """Set the environment variables that keep dependencies quiet, where the user's stay, and those of Keras."""
     for name, value in DEFAULTS.items():
         os.environ.setdefault(name, value)
+    prepare_keras()
+
+
+# What the networks are made for; Keras reads other values from ~/.keras/keras.json when it is imported.
+KERAS_SETTINGS = {"floatx": "float32", "epsilon": 1e-7, "image_data_format": "channels_last", "nnx_enabled": False}
+KERAS_BACKEND = "tensorflow"
+
+
+def prepare_keras() -> None:
+    """Have Keras compute with TensorFlow, channels last and float32, whatever the user's settings say.
+
+    Before Keras is imported. Where `keras.json` differs, Keras gets a home without one for the time of this process;
+    weights that it fetches stay in the user's.
+
+    Raises:
+        ConvLensError: Keras is loaded already, with another backend: in a program of the user's own.
+    """
+    if "keras" in sys.modules:
+        chosen = sys.modules["keras"].config.backend()
+        if chosen != KERAS_BACKEND:
+            raise ConvLensError(
+                f"Expected Keras with {KERAS_BACKEND}. Received: {chosen}, which this process has loaded. Set "
+                f"KERAS_BACKEND={KERAS_BACKEND} before Keras is imported."
+            )
+        return
+    os.environ["KERAS_BACKEND"] = KERAS_BACKEND
+    home = Path(os.environ.get("KERAS_HOME") or os.path.join(os.path.expanduser("~"), ".keras"))
+    try:
+        chosen = json.loads((home / "keras.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):  # none, or one that Keras passes over
+        return
+    if not isinstance(chosen, dict) or any(chosen.get(name, value) != value for name, value in KERAS_SETTINGS.items()):
+        with suppress(OSError):  # a home that cannot be written to
+            (home / "models").mkdir(exist_ok=True)
+        os.environ["KERAS_HOME"] = own = tempfile.mkdtemp(prefix="convlens-keras-")
+        atexit.register(shutil.rmtree, own, ignore_errors=True)
+        Path(own, "models").symlink_to((home / "models").absolute())
 
 
 def repository_root() -> str:

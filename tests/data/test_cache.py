@@ -2,6 +2,7 @@ import sqlite3
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +17,7 @@ from convlens.data.cache import Codec, Photo, cache_folder, map_cached
 from convlens.data.facts import Candidate, ScannedPhoto, scan_photo
 from convlens.data.sources import describe_photos, list_folder
 from convlens.data.validation import Scan, scan_with_pictures
+from convlens.errors import ConvLensError
 from convlens.params import DataParams
 from convlens.stages.preprocess import preprocess
 
@@ -273,7 +275,13 @@ class TestReplacedPhotos:
         if before_decoding is not None:
             victim.write_bytes(before_decoding)
         group, prepared = make_group("preprocess", near_duplicates=False), Path(tag) / "prepared"
-        preprocess(manifest=Path(tag) / "manifest", prepared=prepared, data=DataParams(source="pets"), preprocess=group)
+        run = partial(preprocess, manifest=Path(tag) / "manifest", data=DataParams(source="pets"), preprocess=group)
+        if before_decoding is not None:
+            with pytest.raises(ConvLensError, match=r"^Expected photos that stay as `validate` saw them\. Rec"):
+                run(prepared=prepared)
+            assert not prepared.exists()
+            return []
+        run(prepared=prepared)
         row = pd.read_csv(prepared / "splits.csv").set_index("path").loc[str(victim)]
         pixels = np.load(prepared / row["split"] / "images-00000.npy")[row["row"]]
         return [manifest["brightness"][0], row["sha256"], pixels.tolist()]

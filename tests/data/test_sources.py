@@ -11,7 +11,7 @@ import yaml
 from photo_files import ROOT, write_classes, write_photo
 
 from convlens.data.cards import SyntheticCard, UrlCard, read_card
-from convlens.data.sources import describe_photos, list_folder, read_labels, read_regions
+from convlens.data.sources import describe_notes, describe_photos, list_folder, read_labels, read_regions
 from convlens.errors import ConvLensError
 
 # --- folders ---
@@ -58,7 +58,12 @@ def test_folders_inside_class_folders_belong_to_the_class(tmp_path: Path) -> Non
 def test_hidden_files_and_junk_are_passed_over(tmp_path: Path) -> None:
     touch(tmp_path, "a/1.jpg", "b/1.jpg", "a/Thumbs.db", "a/.DS_Store", "a/desktop.ini", "a/._1.jpg", "b/Icon\r")
     touch(tmp_path, "__MACOSX/a/1.jpg", ".git/config", "a/.cache/1.jpg", "README.md", "a.jpg")
-    touch(tmp_path, "a/1.xml", "a/1.TXT", "b/annotations.json", "b/notes.md", "b/table.csv")
+    assert describe_notes(tmp_path) == "passed over beside the photos: 1 .md."
+    touch(
+        tmp_path, "a/1.xml", "a/1.TXT", "b/2.xml", "b/notes.md", "b/LICENSE", "labels.csv", "@eaDir/1.xml", "b/.1.xml"
+    )
+    told = "passed over beside the photos: 2 .md, 1 .txt, 2 .xml, 1 LICENSE."
+    assert describe_notes(tmp_path) == told
     touch(tmp_path, "a/@eaDir/1.jpg/SYNOFILE_THUMB_M.jpg", "@eaDir/a@SynoResource", "a/1.jpg@SynoResource")
     touch(tmp_path, "#recycle/a/2.jpg", "lost+found/2.jpg", "b/.@__thumb/1.jpg", "$RECYCLE.BIN/2.jpg")
     assert sorted(listed(tmp_path)) == ["a/1.jpg", "b/1.jpg"]

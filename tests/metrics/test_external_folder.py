@@ -41,6 +41,21 @@ def test_letters_and_accents_taken_apart_are_the_same_name(tmp_path: Path) -> No
     assert [photo.label for photo in photos] == [unicodedata.normalize("NFC", "süß")]
 
 
+def test_classes_that_look_the_same_are_refused(tmp_path: Path) -> None:
+    """Else all photos would be one of them."""
+    names = tuple(unicodedata.normalize(form, "süß") for form in ("NFC", "NFD"))
+    with pytest.raises(ConvLensError, match=r"^Expected a model whose classes differ in more than the Unicode form"):
+        find_photos(put(tmp_path, f"{names[0]}/a.jpg"), names, renamed={})
+
+
+def test_what_systems_and_annotators_leave_is_passed_over_as_the_pipeline_does(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    put(tmp_path, "cats/a.jpg", "cats/a.xml", "dogs/b.jpg", "dogs/@eaDir/b.jpg/THUMB.jpg", "#recycle/cats/old.jpg")
+    assert found(tmp_path) == [("cats/a.jpg", "cats"), ("dogs/b.jpg", "dogs")]
+    assert capsys.readouterr().err == "evaluate: passed over beside the photos: 1 .xml.\n"
+
+
 def test_photos_without_folders_have_no_labels(tmp_path: Path) -> None:
     put(tmp_path, "b.jpg", "a b.jpg")
     assert found(tmp_path) == [("a b.jpg", ""), ("b.jpg", "")]

@@ -6,6 +6,7 @@ import keras
 import numpy as np
 import pytest
 
+from convlens.errors import ConvLensError
 from convlens.models.architectures import build_model
 from convlens.models.inference import OperatingPoint, Predictor, predict_probabilities
 from convlens.params import load_params
@@ -57,3 +58,14 @@ def test_threads_do_not_affect_each_other(photos: np.ndarray) -> None:
     with ThreadPoolExecutor(4) as pool:
         given = list(pool.map(ask, range(0, 60, 15)))
     assert np.array_equal(np.concatenate(given), answer(photos[:60]))
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_a_network_with_weights_that_are_not_finite_is_called_that(photos: np.ndarray, value: float) -> None:
+    network = build("dense", 2)
+    weight = network.weights[0]
+    values = weight.numpy()
+    values[0, 0] = value
+    weight.assign(values)
+    with pytest.raises(ConvLensError, match=r"^Expected a network whose weights are finite numbers\. Received: NaN"):
+        Predictor(network, OperatingPoint())

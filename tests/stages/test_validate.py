@@ -2,6 +2,7 @@ import csv
 import json
 import os
 import warnings
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -169,6 +170,18 @@ def test_warnings_only_warn(capsys: pytest.CaptureFixture[str]) -> None:
         *("pets/cats/black.png", "pets/dogs/black.png"),
     }
     assert MANIFEST.is_file()
+
+
+@pytest.mark.parametrize("happen", [lambda photo: photo.write_bytes(b"another"), Path.unlink])
+def test_a_photo_that_is_another_since_ingest_is_refused(happen: Callable[[Path], object]) -> None:
+    write_classes(Path("pets"), {"cats": 3, "dogs": 3})
+    run()
+    before = tree("data/manifest") | tree("reports")
+    happen(Path("pets/cats/000.png"))
+    limits = make_group("validate", min_photos_per_class=2)
+    with pytest.raises(ConvLensError, match=r"as `ingest` saw them\. Received: 1 .* for example pets/cats/000\.png\."):
+        validate(photos=Path("data/photos.parquet"), **FOLDERS, validate=limits)
+    assert tree("data/manifest") | tree("reports") == before
 
 
 def test_a_missing_list_is_told() -> None:

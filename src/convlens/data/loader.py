@@ -36,6 +36,8 @@ OTHER_PROGRAMS = ("EPS", "WMF")  # Pillow hands these to Ghostscript and to Wind
 HEIC_BRANDS = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1")
 HEIC = "a HEIC photo. Run `pip install pillow-heif` and add HEIF to validate.formats, or convert it to JPEG"
 ORIENTATION_TAG = 0x0112
+DEPTHS = (8, 10, 12, 14, 16)  # bits that cameras, microscopes and scanners give
+DEEP = ";16"  # in what Pillow calls the samples of a file
 TURNS = {  # what brings each EXIF orientation upright
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
@@ -133,9 +135,14 @@ def decode_photo(image: Image.Image) -> Image.Image:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
+            is_deep = any(DEEP in str(tile.args) for tile in getattr(image, "tile", ()))
             image.load()
+            if is_deep and image.mode.startswith("RGB"):
+                _refuse_unused_bits(image)
             turn = None if image.format == "TIFF" else TURNS.get(read_orientation(image))  # Pillow turns TIFF files
             return _flatten(image if turn is None else image.transpose(turn))
+    except PhotoError:
+        raise
     except Exception as error:  # see open_photo
         name = getattr(image, "filename", "") or "the photo"
         raise PhotoError(f"Expected a whole photo. Received: {name}: {_tell(error)}", _tell(error)) from error
@@ -223,11 +230,32 @@ def _flatten(image: Image.Image) -> Image.Image:
 
 
 def _to_eight_bits(image: Image.Image) -> Image.Image:
-    """Integer modes hold 16-bit samples; float mode is taken as 0..255. Pillow's own conversion would clip."""
+    """Scale one channel of whole numbers or floats by what it holds, where Pillow's own conversion would clip.
+
+    The brightest value says the depth: floats up to 1 are shares, up to 255 levels; everything else has as many bits
+    as the next of 8, 10, 12, 14 and 16 holds, for 12-bit cameras write 0..4095 into 16 bits.
+
+    Raises:
+        PhotoError: a value is not a finite number.
+    """
     values = np.asarray(image, dtype=np.float64)
-    if image.mode.startswith("I"):
-        values = values / 257
-    return Image.fromarray(np.clip(np.round(values), 0, 255).astype(np.uint8))
+    if not np.isfinite(values).all():
+        reason = "values that are not finite numbers"
+        raise PhotoError(f"Expected a photo of finite numbers. Received: {reason}.", reason)
+    largest = float(values.max())
+    if image.mode.startswith("F") and largest <= 1:
+        most = 1.0
+    else:
+        most = next((2.0**bits - 1 for bits in DEPTHS if largest < 2**bits), largest)
+    return Image.fromarray(np.clip(np.round(values * (255 / most)), 0, 255).astype(np.uint8))
+
+
+def _refuse_unused_bits(image: Image.Image) -> None:
+    """Refuse colors of 16 bits whose upper four are empty: Pillow keeps the upper eight, which are black then."""
+    largest = max(high for _, high in image.convert("RGB").getextrema())
+    if 0 < largest < 16:
+        reason = "16 bits a color of which only the lower 12 are used, which is black; save it with 8 bits a color"
+        raise PhotoError(f"Expected a photo that uses its bits. Received: {reason}.", reason)
 
 
 # --- object stores ---

@@ -3,6 +3,7 @@
 import os
 import stat
 import unicodedata
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -12,7 +13,7 @@ import numpy as np
 import pandas as pd
 
 from convlens.data.loader import digest_photo, list_objects
-from convlens.errors import ConvLensError
+from convlens.errors import ConvLensError, printable
 from convlens.files import read_parquet, write_parquet
 
 # --- the list of photos, as stage `ingest` writes it ---
@@ -66,6 +67,27 @@ def load_photos(path: Path) -> pd.DataFrame:
     return read_parquet(path)
 
 
+def refuse_replaced(paths: pd.Series, before: pd.Series, now: pd.Series, *, since: str) -> None:
+    """Refuse photos that are not what an earlier stage has seen: their pixels would stand under another digest.
+
+    Args:
+        paths: of the photos.
+        before: sha256 that the earlier stage found.
+        now: sha256 of what has been read now, in the same order; '' if a photo is gone.
+        since: name of the earlier stage.
+
+    Raises:
+        ConvLensError: some have been replaced or removed meanwhile.
+    """
+    changed = paths[before.to_numpy() != now.to_numpy()].tolist()
+    if changed:
+        raise ConvLensError(
+            f"Expected photos that stay as `{since}` saw them. Received: {len(changed):,} that were replaced or "
+            f"removed meanwhile, for example {printable(changed[0])}. Nothing is written. `dvc repro` again; if "
+            "`ingest` finds no change then, `dvc repro --force ingest`."
+        )
+
+
 # --- folders of class folders; a folder is listed, never copied or changed ---
 #
 # Arrow's file systems do not tell links, and take no names that are not UTF-8; so folders are listed through `Path`,
@@ -86,7 +108,8 @@ JUNK = {
     *("lost+found", "$recycle.bin", "system volume information"),
 }
 JUNK_SUFFIXES = ("@synoresource", "@synoeastream")
-NOTES = (".xml", ".txt", ".json", ".csv", ".md")  # of annotators and people, beside the photos
+NOTES = (".xml", ".txt", ".json", ".csv", ".md", ".yaml", ".yml", ".dvc")  # of annotators and people, beside photos
+NOTE_NAMES = ("readme", "license", "licence")
 
 
 @dataclass
@@ -250,7 +273,7 @@ def _files(folder: Folder, source: Folder) -> Iterator[Folder]:
     for path in _children(folder):
         _refuse_outside(path, source)
         if not path.is_dir():
-            if not path.name.lower().endswith(NOTES):
+            if not is_note(path.name):
                 yield path
         elif not path.is_symlink():
             yield from _files(path, source)
@@ -269,12 +292,31 @@ def _children(folder: Folder) -> list[Folder]:
             raise ConvLensError(
                 f"Expected file names in UTF-8. Received: {os.fsencode(path.name)!r} in {folder}. Rename it."
             ) from None
-    wanted = (path for path in paths if not path.name.startswith(".") and not _is_junk(path.name.lower()))
-    return sorted(wanted, key=lambda path: path.name)
+    return sorted((path for path in paths if not is_junk(path.name)), key=lambda path: path.name)
 
 
-def _is_junk(name: str) -> bool:
-    return name in JUNK or name.endswith(JUNK_SUFFIXES)
+def is_junk(name: str) -> bool:
+    """Whether a file or folder is hidden, or what systems leave beside photos."""
+    return name.startswith(".") or name.lower() in JUNK or name.lower().endswith(JUNK_SUFFIXES)
+
+
+def is_note(name: str) -> bool:
+    """Whether a file beside photos is one of annotators and people, by its name."""
+    return name.lower().endswith(NOTES) or name.lower() in NOTE_NAMES
+
+
+def describe_notes(folder: Path) -> str:
+    """What is passed over among the photos of a folder, counted by kind, in words; '' for none, or where there is none.
+
+    `labels.csv` and `regions.csv`, which are read, do not count.
+    """
+    kinds: Counter[str] = Counter()
+    for _, folders, files in os.walk(folder):
+        folders[:] = [name for name in folders if not is_junk(name)]
+        wanted = (name for name in files if is_note(name) and not is_junk(name))
+        kinds.update(Path(name).suffix.lower() or name for name in wanted if name not in (LABELS_FILE, REGIONS_FILE))
+    counts = ", ".join(f"{count:,} {kind}" for kind, count in sorted(kinds.items()))
+    return f"passed over beside the photos: {counts}." if kinds else ""
 
 
 def _refuse_outside(path: Folder, source: Folder) -> None:

@@ -88,7 +88,7 @@ def scan_with_pictures(
     facts, digests, pictures = [], [], {}
     for path, listed, (photo, digest) in zip(photos["path"], photos["sha256"], scanned, strict=True):
         facts.append(asdict(photo.facts))
-        digests.append(digest if listed and digest else listed)  # what was decoded, should it have been replaced
+        digests.append(digest if listed else listed)  # of what was decoded, should it have been replaced
         if photo.flag and digest not in pictures and counts[photo.flag] < MAX_PICTURES_PER_FLAG:
             counts[photo.flag] += 1
             pictures[digest] = (path, digest, photo.flag, photo.thumbnail)

@@ -14,6 +14,7 @@ import pandas as pd
 
 from convlens.data.facts import Candidate, FlagLimits, PhotoFacts, ScannedPhoto, scan_photo
 from convlens.data.loader import PhotoError
+from convlens.data.sources import describe_notes, is_junk, is_note
 from convlens.data.workers import map_in_processes, map_in_threads
 from convlens.errors import ConvLensError
 from convlens.files import (
@@ -39,12 +40,10 @@ from convlens.metrics.evaluation import Evaluation, Predictions
 from convlens.metrics.intervals import wilson_interval
 from convlens.models.classifier import load_by_card
 from convlens.params import EvaluateParams
-from convlens.progress import track
+from convlens.progress import say, track
 
 # --- the photos of a folder, labeled by its class folders ---
 
-IGNORED_SUFFIXES = frozenset({".csv", ".md", ".txt", ".json", ".yaml", ".yml", ".dvc", ".ini", ".db"})
-JUNK = "__macosx"
 MAX_SHOWN = 8
 
 
@@ -81,12 +80,12 @@ def find_photos(
         raise ConvLensError(f"Expected a folder of photos. Received: {folder}, which is no folder.")
     files = []
     for path in sorted(path for path in folder.rglob("*") if path.is_file()):
-        within = path.relative_to(folder)
-        odd = any(part.startswith(".") or part.lower() == JUNK for part in within.parts)
-        if not odd and path.suffix.lower() not in IGNORED_SUFFIXES and path.name.lower() != "readme":
+        if not any(is_junk(part) for part in path.relative_to(folder).parts) and not is_note(path.name):
             files.append(path)
     if not files:
         raise ConvLensError(f"Expected photos in {folder}. Received: none. Name a folder with photos or class folders.")
+    if notes := describe_notes(folder):
+        say(f"evaluate: {notes}")
     tops = {_normalize_name(path.relative_to(folder).parts[0]) for path in files if path.parent != folder}
     if unlabeled or not tops:
         if renamed:
@@ -126,6 +125,11 @@ def parse_renamed(pairs: Sequence[str]) -> dict[str, str]:
 def _choose_classes(names: Sequence[str], classes: Sequence[str], renamed: Mapping[str, str]) -> dict[str, str]:
     """The class of each class folder, as the model calls it; empty for those to be left out."""
     known = {_normalize_name(name): name for name in classes}
+    if len(known) < len(classes):
+        raise ConvLensError(
+            "Expected a model whose classes differ in more than the Unicode form of their names. Received: "
+            f"{', '.join(ascii(name) for name in sorted(classes))}. Rename the class folders and train it again."
+        )
     wrong = [name for name in renamed if name not in names] + [new for new in renamed.values() if new not in known]
     wrong = [name for name in wrong if name]
     if wrong:

@@ -230,9 +230,20 @@ def apply_temperature(logits: np.ndarray, temperature: float = 1.0) -> np.ndarra
 
 
 def _open_logits(model: "keras.Model") -> "keras.Model":
-    """The network up to its logits, on the same weights."""
+    """The network up to its logits, on the same weights.
+
+    Raises:
+        ConvLensError: a weight is NaN or infinite.
+    """
     import keras
 
+    for weight in model.weights:
+        values = np.asarray(weight)
+        if values.dtype.kind == "f" and not np.isfinite(values).all():
+            raise ConvLensError(
+                f"Expected a network whose weights are finite numbers. Received: NaN or infinity in {weight.path}. "
+                "Train it again with a lower train.learning_rate, or take another version."
+            )
     return keras.Model(model.inputs[0], model.get_layer(LOGITS).output, name=LOGITS)
 
 

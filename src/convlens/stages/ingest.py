@@ -12,6 +12,7 @@ from convlens.data.sources import (
     LABELS_FILE,
     REGION_COLUMNS,
     REGIONS_FILE,
+    describe_notes,
     describe_photos,
     list_folder,
     list_store,
@@ -68,6 +69,8 @@ def ingest(*, photos: Path, raw: Path, data: DataParams) -> None:
         names = ", ".join(printable(path) for path in broken[:MAX_FILES_TOLD])
         say(f"ingest: warning: {len(broken):,} of {len(table):,} photos cannot be read (no file, no permission, a dead "
             f"link, a pipe), for example {names}.")  # fmt: skip
+    if not address and (notes := describe_notes(source)):
+        say(f"ingest: {notes}")
     counts = ", ".join(
         f"{count:,} {printable(str(label))}" for label, count in table["label"].value_counts().sort_index().items()
     )

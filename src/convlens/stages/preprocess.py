@@ -5,6 +5,7 @@ from pathlib import Path
 from convlens.data.decoding import assign_splits, write_prepared
 from convlens.data.duplicates import is_large
 from convlens.data.prepared import DUPLICATES_FILE
+from convlens.data.sources import refuse_replaced
 from convlens.data.split import SPLITS
 from convlens.data.validation import load_manifest
 from convlens.files import new_folder
@@ -22,11 +23,12 @@ def preprocess(*, manifest: Path, prepared: Path, data: DataParams, preprocess: 
         preprocess: the group `preprocess`.
 
     Raises:
-        ConvLensError: a class is left without photos in a split, or a photo cannot be read any more.
+        ConvLensError: a class is left without photos in a split, or a photo is another or gone since `validate`.
     """
     photos, duplicates = assign_splits(load_manifest(manifest), preprocess)
     with new_folder(prepared) as folder:
         written = write_prepared(folder, photos, duplicates, data, preprocess)
+        refuse_replaced(written.splits["path"], photos["sha256"], written.splits["sha256"], since="validate")
 
     grouped, groups, largest = (duplicates[name] for name in ("num_grouped_photos", "num_groups", "largest_group"))
     if groups:
@@ -41,7 +43,5 @@ def preprocess(*, manifest: Path, prepared: Path, data: DataParams, preprocess: 
             f"preprocess: warning: {largest:,} photos count as copies of one another. If they are not, "
             "lower preprocess.duplicate_distance, or set preprocess.near_duplicates to false."
         )
-    if changed := int((written.splits["sha256"] != photos["sha256"]).sum()):
-        say(f"preprocess: warning: {changed:,} photos have been replaced since `validate` looked at them; run again.")
     counts = ", ".join(f"{sum(written.card['counts'][split].values()):,} {split}" for split in SPLITS)
     say(f"preprocess: {counts} photos at {preprocess.image_size}x{preprocess.image_size}.")

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from convlens.data.cache import cache_folder
 from convlens.data.expectations import check_photos
-from convlens.data.sources import load_photos
+from convlens.data.sources import load_photos, refuse_replaced
 from convlens.data.validation import (
     DATA_DOCS_FOLDER,
     QUARANTINE_FILE,
@@ -32,18 +32,18 @@ def validate(*, photos: Path, manifest: Path, report: Path, validate: ValidatePa
         validate: the group `validate`.
 
     Raises:
-        ConvLensError: an expectation of severity critical fails; or nothing can be written, and all is as it was.
+        ConvLensError: an expectation of severity critical fails; a photo is another or gone since `ingest`; or nothing
+            can be written, and all is as it was.
     """
     listed = load_photos(photos)
     scan = scan_with_pictures(listed, validate, cache=cache_folder())
+    refuse_replaced(listed["path"], listed["sha256"], scan.manifest["sha256"], since="ingest")
     with new_folder(report / DATA_DOCS_FOLDER) as site:
         verdicts = check_photos(scan.manifest, validate, docs=site)
         found = Validation.of(scan, verdicts)
         found.save(manifest, report)
 
     quarantine, num_photos, num_usable = report / QUARANTINE_FILE, len(listed), found.result["num_usable"]
-    if changed := int((scan.manifest["sha256"] != listed["sha256"]).sum()):
-        say(f"validate: warning: {changed:,} photos have been replaced since `ingest` listed them; run again.")
     if warnings := find_failed(verdicts, "warning"):
         say(f"validate: warning: not all is as expected; training goes on.\n{tabulate_verdicts(warnings)}")
     if num_usable < num_photos:

@@ -12,8 +12,12 @@ from mlflow.exceptions import MlflowException
 from mlflow.models import set_model
 from mlflow.pyfunc import PythonModel
 
+from convlens.environment import prepare_keras
 from convlens.errors import ConvLensError
-from convlens.models.classifier import is_served, open_classifier
+
+prepare_keras()  # before the classifier imports it
+
+from convlens.models.classifier import is_served, open_classifier  # noqa: E402
 
 
 class PhotoModel(PythonModel):
