@@ -252,7 +252,7 @@ def _to_eight_bits(image: Image.Image) -> Image.Image:
 
 def _refuse_unused_bits(image: Image.Image) -> None:
     """Refuse colors of 16 bits whose upper four are empty: Pillow keeps the upper eight, which are black then."""
-    largest = max(high for _, high in image.convert("RGB").getextrema())
+    largest = int(np.asarray(image.convert("RGB")).max())
     if 0 < largest < 16:
         reason = "16 bits a color of which only the lower 12 are used, which is black; save it with 8 bits a color"
         raise PhotoError(f"Expected a photo that uses its bits. Received: {reason}.", reason)

@@ -78,10 +78,11 @@ def find_photos(
     """
     if not folder.is_dir():
         raise ConvLensError(f"Expected a folder of photos. Received: {folder}, which is no folder.")
-    files = []
-    for path in sorted(path for path in folder.rglob("*") if path.is_file()):
-        if not any(is_junk(part) for part in path.relative_to(folder).parts) and not is_note(path.name):
-            files.append(path)
+    files = [
+        path
+        for path in sorted(path for path in folder.rglob("*") if path.is_file())
+        if not any(is_junk(part) for part in path.relative_to(folder).parts) and not is_note(path.name)
+    ]
     if not files:
         raise ConvLensError(f"Expected photos in {folder}. Received: none. Name a folder with photos or class folders.")
     if notes := describe_notes(folder):
