@@ -2,6 +2,7 @@
 #   PYTHON=python3.12   which Python makes the environment
 #   GPU=1               TensorFlow for NVIDIA GPUs
 #   PORT=5000           where `make ui` listens
+#   MODEL=models:/a/3   what `make serve` serves, else the champion of the model that params.yaml names
 #   MINUTES=5           how long each contestant of `make bench` trains
 #   PHOTOS=folder       what `make bench` measures with, else data.source
 #   BUNDLE=folder       where `make bundle` copies the MLflow store to
@@ -14,6 +15,7 @@ BUNDLE ?= mlflow-bundle
 KIND = $(if $(GPU),gpu,runtime)
 TRAINING = benchmarks docs lens models pipeline stages training
 STORE = "$${MLFLOW_TRACKING_URI:-sqlite:///$(CURDIR)/mlflow.db}"
+CHAMPION = .venv/bin/python -c 'from convlens.cli.options import default_address; print(default_address())'
 IN_VENV = PATH="$(CURDIR)/.venv/bin:$$PATH" VIRTUAL_ENV="$(CURDIR)/.venv"
 
 .PHONY: help setup repro report ui serve audit bench test lint format lock bundle ci results pictures
@@ -49,7 +51,7 @@ bundle: setup ## Copy the MLflow store into a folder that can be carried anywher
 serve: setup ## Serve the champion at 127.0.0.1, port 5001 unless PORT says otherwise
 	@$(IN_VENV) python -m convlens.tracking.places $(STORE)
 	@$(IN_VENV) MLFLOW_DISABLE_TELEMETRY=true MLFLOW_TRACKING_URI=$(STORE) \
-		mlflow models serve --model-uri models:/convlens@champion --env-manager local \
+		mlflow models serve --model-uri "$${MODEL:-$$($(CHAMPION))}" --env-manager local \
 		--host 127.0.0.1 --port $(if $(filter file default undefined,$(origin PORT)),5001,$(PORT))
 
 bench: setup ## Measure training and reading beside what one would write instead

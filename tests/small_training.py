@@ -62,6 +62,13 @@ def use_own_store(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("MLFLOW_TRACKING_URI", "MLFLOW_REGISTRY_URI", "DVC_EXP_NAME"):
         monkeypatch.delenv(name, raising=False)
     shutil.copyfile(blank_database(), root / "mlflow.db")
+    write_params(root)
+
+
+def write_params(root: Path) -> None:
+    """The repository's params.yaml, but that it names the registered model."""
+    text = PARAMS.read_text().replace("  model_name: ", "  model_name: convlens ")
+    (root / "params.yaml").write_text(text)
 
 
 def write_network(path: Path, threshold: float = 0.5) -> None:
@@ -170,7 +177,7 @@ def write_training(
     splits = _write_photos(root, brightness)
     _write_prepared(root / "data/prepared", splits)
     _write_reports(root / "reports", splits, threshold)
-    (root / "params.yaml").write_text(PARAMS.read_text())
+    write_params(root)
     (root / "dvc.yaml").write_text("stages: {}\n")
     (root / "requirements.txt").write_text(LOCK)
     (root / "dvc.lock").write_text("schema: '2.0'\nstages:\n  train:\n    cmd: train\n")

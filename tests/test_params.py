@@ -14,7 +14,18 @@ from dvc.utils.hydra import apply_overrides
 from photo_files import PARAMS, ROOT
 
 from convlens.errors import ConvLensError
-from convlens.params import Group, Params, PreprocessParams, flatten_params, load_params, parse_group, read_yaml
+from convlens.params import (
+    DataParams,
+    Group,
+    Params,
+    PreprocessParams,
+    flatten_params,
+    load_params,
+    name_source,
+    parse_group,
+    read_model_name,
+    read_yaml,
+)
 from convlens.presets import to_arguments
 
 
@@ -181,7 +192,7 @@ UNEXPECTED = [
     ("register.criteria.evaluation.accuracy.end", "middle", "'lower' or 'upper'"),
     ("register.criteria.slices.min_accuracy", 1.1, "less than or equal to 1"),
     ("register.criteria.champion.verdict", "worse", "'no_worse', 'better' or 'any'"),
-    ("register.model_name", "a/b", "a text that matches '^[^/:]+$'"),
+    ("register.model_name", "a/b", "a text that matches '^[^/:@]+$'"),
 ]
 
 OTHERWISE = [
@@ -335,3 +346,26 @@ def test_params_are_flat_texts() -> None:
         "train.sizes": '[{"until": 1.0, "size": 64}]',
         "flip": "true",
     }
+
+
+@pytest.mark.parametrize(
+    ("source", "name"),
+    [
+        ("data/cards/synthetic.yaml", "synthetic"),
+        ("../photos/", "photos"),
+        ("C:\\Fotos\\Meine Katzen", "Meine-Katzen"),
+        ("photos.tar.gz", "photos"),
+        ("s3://bucket/2024.05", "2024.05"),
+        ("../a:b@c", "a-b-c"),
+        ("..", "convlens"),
+    ],
+)
+def test_a_model_is_named_after_its_photos(tmp_path: Path, source: str, name: str) -> None:
+    params = load_params(PARAMS)
+    assert params.model_copy(update={"data": DataParams(source=source)}).model_name == name
+    assert name_source(source) == name
+    where = tmp_path / "params.yaml"
+    where.write_text(f"data:\n  source: {json.dumps(source)}\nregister:\n  model_name:\ntrain:\n  epochs: nonsense\n")
+    assert read_model_name(where) == name
+    where.write_text("data:\n  source: photos\nregister:\n  model_name: mine\n")
+    assert read_model_name(where) == "mine"

@@ -8,6 +8,7 @@ expected and what came.
 import difflib
 import json
 import math
+import re
 import subprocess
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -115,7 +116,7 @@ class PreprocessParams(Group):
 
 
 class ClassicParams(Group):
-    """The lecture's Sequential network: blocks of convolution and pooling, flatten, dense."""
+    """A plain Sequential network, that of preset `lecture`: blocks of convolution and pooling, flatten, dense."""
 
     num_blocks: PositiveInt = Field(description="Blocks of one convolution, ReLU and one pooling.")
     filters: PositiveInt = Field(description="Filters of the first block; each block doubles them.")
@@ -263,7 +264,12 @@ class TrainParams(Group):
         gt=0, description="Time for the training, which the epochs are fitted to; or null."
     )
     batch_size: PositiveInt = Field(description="Photos per step.")
-    optimizer: Literal["conv_muon", "adam", "adamw", "sgd"] = Field(description="Name of the optimizer.")
+    optimizer: Literal["conv_muon", "adam", "adamw", "sgd"] = Field(
+        description="conv_muon: Muon (Jordan et al. 2024, https://kellerjordan.github.io/posts/muon) for the kernels "
+        "of convolutions, as in airbench (arXiv:2404.00498): each update is made orthogonal, so that every filter "
+        "moves and none dominates; Nesterov momentum for the rest. adam, adamw and sgd (Nesterov momentum 0.9) are "
+        "Keras's and want another learning_rate, adam a far smaller one."
+    )
     learning_rate: float = Field(gt=0, description="Peak of the schedule.")
     weight_decay: float = Field(ge=0, description="Decoupled weight decay (adamw and sgd).")
     schedule: Literal["cosine", "constant"] = Field(description="cosine falls to 0 at the last step.")
@@ -484,7 +490,11 @@ class CriteriaParams(Group):
 class RegisterParams(Group):
     """When a model becomes the champion."""
 
-    model_name: str = Field(pattern=r"^[^/:]+$", description="Name in the model registry.")
+    model_name: str | None = Field(
+        pattern=r"^[^/:@]+$",
+        description="Name in the model registry; null: that of the photos, `photos` for ../photos, so that a model of "
+        "other photos does not follow on this one.",
+    )
     experiment: str = Field(min_length=1, description="Name of the MLflow experiment.")
     criteria: CriteriaParams
 
@@ -542,6 +552,11 @@ class Params(Group):
         return TrainingRecipe(model=self.model, augment=self.augment, train=self.train)
 
     @property
+    def model_name(self) -> str:
+        """Name of the registered model."""
+        return self.register_.model_name or name_source(self.data.source)
+
+    @property
     def recording(self) -> Recording:
         """What is recorded of a run besides its result."""
         flat = flatten_params(self.model_dump(mode="json", by_alias=True))
@@ -561,6 +576,26 @@ def load_params(path: Path = Path("params.yaml")) -> Params:
         ConvLensError: the file is missing, is not YAML, or a value is unknown, of the wrong type or out of range.
     """
     return parse_group(Params, read_yaml(path), where=str(path))
+
+
+def read_model_name(path: Path = Path("params.yaml")) -> str:
+    """Read the name of the registered model alone: what is amiss in other groups is no business of who uses it.
+
+    Raises:
+        ConvLensError: no such file, or one without a source of the photos.
+    """
+    groups = read_yaml(path)
+    groups = groups if isinstance(groups, dict) else {}
+    register = groups.get("register")
+    named = register.get("model_name") if isinstance(register, dict) else None
+    return str(named or name_source(parse_group(DataParams, groups.get("data", {}), where=f"{path}: data").source))
+
+
+def name_source(source: str) -> str:
+    """Name what `data.source` names, by its last part: `photos` for ../photos, photos.zip or s3://bucket/photos."""
+    last = re.split(r"[/\\]", source.rstrip("/\\"))[-1]
+    stem = re.sub(r"(\.(ya?ml|zip|tar|tgz|tbz2|txz|gz|bz2|xz))+$", "", last, flags=re.IGNORECASE)
+    return re.sub(r"[^\w.-]+", "-", stem).strip("-.") or "convlens"
 
 
 def read_yaml(path: Path) -> Any:

@@ -3,6 +3,7 @@
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from typing import TypeVar
 
 from convlens.errors import printable
@@ -10,6 +11,19 @@ from convlens.errors import printable
 T = TypeVar("T")
 
 LOG_INTERVAL_SECONDS = 10.0
+
+
+_silenced: list[bool] = []  # one item for each `silence` that has not ended
+
+
+@contextmanager
+def silence() -> Iterator[None]:
+    """Say nothing and show no progress for a while: someone asked for quiet."""
+    _silenced.append(True)
+    try:
+        yield
+    finally:
+        _silenced.pop()
 
 
 def count_one(_: object) -> int:
@@ -31,7 +45,7 @@ def track(
         unit: what is counted.
         weigh: units of work in an item.
     """
-    show = _show_bar if sys.stderr.isatty() else _log_progress
+    show = _show_bar if sys.stderr.isatty() and not _silenced else _log_progress
     yield from show(items, total=total, task=task, unit=unit, weigh=weigh)
 
 
@@ -59,4 +73,5 @@ def _log_progress(items: Iterable[T], *, total: int, task: str, unit: str, weigh
 
 def say(line: str) -> None:
     """Print one line for the person who watches, at once, also into a log."""
-    print(printable(line, keep="\n"), file=sys.stderr, flush=True)
+    if not _silenced:
+        print(printable(line, keep="\n"), file=sys.stderr, flush=True)

@@ -16,7 +16,7 @@ from convlens.errors import ConvLensError
 from convlens.models import export as export_formats
 from convlens.models.export import Exported, export_network
 from convlens.models.files import load_trained_model
-from convlens.tracking.access import open_model, open_with_reference
+from convlens.tracking.access import open_with_reference
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore::DeprecationWarning"),  # exporters of TensorFlow and ONNX
@@ -51,7 +51,11 @@ def test_exported_form_answers_as_the_model(model: Path, tmp_path: Path, form: s
     assert 0 <= done.difference <= 1e-5
     assert 0 <= done.resized_difference <= 1e-3
     pictures = np.random.default_rng(0).integers(0, 256, (3, 20, 31, 3), dtype=np.uint8)
-    expected = open_model(str(model)).predict(pictures)[["probability_cats", "probability_dogs"]].to_numpy()
+    expected = (
+        open_with_reference(str(model))
+        .classifier.predict(pictures)[["probability_cats", "probability_dogs"]]
+        .to_numpy()
+    )
     given = export_formats.FORMATS[form][1](done.path)(pictures)
     assert given.dtype == np.float32
     np.testing.assert_allclose(given, expected, atol=1e-3)

@@ -159,9 +159,12 @@ def test_a_verdict_against_a_former_champion_is_renewed(
     [
         (["promote", "9"], "Expected a version of 'convlens'. Received: version 9; there are: 1, 2.\n"),
         (["promote", "best"], "Expected a version of 'convlens' with the alias 'best'. Received: aliases challenger"),
-        (["promote", "--model-name", "other"], "Expected a registered model 'other'. Received: sqlite:///"),
-        (["rollback", "--name", "other"], "Expected a registered model 'other'. Received: sqlite:///"),
-        (["history", "--model-name", "other"], "Expected a registered model 'other'. Received: sqlite:///"),
+        (["promote", "--model", "other"], "Expected a registered model 'other'. Received: sqlite:///"),
+        (
+            ["rollback", "--model", "models:/other@champion"],
+            "Expected a registered model 'other'. Received: sqlite:///",
+        ),
+        (["history", "--model", "other"], "Expected a registered model 'other'. Received: sqlite:///"),
         (["rollback"], "Expected a version of 'convlens' to go back to. Received: none with the alias 'previous'."),
     ],
 )

@@ -61,7 +61,7 @@ def test_the_params_are_the_groups_of_the_signature(stage):
     if stage == "register":  # records the whole file
         wanted -= NO_STAGES_GROUPS
     if stage == "report":  # pages show settings of many groups, and the model card says how to load the model
-        wanted = groups_read(stage) - {"register"} | {"register.model_name"}
+        wanted = groups_read(stage) - {"register"} | {"data", "register.model_name"}
     assert listed == wanted
 
 

@@ -56,7 +56,7 @@ def test_what_a_user_must_know_is_there(inputs: ReportInputs) -> None:
     text = card_of(inputs)
     for fact in (
         "- **License of the data:** CC0-1.0", "pets, https://example.org/pets: 48 photos found", "1.8 MB",
-        'mlflow.pyfunc.load_model("models:/convlens@champion")', "convlens evaluate path/to/labeled/photos",
+        'mlflow.pyfunc.load_model("models:/synthetic@champion")', "convlens evaluate path/to/labeled/photos",
         inputs.training.card["key"], inputs.prepared.card["digest"], "| Recall of dogs | ", "(temperature 0.8, fitted",
         "### Out-of-Scope Use", "| all | 23 | 8 | 16 |", "whether a photo shows cats or dogs",
     ):  # fmt: skip

@@ -1,28 +1,26 @@
-"""Photos of the user: predictions, what speaks against them, and the section of the report."""
+"""Photos of the user: predictions, what speaks against them, and their page."""
 
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
 from external_model import make_reference, write_model
-from report_inputs import make_inputs, paint
+from report_inputs import paint
 
 from convlens.models.files import load_trained_model
 from convlens.pages.photos import Choice, Unreadable
-from convlens.pages.report import render_report
 from convlens.pages.user_photos import (
     SHIFTS,
     UserPhotos,
     describe_user_photos,
     find_unsure_limit,
     predict_user_photos,
+    render_user_photos,
     shift_copies,
 )
 
 SIDE = 16
-RELIABILITY = pd.DataFrame({"num_photos": [40, 60], "confidence": [0.7, 0.98], "accuracy": [0.75, 1.0]})
 
 
 @pytest.fixture(scope="module")
@@ -43,9 +41,7 @@ def by_brightness(photos: np.ndarray) -> np.ndarray:
 def predict(
     network: Any, *choices: Choice, unreadable: tuple[Unreadable, ...] = (), by: Any = by_brightness
 ) -> UserPhotos:
-    return predict_user_photos(
-        choices, unreadable, model=network, predict=by, reference=make_reference(), reliability=RELIABILITY
-    )
+    return predict_user_photos(choices, unreadable, model=network, predict=by, reference=make_reference())
 
 
 def test_a_photo_like_the_training_photos_has_no_warning(network: Any) -> None:
@@ -56,7 +52,7 @@ def test_a_photo_like_the_training_photos_has_no_warning(network: Any) -> None:
     assert (row["num_shifts"], row["num_same"], bool(row["believe"])) == (16, 16, True)
     assert row["why"] == (
         "No warning: the photo resembles the training photos, the prediction stays the same when the photo is shifted "
-        "by up to 3 pixels, and 60 of 60 test photos with a similar probability were classified correctly."
+        "by up to 3 pixels, and 10 of 10 test photos with a similar probability were classified correctly."
     )
     assert found.pictures["dogs/a.png"].startswith(b"\x89PNG")
 
@@ -118,7 +114,7 @@ def test_the_limit_of_unsure_predictions(metrics: dict[str, Any], num_classes: i
     assert find_unsure_limit(metrics, num_classes) == pytest.approx(limit)
 
 
-# --- The section of the report ---
+# --- The page ---
 
 
 def make_table(num_photos: int = 2) -> pd.DataFrame:
@@ -135,16 +131,13 @@ def make_table(num_photos: int = 2) -> pd.DataFrame:
     return pd.DataFrame([*rows, {"path": "broken.jpg", "error": "the file ends early"}])
 
 
-def test_user_photos_have_a_section_with_their_evidence() -> None:
+def test_user_photos_have_a_page_with_their_evidence() -> None:
     table = make_table()
-    pictures = {path: paint(path) for path in table["path"]}
-    page = render_report(replace(make_inputs(), user_photos=table, user_pictures=pictures))
-    start = page.index('<section id="user-photos"')
-    section = page[start : page.index("</section>", start)].replace("\N{NO-BREAK SPACE}", " ")
-    assert '<a href="#user-photos">Your photos</a>' in page
-    assert section.count("data:image/jpeg;base64,") == 2
+    predicted = UserPhotos(table, {path: paint(path) for path in table["path"]})
+    page = render_user_photos(predicted, "photos version 3 (champion)").replace("\N{NO-BREAK SPACE}", " ")
+    assert page.count("data:image/jpeg;base64,") == 2
     for words, times in {
-        "2 photos of yours, 1 with a warning.": 1,
+        "2 photos of yours, 1 with a warning. By photos version 3 (champion).": 1,
         "do not rely on it": 1,
         "no warning</span>": 1,
         "photos of mine/1 &lt;b&gt;.jpg · labeled “dogs” by its folder: wrong": 1,
@@ -153,20 +146,14 @@ def test_user_photos_have_a_section_with_their_evidence() -> None:
         "the file ends early": 1,
         "classified 16 times more": 1,
     }.items():
-        assert section.count(words) == times, words
-
-
-def test_without_user_photos_nothing_is_said_of_them() -> None:
-    assert "user-photos" not in render_report(make_inputs()).partition("</style>")[2]
+        assert page.count(words) == times, words
 
 
 def test_many_photos_are_shown_in_part() -> None:
     shown = describe_user_photos(make_table(75), {})
-    assert shown is not None
     assert (len(shown["photos"]), shown["num_hidden"], shown["num_photos"]) == (60, 15, 75)
 
 
 def test_only_broken_photos() -> None:
     shown = describe_user_photos(make_table(0).assign(believe=None, label=""), {})
-    assert shown is not None
     assert (shown["sentence"], len(shown["failures"])) == ("None of your photos could be read.", 1)

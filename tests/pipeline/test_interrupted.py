@@ -161,4 +161,4 @@ def test_it_is_one_run_and_one_version(interrupted: tuple[Clone, list[str]]) -> 
     assert sorted(steps) == [1, 2, 3]
     (version,) = client.search_model_versions()
     assert version.run_id == run.info.run_id
-    assert client.get_model_version_by_alias("convlens", "champion").version == version.version
+    assert client.get_model_version_by_alias("tiny", "champion").version == version.version

@@ -59,7 +59,7 @@ def test_training_and_record_need_no_more_than_the_address(
     assert {"test/accuracy", "system/cpu_utilization_percentage"} <= set(run.data.metrics)
     page = f"{BUCKET}/mlflow/{run.info.experiment_id}/{run.info.run_id}/artifacts/report.html"
     assert objects[page] == (clone.folder / "reports/report.html").read_bytes()
-    assert client.get_model_version_by_alias("convlens", "champion").run_id == run.info.run_id
+    assert client.get_model_version_by_alias("tiny", "champion").run_id == run.info.run_id
 
     clone.run("convlens", "pull", str(tmp_path / "pulled"), MLFLOW_TRACKING_URI=team.uri)
     network = tmp_path / "pulled/artifacts/model.keras"

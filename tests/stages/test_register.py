@@ -245,6 +245,19 @@ def test_interrupted_call_is_completed_by_the_next(root: Path, monkeypatch: pyte
     assert aliases(root) == {"champion": "1"}
 
 
+def test_the_last_lines_say_which_model_is_used(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    register(**write_training(root), params=demand())
+    assert capsys.readouterr().err.splitlines()[-1] == (
+        "register: convlens version 1 has the alias 'champion'. Use it: convlens predict PHOTO"
+    )
+    register(**write_training(root, key=OTHER_KEY, threshold=0.2), params=demand())
+    assert capsys.readouterr().err.splitlines()[-2:] == [
+        "register: convlens version 2 keeps the alias 'challenger'. `convlens predict` uses convlens version 1 "
+        "(champion): cats, dogs; trained on synthetic (dddddddddddd).",
+        "register: To use this one all the same: convlens predict --model models:/convlens@challenger PHOTO",
+    ]
+
+
 def test_version_below_the_demand_stays_challenger(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
     register(**write_training(root, threshold=0.2), params=demand())  # 0.4 is a cat, called a dog: 3 of 4
     assert aliases(root) == {"challenger": "1"}
@@ -252,7 +265,10 @@ def test_version_below_the_demand_stays_challenger(root: Path, capsys: pytest.Ca
     told = capsys.readouterr().err
     assert "evaluation.accuracy     0.7500  at least 0.8000  missed   on 4 photos\n" in told
     assert "register: 1 of 5 criteria is missed.\n" in told
-    assert "convlens version 1 keeps the alias 'challenger'." in told
+    assert told.splitlines()[-2:] == [
+        "register: convlens version 1 keeps the alias 'challenger'. convlens has no champion yet.",
+        "register: To use this one all the same: convlens predict --model models:/convlens@challenger PHOTO",
+    ]
     tags = client(root).get_model_version("convlens", "1").tags
     assert tags["convlens.verdict"] == "missed: evaluation.accuracy"
     assert tags["convlens.gate"] == (
@@ -609,7 +625,7 @@ def test_card_and_reference_statistics_come_home_with_the_model(root: Path, tmp_
     register(**paths, params=demand())
     assert client(root).get_model_version("convlens", "1").description == "# Written anew\n"
 
-    pull_model("convlens", "champion", tmp_path / "pulled")
+    pull_model("models:/convlens@champion", tmp_path / "pulled")
     pixels = paint(tmp_path / "photo.png", (0.8, 0.8, 0.8))
     for address in ("models:/convlens@champion", str(tmp_path / "pulled")):
         opened = open_with_reference(address)

@@ -57,7 +57,6 @@ def home(tmp_path_factory: pytest.TempPathFactory, params: Params) -> Path:
              evaluation=home / "reports/evaluation", inference=params.inference,
              evaluate=params.evaluate)  # fmt: skip
     _write_robustness_and_label_errors(home / "reports")
-    _write_user_photos(home / "own")
     return home
 
 
@@ -101,16 +100,6 @@ def _write_robustness_and_label_errors(reports: Path) -> None:
     make_label_errors(predictions, 2).save(reports / "label_errors")
 
 
-def _write_user_photos(folder: Path) -> None:
-    (folder / "dogs").mkdir(parents=True)
-    Image.new("RGB", (50, 30), (200, 30, 30)).save(folder / "red.png")
-    Image.new("RGB", (30, 50), (30, 200, 30)).save(folder / "dogs" / "green.webp")
-    (folder / "broken.jpg").write_bytes(b"no photo")
-    (folder / "README.md").write_text("hello")
-    (folder / ".gitkeep").write_text("")
-    (folder / "regions.csv").write_text("path,region,left,top,right,bottom\nred.png,tongue,10,5,30,20\n")
-
-
 def _run(home: Path, target: Path, params: Params, **changes: Path) -> None:
     """Run the stage with a copy of what the stages before wrote into the folder of reports."""
     shutil.copytree(home / "reports", target, dirs_exist_ok=True)
@@ -119,7 +108,7 @@ def _run(home: Path, target: Path, params: Params, **changes: Path) -> None:
 
 def _inputs(home: Path) -> dict[str, Path]:
     return {"manifest": home / "manifest", "prepared": home / "prepared", "model_folder": home / "model",
-            "operating_point": home / "operating_point", "user_photos": home / "own"}  # fmt: skip
+            "operating_point": home / "operating_point"}  # fmt: skip
 
 
 @pytest.fixture(scope="module")
@@ -139,7 +128,7 @@ def test_report_writes_exactly_its_files(written: Path, home: Path) -> None:
     tables |= {f"feature_maps/over_time_{epoch:05d}.png" for epoch in (1, 2)}
     before = {path.relative_to(home / "reports").as_posix() for path in (home / "reports").rglob("*") if path.is_file()}
     assert found - before == layers | tables | {
-        *("report.html", "feature_maps.html", "summary.md", "model_card.md", "own.csv"),
+        *("report.html", "feature_maps.html", "summary.md", "model_card.md"),
         *("feature_maps/maps_metrics.json", "training/curves.png", "training/speed.png"),
     }
 
@@ -149,20 +138,11 @@ def _page_data(written: Path) -> Any:
     return json.loads(text.split('id="page-data">')[1].split("</script>")[0])
 
 
-def test_regions_of_user_photos_are_measured_on_the_pixels_of_the_network(written: Path) -> None:
-    text = (written / "feature_maps.html").read_text()
-    number = [photo["name"] for photo in _page_data(written)["photos"]].index("red.png")
-    payload = json.loads(text.split(f'id="photo-{number}">')[1].split("</script>")[0])
-    (region,) = payload["regions"]  # of 50x30 pixels, as the network sees 16x16 of them
-    assert (region["name"], region["null"]["num"]) == ("tongue", 19)
-    np.testing.assert_allclose(region["box"], [10 * 16 / 50, 5 * 16 / 30, 30 * 16 / 50, 20 * 16 / 30], rtol=1e-5)
-
-
-def test_user_photos_come_first_then_errors_then_correct_ones(written: Path, home: Path) -> None:
+def test_errors_come_first_then_correct_ones(written: Path, home: Path) -> None:
     text = (written / "feature_maps.html").read_text()
     data = json.loads(text.split('id="page-data">')[1].split("</script>")[0])
     photos = [(photo["name"], photo["group"], photo["truth"]) for photo in data["photos"]]
-    assert photos[:2] == [("dogs/green.webp", "user", "dogs"), ("red.png", "user", None)]
+    assert [group for _, group, _ in photos] == sorted((group for _, group, _ in photos), reverse=True)
     predictions = Evaluation.load(home / "reports/evaluation").predictions
     confidence = predictions[["probability_cats", "probability_dogs"]].max(axis=1)
     wrong = predictions[~predictions["correct"]].assign(c=confidence)
@@ -189,30 +169,13 @@ def test_the_network_after_earlier_epochs_is_told(written: Path) -> None:
     assert 'id="tab-time"' in (written / "feature_maps.html").read_text()
 
 
-def test_without_snapshots_and_user_photos_the_test_photos_remain(home: Path, params: Params, tmp_path: Path) -> None:
+def test_without_snapshots_nothing_is_told_of_earlier_epochs(home: Path, params: Params, tmp_path: Path) -> None:
     shutil.copytree(home / "model", tmp_path / "model", ignore=shutil.ignore_patterns(SNAPSHOTS))
-    _run(home, tmp_path / "out", params, model_folder=tmp_path / "model", user_photos=tmp_path / "none")
+    _run(home, tmp_path / "out", params, model_folder=tmp_path / "model")
     page = (tmp_path / "out/feature_maps.html").read_text()
     assert not list((tmp_path / "out/feature_maps").glob("over_time*"))
     assert 'id="tab-time"' not in page
-    assert '"group":"user"' not in page
     assert '"group":"correct"' in page
-
-
-def test_unreadable_photo_is_named_on_the_page(written: Path) -> None:
-    text = (written / "feature_maps.html").read_text()
-    assert "<strong>broken.jpg</strong> could not be read" in text
-    assert "README" not in text
-
-
-def test_user_photos_are_classified_on_the_report_and_in_a_table(written: Path) -> None:
-    table = pd.read_csv(written / "own.csv", keep_default_na=False)
-    assert table["path"].tolist() == ["broken.jpg", "dogs/green.webp", "red.png"]
-    assert table["label"].tolist() == ["", "dogs", ""]
-    assert table["num_shifts"].tolist() == ["", "16", "16"]
-    page = (written / "report.html").read_text()
-    assert page.count('<li class="card user-photo">') == 2
-    assert all(why in page for why in table["why"][1:])
 
 
 def test_the_model_card_is_about_this_model(written: Path) -> None:
@@ -242,20 +205,15 @@ def test_metrics_are_those_of_the_table(written: Path) -> None:
     }
 
 
-def test_report_is_the_same_bytes_again_and_says_what_is_left_out(
-    home: Path, params: Params, written: Path, tmp_path: Path, capsys: pytest.CaptureFixture
-) -> None:
+def test_report_is_the_same_bytes_again(home: Path, params: Params, written: Path, tmp_path: Path) -> None:
     _run(home, tmp_path, params)
-    assert "your photo broken.jpg is left out" in capsys.readouterr().err
     files = [path for path in written.rglob("*") if path.is_file()]
     assert len(files) > 10
     for path in files:
         assert (tmp_path / path.relative_to(written)).read_bytes() == path.read_bytes(), path.name
 
 
-def test_page_stays_small_whatever_the_user_brings(
-    home: Path, params: Params, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_page_stays_small(home: Path, params: Params, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("convlens.pages.feature_maps.maps.MAX_PAGE_BYTES", 20_000)
     _run(home, tmp_path, params)
     assert "to keep this page below 15 MB: " in (tmp_path / "feature_maps.html").read_text()

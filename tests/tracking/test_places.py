@@ -13,7 +13,7 @@ from small_training import demand, use_own_store, write_photo, write_training
 
 from convlens.errors import ConvLensError
 from convlens.stages.register import register
-from convlens.tracking.access import open_model, predict_photos, pull_model
+from convlens.tracking.access import open_with_reference, predict_photos, pull_model
 from convlens.tracking.places import claim_artifacts
 from convlens.tracking.registry import find_alias
 from convlens.tracking.store import ensure_experiment, open_store
@@ -53,12 +53,13 @@ def files(root: Path) -> dict[str, int]:
 
 
 def mentions(database: Path, text: str) -> bool:
-    return text.encode() in database.read_bytes()
+    with closing(sqlite3.connect(database)) as opened:
+        return any(text in line for line in opened.iterdump())
 
 
 def predict(root: Path) -> list[str]:
     write_photo(root / "bright.png", 0.9)
-    model = open_model("models:/convlens@champion")
+    model = open_with_reference("models:/convlens@champion")
     return list(predict_photos(model, [root / "bright.png"], {})["label"])
 
 
@@ -76,7 +77,7 @@ def test_a_renamed_folder_keeps_its_models(
     copied.rename(renamed)
     work_in(renamed, monkeypatch)
     assert predict(renamed) == ["dogs"]
-    assert pull_model("convlens", "champion", renamed / "mine") == "1"
+    assert pull_model("models:/convlens@champion", renamed / "mine").name == "convlens version 1 (champion)"
     assert (renamed / "mine/MLmodel").is_file()
     assert not copied.exists()
     assert not mentions(renamed / "mlflow.db", "second%20%23place")
@@ -117,7 +118,7 @@ def test_addresses_of_others_stay(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
 def test_files_that_are_gone_are_told(copied: Path) -> None:
     shutil.rmtree(copied / "mlartifacts")
     with pytest.raises(ConvLensError, match=r"Expected the files of convlens version 1 .* without MLmodel"):
-        pull_model("convlens", "champion", copied / "mine")
+        pull_model("models:/convlens@champion", copied / "mine")
     assert not (copied / "mine").exists()
 
 

@@ -13,7 +13,9 @@ MAX_TOLD = 12
 
 @click.command()
 def check() -> None:
-    """Look at parameters, criteria, photos, Git and the disk, before anything is run.
+    """Check everything before a run.
+
+    Look at parameters, criteria, photos, Git and the disk, before anything is run.
 
     Takes a second or two and changes nothing. Exit code 1: something is wrong, a line each. `make repro` does it first.
     """

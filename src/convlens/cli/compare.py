@@ -36,7 +36,9 @@ REGRESSION, FAILURE = 1, 2
     help="Say which filters have no counterpart, layer by layer; loads both networks, one HEAD only.",
 )
 def compare(revisions: Sequence[str], markdown: bool, page: Path | None, filters: bool) -> None:
-    """Compare runs: parameters, data, metrics with intervals, and predictions photo by photo.
+    """Compare runs, photo by photo, with a verdict.
+
+    Parameters, data, metrics with intervals, and predictions that changed.
 
     BASE is the last commit unless given, HEAD the workspace; each may be any Git revision, a DVC experiment, or
     `workspace`. Every further HEAD is compared with BASE too.

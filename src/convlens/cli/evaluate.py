@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from convlens.cli.options import find_chosen, keras_options, model_option, open_chosen, quiet_option
 from convlens.environment import hold_stderr
 from convlens.errors import ConvLensError
 
@@ -15,23 +16,16 @@ if TYPE_CHECKING:
     from convlens.metrics.external import ExternalEvaluation
     from convlens.params import EvaluateParams
 
-CHAMPION_ADDRESS = "models:/convlens@champion"
 WRITTEN = frozenset({"metrics.json", "predictions.csv", "drift.csv", "report.html"})
 LINE_WIDTH = 100
 MAX_FAILURES_PRINTED = 20
 
-model_option = click.option(  # of every command that takes a model
-    "--model",
-    default=CHAMPION_ADDRESS,
-    show_default=True,
-    metavar="MODEL",
-    help="models:/NAME@ALIAS, models:/NAME/VERSION, a pulled folder, or data/model.",
-)
-
 
 @click.command()
 @click.argument("folder", type=click.Path(path_type=Path))
-@model_option
+@model_option()
+@keras_options
+@quiet_option
 @click.option(
     "--out",
     type=click.Path(path_type=Path),
@@ -47,20 +41,32 @@ model_option = click.option(  # of every command that takes a model
     help="The class of a folder of another name; can be given several times. NAME= leaves the folder out.",
 )
 @click.option("--unlabeled", is_flag=True, help="Folders mean nothing: predictions and drift only.")
-def evaluate(folder: Path, model: str, out: Path | None, force: bool, pairs: Sequence[str], unlabeled: bool) -> None:
-    """Evaluate a model on the photos of FOLDER, which has a folder for each class, or just photos.
+def evaluate(
+    folder: Path,
+    model: str | None,
+    classes: Sequence[str] | None,
+    divide_by: float,
+    out: Path | None,
+    force: bool,
+    pairs: Sequence[str],
+    unlabeled: bool,
+) -> None:
+    """Evaluate a model on a folder of photos.
 
-    Says how good the predictions are, how far that is from the test split, and whether the photos are like those of
-    the training. A photo that cannot be read is told, and the others count.
+    FOLDER has a folder for each class, or just photos. Says how good the predictions are, how far that is from the
+    test split, and whether the photos are like those of the training. A photo that cannot be read is told, and the
+    others count.
     """
     if out is not None:
         check_target(out, force=force)
     with hold_stderr(replay=False):
         from convlens.metrics.external import ExternalEvaluation, find_photos, parse_renamed, predict_folder
-        from convlens.tracking.access import open_with_reference
 
-        renamed = parse_renamed(pairs)
-        opened = open_with_reference(model)
+    renamed = parse_renamed(pairs)
+    found = find_chosen(model, classes, divide_by)
+    if found.classes:  # what is wrong with the folder is told before the network is loaded
+        photos = find_photos(folder, found.classes, renamed=renamed, unlabeled=unlabeled)
+    opened = open_chosen(found, divide_by)
     photos = find_photos(folder, opened.classifier.classes, renamed=renamed, unlabeled=unlabeled)
     predicted = predict_folder(photos, opened)
     result = ExternalEvaluation.measure(predicted, opened, _choose_settings(opened.reference))

@@ -1,40 +1,28 @@
 """The command `convlens explain`: a page of feature maps for photos, by any model. Light to import, as `--help` is."""
 
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
-from convlens.cli.evaluate import model_option
+from convlens.cli.options import find_chosen, keras_options, list_files, model_option, open_chosen, quiet_option
 from convlens.environment import hold_stderr
 from convlens.errors import ConvLensError
+from convlens.progress import say
 
 if TYPE_CHECKING:
-    from keras import Model
-
-    from convlens.models.inference import OperatingPoint
+    from convlens.metrics.drift import OpenedModel
     from convlens.pages.feature_maps.maps import FeatureMaps
-    from convlens.pages.photos import Choice, Unreadable
 
 MAX_FILTERS = 256
-KERAS_FILES = (".keras", ".h5", ".hdf5")
-CARD = "card.json"
 
 
 @click.command()
 @click.argument("photos", nargs=-1, required=True, metavar="PHOTO...", type=click.Path(path_type=Path))
-@model_option
-@click.option(
-    "--classes", metavar="NAMES", help="Of a Keras file: its classes in the order of its answers, as in cats,dogs."
-)
-@click.option(
-    "--divide-by",
-    default=1.0,
-    type=click.FloatRange(min=0, min_open=True),
-    metavar="NUMBER",
-    help="Of a Keras file: what its photos were divided by outside of the model, such as 255.",
-)
+@model_option()
+@keras_options
 @click.option(
     "--out",
     default=Path("explanation.html"),
@@ -45,109 +33,74 @@ CARD = "card.json"
 )
 @click.option("--max-filters", default=MAX_FILTERS, show_default=True, type=click.IntRange(min=1), metavar="NUMBER",
               help="Filters shown per layer.")  # fmt: skip
+@quiet_option
 def explain(
-    photos: Sequence[Path], model: str, classes: str | None, divide_by: float, out: Path, max_filters: int
+    photos: Sequence[Path],
+    model: str | None,
+    classes: Sequence[str] | None,
+    divide_by: float,
+    out: Path,
+    max_filters: int,
 ) -> None:
-    """Show what a network sees in each PHOTO: its answer, where that comes from, and every feature map.
+    """Show what a network sees in photos, as a page.
 
-    Named boxes in a regions.csv beside a photo (path, region, left, top, right, bottom) are measured too. A photo that
-    cannot be read is told on the page, the others are shown. MODEL may also be any Keras model: a .keras or .h5 file.
+    For each PHOTO, a file or a folder of them: the prediction, where it comes from, whether to rely on it, and every
+    feature map. Named boxes in a regions.csv beside a photo (path, region, left, top, right, bottom) are measured too.
+    A photo that cannot be read is told on the page, the others are shown.
     """
     from convlens.files import write_text
 
     if not out.absolute().parent.is_dir():
         raise ConvLensError(f"Expected a folder for --out. Received: {out}, whose folder is not there.")
+    files = list_files(photos)
+    found = find_chosen(model, classes, divide_by)
+    opened = open_chosen(found, divide_by)
     with hold_stderr():
-        network, card, point = _open(model, classes.split(",") if classes else None, divide_by)
-        made = explain_photos(photos, network, card, point, max_filters=max_filters)
+        made, notes = explain_photos(files, opened, max_filters=max_filters)
     write_text(out, made.page)
-    click.echo(f"{made.num_photos} of {len(photos)} photos are in {out}. Open it in a browser.")
+    for note in notes:
+        say(note)
+    click.echo(f"{made.num_photos} of {len(files)} photos are in {out}. Open it in a browser.")
 
 
 def explain_photos(
-    photos: Sequence[Path],
-    network: "Model",
-    card: Mapping[str, Any],
-    point: "OperatingPoint",
-    *,
-    max_filters: int = MAX_FILTERS,
-) -> "FeatureMaps":
+    files: Sequence[tuple[str, Path]], opened: "OpenedModel", *, max_filters: int = MAX_FILTERS
+) -> "tuple[FeatureMaps, list[str]]":
     """Make the page of feature maps for photos.
 
     Args:
-        photos: paths.
-        network: the model.
-        card: its classes, and how it takes photos, as `train` writes it.
-        point: its operating point.
+        files: names and paths.
+        opened: the model.
         max_filters: filters shown per layer.
+
+    Returns:
+        The page, and for each photo on whose prediction one should not rely, why.
 
     Raises:
         ConvLensError: no photo that can be read, or a model that cannot be opened.
     """
     from convlens.lens.lens import open_lens
+    from convlens.models.classifier import read_settings
     from convlens.pages.feature_maps.maps import PageSettings, make_feature_maps
+    from convlens.pages.photos import read_user_photos
+    from convlens.pages.user_photos import predict_user_photos
+    from convlens.tracking.access import load_network
 
-    choices, unreadable = _read_photos(photos, card)
+    network, classifier = load_network(opened), opened.classifier
+    counts = Counter(path.name for _, path in files)
+    named = [(path.name if counts[path.name] == 1 else name, path) for name, path in files]
+    choices, unreadable = read_user_photos(named, read_settings(classifier.card), classifier.classes)
+    notes: list[str] = []
+    if opened.reference is not None:
+        predict = classifier.predict_arrays
+        table = predict_user_photos(choices, (), model=network, predict=predict, reference=opened.reference).table
+        notes = [f"{row['path']}: {row['why']}" for row in table.to_dict("records") if not row["believe"]]
     settings = PageSettings(
-        classes=tuple(card["classes"]),
+        classes=classifier.classes,
         max_filters=max_filters,
-        point=point,
+        point=opened.operating_point,
         unreadable=unreadable,
+        notes=notes,
         report_link=False,
     )
-    return make_feature_maps(open_lens(network), choices, None, settings)
-
-
-def _open(
-    model: str, classes: Sequence[str] | None, divide_by: float
-) -> "tuple[Model, Mapping[str, Any], OperatingPoint]":
-    """A network, its card and its operating point, by the address of a model or from a file of Keras."""
-    path = Path(model)
-    if path.with_name(CARD).is_file() and path.suffix in KERAS_FILES:  # the file of a model of ConvLens
-        model = str(path.parent)
-    elif path.suffix in KERAS_FILES:
-        from convlens.lens.forward import open_keras_file
-        from convlens.models.inference import OperatingPoint
-
-        return *open_keras_file(path, classes, divide_by=divide_by), OperatingPoint()
-    if classes or divide_by != 1:
-        raise ConvLensError(f"Expected --classes and --divide-by with a Keras file only. Received: --model {model}.")
-    return _open_registered(model)
-
-
-def _open_registered(model: str) -> "tuple[Model, Mapping[str, Any], OperatingPoint]":
-    from convlens.models.files import load_trained_model
-    from convlens.tracking.access import open_with_reference
-
-    opened = open_with_reference(model)
-    if opened.folder is None:
-        raise ConvLensError(
-            f"Expected a model with its network's file. Received: '{model}', packed without. Register it anew."
-        )
-    return load_trained_model(opened.folder), opened.classifier.card, opened.operating_point
-
-
-def _read_photos(photos: Sequence[Path], card: Mapping[str, Any]) -> "tuple[list[Choice], list[Unreadable]]":
-    from convlens.data.loader import PhotoError
-    from convlens.models.classifier import load_by_card
-    from convlens.pages.photos import Choice, Unreadable
-
-    read: list[Choice] = []
-    failed: list[Unreadable] = []
-    for photo in photos:
-        try:
-            read.append(Choice(photo.name, "user", None, load_by_card(photo, card), _regions(photo, card)))
-        except PhotoError as error:
-            failed.append(Unreadable(photo.name, str(error)))
-    if not read:
-        raise ConvLensError(failed[0].reason)
-    return read, failed
-
-
-def _regions(photo: Path, card: Mapping[str, Any]) -> "dict[str, tuple[float, float, float, float]]":
-    """Boxes of a photo from regions.csv beside it."""
-    from convlens.data.loader import LoaderSettings
-    from convlens.pages.photos import find_user_regions
-
-    settings = LoaderSettings(int(str(card["image_size"])), bool(card["keep_aspect"]), str(card["resampling"]))
-    return find_user_regions(photo.parent, settings).get(photo.name, {})
+    return make_feature_maps(open_lens(network), choices, None, settings), notes

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import click
 
-from convlens.cli.evaluate import CHAMPION_ADDRESS, check_target, model_option
+from convlens.cli.evaluate import check_target
+from convlens.cli.options import find_chosen, model_option, open_chosen, quiet_option
 from convlens.environment import hold_stderr
-from convlens.errors import ConvLensError
 
 FORMATS = ("onnx", "tflite", "savedmodel")
 
@@ -16,27 +16,23 @@ FORMATS = ("onnx", "tflite", "savedmodel")
 @click.argument("photos", nargs=-1, metavar="[PHOTO]...", type=click.Path(path_type=Path))
 @click.option("--format", "form", type=click.Choice(FORMATS), required=True, help="Which form to write.")
 @click.option("--out", type=click.Path(path_type=Path), required=True, metavar="FOLDER", help="New or empty.")
-@model_option
-@click.option("--alias", help="Short for --model models:/convlens@ALIAS.")
-def export(photos: Sequence[Path], form: str, out: Path, model: str, alias: str | None) -> None:
-    """Write a model for ONNX Runtime, TensorFlow Lite or TensorFlow Serving into FOLDER.
+@model_option("models:/NAME@ALIAS, models:/NAME/VERSION, a pulled folder, or data/model.")
+@quiet_option
+def export(photos: Sequence[Path], form: str, out: Path, model: str | None) -> None:
+    """Write a model for ONNX, TensorFlow Lite or Serving.
 
     It takes upright RGB photos of any size as uint8 and gives calibrated probabilities; resizing, the mean
     over its views and the temperature are inside, labels and settings go along. Before anything stays in FOLDER it is
     evaluated on synthetic pictures, and on each PHOTO if you name some, and must predict as the model itself does.
     """
-    address = f"{CHAMPION_ADDRESS.partition('@')[0]}@{alias}" if alias else model
     check_target(out, force=False)
+    opened = open_chosen(find_chosen(model))
     with hold_stderr(replay=False):
         from convlens.models.export import RESIZED_TOLERANCE, TOLERANCE, export_network
-        from convlens.models.files import load_trained_model
-        from convlens.tracking.access import open_with_reference
+        from convlens.tracking.access import load_network
 
-        opened = open_with_reference(address)
-        if opened.folder is None:
-            raise ConvLensError(f"Expected a model with its network's file. Received: '{address}'. Register it anew.")
         done = export_network(
-            load_trained_model(opened.folder),
+            load_network(opened),
             opened.classifier.card,
             opened.operating_point,
             form,

@@ -1,4 +1,4 @@
-"""The command `convlens`: ask a model about photos, evaluate it on others, bring a model home.
+"""The command `convlens`: predict photos with a model, evaluate it on others, bring a model home.
 
 Everything heavy is imported by the command that needs it, so `convlens --help` answers at once.
 """
@@ -16,6 +16,8 @@ from convlens.cli.compare import compare
 from convlens.cli.evaluate import evaluate
 from convlens.cli.explain import explain
 from convlens.cli.export import export
+from convlens.cli.options import default_address, model_option, quiet_option
+from convlens.cli.params import params
 from convlens.cli.predict import predict
 from convlens.cli.registry import history, promote, rollback
 from convlens.environment import hold_stderr, prepare_environment
@@ -33,21 +35,29 @@ def commands() -> None:
 
 @commands.command()
 @click.argument("folder", type=click.Path(path_type=Path))
-@click.option("--alias", default="champion", show_default=True, help="Which version: the one with this alias.")
-@click.option("--name", default="convlens", show_default=True, help="Name of the registered model.")
-def pull(folder: Path, alias: str, name: str) -> None:
-    """Download a registered model into FOLDER, new or empty, with all it needs to answer elsewhere."""
-    from convlens.tracking.access import pull_model
+@model_option("models:/NAME@ALIAS or models:/NAME/VERSION.")
+@quiet_option
+def pull(folder: Path, model: str | None) -> None:
+    """Download a registered model into a folder.
 
-    version = pull_model(name, alias, folder)
-    click.echo(f"{name} version {version} ({alias}) is in {folder}. Ask it: convlens predict --model {folder} PHOTO")
+    FOLDER is new or empty. It gets all that the model needs to predict elsewhere.
+    """
+    address = model or default_address()
+    with hold_stderr(replay=False):
+        from convlens.tracking.access import pull_model
+
+        found = pull_model(address, folder)
+    click.echo(f"{found.describe()}. It is in {folder}. Use it: convlens predict --model {folder} PHOTO")
 
 
 @commands.command()
 @click.argument("name", required=False)
 @click.option("--write", is_flag=True, help="Change params.yaml in place instead.")
 def preset(name: str | None, write: bool) -> None:
-    """List the presets, or print NAME as arguments: dvc exp run $(convlens preset NAME)."""
+    """List the presets, or print one for `dvc exp run`.
+
+    As in: dvc exp run $(convlens preset NAME).
+    """
     from convlens import presets
 
     if name is None:
@@ -79,10 +89,11 @@ def preset(name: str | None, write: bool) -> None:
     "--wait-minutes", type=click.FloatRange(min=0), default=60, show_default=True, help="Time for the chief to come."
 )
 def worker(prepared: Path, wait_minutes: float) -> None:
-    """Train together with the chief of TF_CONFIG, which runs `dvc repro`. Nothing is written here.
+    """Help the chief of TF_CONFIG to train.
 
-    For training on several machines: set TF_CONFIG on each, run `dvc repro` on the first one and this on the others,
-    from the same commit, with the same params.yaml and prepared photos.
+    The chief runs `dvc repro`; nothing is written here. For training on several machines: set TF_CONFIG on each, run
+    `dvc repro` on the first one and this on the others, from the same commit, with the same params.yaml and prepared
+    photos.
     """
     from convlens.params import load_params
 
@@ -97,6 +108,7 @@ commands.add_command(compare)
 commands.add_command(evaluate)
 commands.add_command(explain)
 commands.add_command(export)
+commands.add_command(params)
 commands.add_command(predict)
 commands.add_command(history)
 commands.add_command(promote)

@@ -5,24 +5,34 @@ import sys
 
 import click
 
+from convlens.cli.options import default_address
 from convlens.environment import hold_stderr
 
-MODEL_NAME = click.option(
-    "--model-name", "--name", "name", default="convlens", show_default=True, help="Name of the registered model."
+SCHEME = "models:/"
+
+
+def _read_name(_context: click.Context, _option: click.Parameter, given: str | None) -> str:
+    """`photos`, as well as `models:/photos` with or without an alias; left out, what params.yaml says."""
+    return (given or default_address()).removeprefix(SCHEME).partition("@")[0].partition("/")[0]
+
+
+NAMED_MODEL = click.option(
+    "--model", "name", metavar="NAME", callback=_read_name, help="Name in the registry.  [default: that of params.yaml]"
 )
 
 
 @click.command()
 @click.argument("version", required=False)
-@MODEL_NAME
+@NAMED_MODEL
 @click.option("--force", is_flag=True, help="Promote it although it misses criteria; needs --reason.")
 @click.option("--reason", default="", help="Why, with --force; recorded.")
 @click.option("--markdown", is_flag=True, help="Print Markdown, for the summary of a CI job.")
 def promote(version: str | None, name: str, force: bool, reason: str, markdown: bool) -> None:
-    """Make VERSION the champion if it meets every criterion of the gate; the former champion becomes `previous`.
+    """Make a version the champion, if it meets the criteria.
 
-    VERSION is a number or an alias; left out, it is the challenger. The store is that of MLFLOW_TRACKING_URI. Exit
-    code 1: it misses a criterion, or somebody else changed the champion meanwhile.
+    It must meet every criterion of the gate; the former champion becomes `previous`. VERSION is a number or an alias;
+    left out, it is the challenger. The store is that of MLFLOW_TRACKING_URI. Exit code 1: it misses a criterion, or
+    somebody else changed the champion meanwhile.
     """
     if force != bool(reason.strip()):
         raise click.UsageError("Expected --force and --reason together. Received: one of them.")
@@ -35,10 +45,10 @@ def promote(version: str | None, name: str, force: bool, reason: str, markdown: 
 
 
 @click.command()
-@MODEL_NAME
+@NAMED_MODEL
 @click.option("--reason", default="", help="Why; recorded.")
 def rollback(name: str, reason: str) -> None:
-    """Make the previous champion the champion again.
+    """Go back to the previous champion.
 
     The version that falls does not come back by itself: `convlens promote VERSION --force --reason WHY`.
     """
@@ -49,10 +59,13 @@ def rollback(name: str, reason: str) -> None:
 
 
 @click.command()
-@MODEL_NAME
+@NAMED_MODEL
 @click.option("--json", "as_json", is_flag=True, help="Print JSON: one object per change of champion.")
 def history(name: str, as_json: bool) -> None:
-    """Say who was champion, when, by whom and why; the newest first."""
+    """List who was champion, when and why.
+
+    The newest first, each with the user who made it champion.
+    """
     from convlens.tracking.promotion import format_history, read_history
 
     rows = read_history(name)

@@ -271,9 +271,11 @@ class OpenedModel:
         address: as the user gave it.
         classifier: has `card`, `classes` and `predict_arrays`, whatever version of ConvLens packed it.
         operating_point: how its outputs become predictions; of a model of an earlier version what its card says.
-        folder: with model.keras; None for a model that does not say.
+        folder: with model.keras; None for a model that does not say, or of another's file.
         reference: what its training photos are like; None if it was packed without.
         note: why there are no reference statistics, as a sentence; empty if there are.
+        network: the Keras model of a file that ConvLens did not write; else None, and `folder` has it.
+        packaged: the model as MLflow opened it, if it came from a package.
     """
 
     address: str
@@ -282,3 +284,5 @@ class OpenedModel:
     folder: Path | None
     reference: ReferenceStatistics | None
     note: str
+    network: Any = None
+    packaged: Any = None

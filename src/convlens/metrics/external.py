@@ -38,7 +38,6 @@ from convlens.metrics.drift import (
 )
 from convlens.metrics.evaluation import Evaluation, Predictions
 from convlens.metrics.intervals import wilson_interval
-from convlens.models.classifier import load_by_card
 from convlens.params import EvaluateParams
 from convlens.progress import say, track
 
@@ -246,10 +245,34 @@ def _read_batches(
 
 def _load_or_explain(photo: FoundPhoto, *, card: Mapping[str, Any]) -> np.ndarray | str:
     """Load the pixels of a photo, or say why there are none."""
+    from convlens.models.classifier import load_by_card
+
     try:
         return load_by_card(photo.path, card)
     except PhotoError as error:
         return error.reason
+
+
+def open_distances(model: OpenedModel) -> Callable[[Sequence[Path]], np.ndarray]:
+    """Open a function from photo files to their distance from the training photos, float64 (N,).
+
+    It is NaN for a photo that cannot be read, and for a model without reference statistics.
+    """
+    embed, reference = _open_embedding(model), model.reference
+
+    def measure(paths: Sequence[Path]) -> np.ndarray:
+        distances = np.full(len(paths), np.nan)
+        if reference is None:
+            return distances
+        photos = [FoundPhoto(path, "", "") for path in paths]
+        loaded = list(map_in_threads(partial(_load_or_explain, card=model.classifier.card), photos))
+        read = [place for place, pixels in enumerate(loaded) if isinstance(pixels, np.ndarray)]
+        if read:
+            images = np.stack([loaded[place] for place in read])
+            distances[read] = round_array(reference.measure_distances(embed(images)))
+        return distances
+
+    return measure
 
 
 def _open_embedding(model: OpenedModel) -> Callable[[np.ndarray], np.ndarray]:

@@ -3,7 +3,6 @@
 import base64
 import binascii
 import json
-import math
 import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -20,6 +19,7 @@ from convlens.models.inference import (
     OperatingPoint,
     Predictor,
     apply_threshold,
+    check_choices,
     find_operating_point,
     prediction_confidence,
 )
@@ -169,7 +169,9 @@ class PhotoClassifier:
         Raises:
             ConvLensError: `given` holds no photos, or threshold or top_k are none of this model's.
         """
-        chosen, num_top = self._check_threshold(threshold), self._check_top(top_k)
+        check_choices(len(self.classes), threshold=threshold, top_k=top_k)
+        chosen = self.operating_point.threshold if threshold is None else float(threshold)
+        num_top = int(top_k or 0)
         photos = list_photos(given)
         starts = range(0, max(len(photos), 1), PHOTOS_PER_BATCH)
         read = [self._predict_batch(photos[start : start + PHOTOS_PER_BATCH]) for start in starts]
@@ -179,25 +181,6 @@ class PhotoClassifier:
     def predict_arrays(self, images: np.ndarray) -> np.ndarray:
         """Probabilities, float64 (n, classes), of uint8 images (n, image_size, image_size, 3), all digits kept."""
         return self._predict(images)
-
-    def _check_threshold(self, threshold: float | None) -> float:
-        if threshold is None:
-            return self.operating_point.threshold
-        if len(self.classes) != 2:
-            raise ConvLensError(
-                f"Expected no threshold for {len(self.classes)} classes: only two have one threshold between them. "
-                f"Received: {threshold}."
-            )
-        if not (math.isfinite(threshold) and 0 <= threshold <= 1):
-            raise ConvLensError(f"Expected a threshold from 0 to 1. Received: {threshold}.")
-        return float(threshold)
-
-    def _check_top(self, top_k: int | None) -> int:
-        if top_k is None:
-            return 0
-        if not 0 <= top_k <= len(self.classes):
-            raise ConvLensError(f"Expected top_k from 0 to {len(self.classes)}, the classes. Received: {top_k}.")
-        return int(top_k)
 
     def _predict_batch(self, photos: list[Any]) -> tuple[np.ndarray, list[str]]:
         """Probabilities (n, classes), NaN for photos that cannot be read, and why they cannot, else ''."""
@@ -273,9 +256,14 @@ def open_classifier(folder: Path) -> PhotoClassifier:
         ) from error
 
 
+def read_settings(card: Mapping[str, Any]) -> LoaderSettings:
+    """How a card says that photos become pixels."""
+    return LoaderSettings(card["image_size"], keep_aspect=card["keep_aspect"], resampling=card["resampling"])
+
+
 def load_by_card(photo: Path | bytes | np.ndarray, card: Mapping[str, Any]) -> np.ndarray:
     """Pixels of a photo as the network was trained on them: uint8 (image_size, image_size, 3)."""
-    settings = LoaderSettings(card["image_size"], keep_aspect=card["keep_aspect"], resampling=card["resampling"])
+    settings = read_settings(card)
     if isinstance(photo, np.ndarray):
         return resize_photo(Image.fromarray(photo), settings)
     return load_photo(photo, settings)

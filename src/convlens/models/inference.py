@@ -125,6 +125,23 @@ def find_operating_point(model_folder: Path, card: Mapping[str, Any]) -> Operati
     return OperatingPoint.from_card(card)
 
 
+def check_choices(num_classes: int, *, threshold: float | None, top_k: int | None) -> None:
+    """Check what a user chose for one prediction; None leaves it to the model.
+
+    Raises:
+        ConvLensError: a threshold for another number of classes than two or out of range, or more places than classes.
+    """
+    if threshold is not None and num_classes != 2:
+        raise ConvLensError(
+            f"Expected no threshold for {num_classes} classes: only two have one threshold between them. "
+            f"Received: {threshold}."
+        )
+    if threshold is not None and not (math.isfinite(threshold) and 0 <= threshold <= 1):
+        raise ConvLensError(f"Expected a threshold from 0 to 1. Received: {threshold}.")
+    if top_k is not None and not 0 <= top_k <= num_classes:
+        raise ConvLensError(f"Expected top_k from 0 to {num_classes}, the classes. Received: {top_k}.")
+
+
 def apply_threshold(probabilities: np.ndarray, threshold: float = EVEN) -> np.ndarray:
     """Return the predictions, int64 (N,): of two classes the second above the threshold, else the most probable."""
     if probabilities.shape[1] == 2 and threshold != EVEN:

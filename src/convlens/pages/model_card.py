@@ -81,7 +81,7 @@ def render_model_card(inputs: ReportInputs) -> str:
     return fill_template("report/model_card.md", {
         "title": name_task([str(name) for name in prepared["classes"]]),
         "classes": {"and": join_words(shown), "or": join_words(shown, "or")},
-        "name": params.register_.model_name,
+        "name": params.model_name,
         "card": card,
         "prepared": prepared,
         "source": source,

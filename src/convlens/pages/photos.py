@@ -19,8 +19,6 @@ from convlens.wording import show_share
 
 # --- Photos of the feature-map page ---
 
-IGNORED_SUFFIXES = frozenset({".csv", ".md", ".txt", ".json", ".yaml", ".yml", ".dvc"})
-
 
 @dataclass(frozen=True)
 class Choice:
@@ -50,21 +48,31 @@ class Unreadable:
 
 
 def read_user_photos(
-    folder: Path, settings: LoaderSettings, classes: Sequence[str]
+    files: Sequence[tuple[str, Path]], settings: LoaderSettings, classes: Sequence[str]
 ) -> tuple[list[Choice], list[Unreadable]]:
-    """Load every photo under a folder of the user; a folder named as a class is the label of the photos in it."""
+    """Load photos of the user, with the boxes of a regions.csv beside them; a folder named as a class is their label.
+
+    Args:
+        files: name and path of each.
+        settings: of the loader.
+        classes: of the model.
+
+    Raises:
+        ConvLensError: not one of them can be read, or a regions.csv is not of that form.
+    """
+    boxes = {folder: find_user_regions(folder, settings) for folder in {path.parent for _, path in files}}
     read: list[Choice] = []
     failed: list[Unreadable] = []
-    for path in sorted(path for path in folder.rglob("*") if path.is_file()):
-        within = path.relative_to(folder)
-        hidden = any(part.startswith(".") for part in within.parts)
-        if hidden or path.suffix.lower() in IGNORED_SUFFIXES or path.stem.upper() == "README":
-            continue
-        truth = path.parent.name if len(within.parts) > 1 and path.parent.name in classes else None
+    for name, path in files:
+        truth = path.parent.name if path.parent.name in classes else None
         try:
-            read.append(Choice(within.as_posix(), "user", truth, load_photo(path, settings)))
+            pixels = load_photo(path, settings)
         except PhotoError as error:
-            failed.append(Unreadable(within.as_posix(), str(error).replace(str(path), within.as_posix())))
+            failed.append(Unreadable(name, str(error)))
+            continue
+        read.append(Choice(name, "user", truth, pixels, boxes[path.parent].get(path.name, {})))
+    if not read:
+        raise ConvLensError(failed[0].reason)
     return read, failed
 
 

@@ -30,7 +30,6 @@ from convlens.pages.report_evaluation import (
     describe_operating_point,
     describe_slices,
 )
-from convlens.pages.user_photos import describe_user_photos
 from convlens.params import Params
 from convlens.plots.robustness import (
     MEASURES,
@@ -58,8 +57,6 @@ class ReportInputs:
         label_errors: photos by how well their label fits; None if nobody looked.
         thumbnails: JPEG or PNG bytes by the photo's path, at least of `photos_needed`.
         shown_photos: number of each test photo on the feature-map page, by path.
-        user_photos: `reports/own.csv`, what is predicted for photos of the user; empty if there are none.
-        user_pictures: the pixels that the network gets of them, PNG bytes by path.
     """
 
     params: Params
@@ -72,8 +69,6 @@ class ReportInputs:
     label_errors: LabelErrors | None = None
     thumbnails: Mapping[str, bytes] = field(default_factory=dict)
     shown_photos: Mapping[str, int] = field(default_factory=dict)
-    user_photos: pd.DataFrame = field(default_factory=pd.DataFrame)
-    user_pictures: Mapping[str, bytes] = field(default_factory=dict)
 
 
 def photos_needed(inputs: ReportInputs) -> list[str]:
@@ -102,7 +97,6 @@ def render_report(inputs: ReportInputs) -> str:
         "slices": describe_slices(evaluation.slices, evaluation.metrics),
         "robustness": describe_robustness(inputs),
         "errors": describe_errors(evaluation.predictions, inputs.label_errors, inputs.shown_photos),
-        "user_photos": describe_user_photos(inputs.user_photos, inputs.user_pictures),
         "confidence": show_share(inputs.params.evaluate.confidence, 0),
         "prepared_card": inputs.prepared.card,
         "model_card": card,

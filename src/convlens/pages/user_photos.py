@@ -11,9 +11,10 @@ import pandas as pd
 from convlens.data.perturbations import shift
 from convlens.files import encode_png, round_number
 from convlens.lens.forward import open_features
+from convlens.metrics.calibration import ReliabilityBin, reliability_bins
 from convlens.metrics.drift import ReferenceStatistics, share_at_most
 from convlens.models.inference import OperatingPoint, prediction_confidence
-from convlens.pages.engine import picture_source
+from convlens.pages.engine import fill_template, picture_source
 from convlens.pages.photos import Choice, Unreadable
 from convlens.wording import show_count, show_share
 
@@ -48,7 +49,6 @@ def predict_user_photos(
     model: Any,
     predict: Callable[[np.ndarray], np.ndarray],
     reference: ReferenceStatistics,
-    reliability: pd.DataFrame,
 ) -> UserPhotos:
     """Classify every photo and its shifted copies, and compare it with the training photos.
 
@@ -57,10 +57,10 @@ def predict_user_photos(
         unreadable: photos that could not.
         model: the network, for its features.
         predict: gives probabilities (N, K) for uint8 photos (N, S, S, 3), calibrated.
-        reference: statistics of the training photos.
-        reliability: test photos in bins of similar probability: num_photos, confidence, accuracy.
+        reference: statistics of the training photos, and the predictions of the test photos.
     """
     classes, features = reference.classes, open_features(model)
+    reliability = reliability_bins(reference.test_labels, reference.test_probabilities)
     point = OperatingPoint(threshold=float(reference.metrics.get("threshold", OperatingPoint.threshold)))
     rounded = partial(round_number, digits=7)
     rows: list[dict[str, Any]] = []
@@ -83,7 +83,7 @@ def predict_user_photos(
             "num_shifts": len(SHIFTS),
             "num_same": int((predicted[1:] == predicted[0]).sum()),
         }
-        warnings = list_warnings(row)
+        warnings = list_warnings(row, say_unlike(row["distance"], reference))
         row["believe"] = not warnings
         row["why"] = (
             f"Do not rely on it: {'; '.join(warnings)}."
@@ -117,13 +117,9 @@ def shift_copies(pixels: np.ndarray) -> np.ndarray:
 # --- Whether to rely on a prediction, in one sentence ---
 
 
-def list_warnings(row: Mapping[Any, Any]) -> list[str]:
+def list_warnings(row: Mapping[Any, Any], unlike: str) -> list[str]:
     """List what speaks against a prediction, each with its numbers; see `UserPhotos.table`."""
-    warnings = []
-    if row["distance"] > row["unlike_above"]:
-        closer = row["held_out_closer"]
-        others = "every held-out photo" if closer >= 1 else f"{show_share(closer)} of the held-out photos"
-        warnings.append(f"the photo is unlike the training photos, further from them than {others}")
+    warnings = [unlike] if unlike else []
     if row["num_same"] < row["num_shifts"]:
         changed = f"{row['num_shifts'] - row['num_same']} of {row['num_shifts']}"
         warnings.append(f"it is unstable, {changed} copies shifted by up to 3 pixels are classified otherwise")
@@ -133,29 +129,46 @@ def list_warnings(row: Mapping[Any, Any]) -> list[str]:
     return warnings
 
 
-def say_record(probability: float, reliability: pd.DataFrame) -> str:
+def say_unlike(distance: float, reference: ReferenceStatistics) -> str:
+    """Say that a photo of this distance is unlike the training photos; '' if it is not."""
+    if not distance > reference.unlike_above:  # NaN of a photo that could not be read
+        return ""
+    closer = float(share_at_most(np.array([distance]), reference.held_out_distances)[0])
+    others = "every held-out photo" if closer >= 1 else f"{show_share(closer)} of the held-out photos"
+    return f"the photo is unlike the training photos, further from them than {others}"
+
+
+def say_record(probability: float, reliability: Sequence[ReliabilityBin]) -> str:
     """Say how many test photos of a similar probability were classified correctly."""
-    nearest = reliability.iloc[(reliability["confidence"].astype(float) - probability).abs().to_numpy().argmin()]
-    total = int(nearest["num_photos"])
-    correct = round(float(nearest["accuracy"]) * total)
+    nearest = min(reliability, key=lambda some: abs(some.confidence - probability))
+    total, correct = nearest.num_photos, round(nearest.accuracy * nearest.num_photos)
     were = f"{correct:,} of {total:,} test photos" if total != 1 else f"{correct} of 1 test photo"
     return f"{were} with a similar probability {'was' if total == 1 else 'were'} classified correctly"
 
 
-# --- The section of the report ---
+# --- The page ---
 
 MAX_PHOTOS = 60
 
 
-def describe_user_photos(table: pd.DataFrame, pictures: Mapping[str, bytes]) -> dict[str, Any] | None:
-    """Describe the predictions for the user's photos; None without photos.
+def render_user_photos(predicted: UserPhotos, model: str) -> str:
+    """Render the page of predictions as HTML text.
+
+    Args:
+        predicted: for the user's photos.
+        model: which one, in a line.
+    """
+    values = describe_user_photos(predicted.table, predicted.pictures)
+    return fill_template("predictions/predictions.html", {"user_photos": values, "model": model})
+
+
+def describe_user_photos(table: pd.DataFrame, pictures: Mapping[str, bytes]) -> dict[str, Any]:
+    """Describe the predictions for the user's photos.
 
     Args:
         table: see `UserPhotos`.
         pictures: PNG bytes by path.
     """
-    if table.empty:
-        return None
     failed = table["error"].fillna("") != ""
     read = table[~failed]
     doubtful = int((~read["believe"].astype(bool)).sum())

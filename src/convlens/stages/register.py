@@ -8,13 +8,14 @@ from convlens.files import write_json
 from convlens.metrics.drift import REFERENCE
 from convlens.models.files import CARD, FILE, TrainingRun
 from convlens.models.inference import OPERATING_POINT, OperatingPoint
-from convlens.params import Params
+from convlens.params import Params, name_source
 from convlens.progress import say
 from convlens.tracking.environment import pinned_requirements
-from convlens.tracking.gate import all_passed, format_outcome, format_table
+from convlens.tracking.gate import format_outcome, format_table
 from convlens.tracking.models import ModelFiles, name_package
-from convlens.tracking.promotion import gather_candidate, register_training
+from convlens.tracking.promotion import Registration, gather_candidate, register_training
 from convlens.tracking.record import gather_record
+from convlens.tracking.registry import CHAMPION
 
 TEST = "test"
 
@@ -57,6 +58,7 @@ def register(
         examples=photos.images(TEST)[:1],
         requirements=pinned_requirements(project / "requirements.txt"),
         package=name_package(OperatingPoint.load(operating_point, key=training.card["key"])),
+        source=name_source(params.data.source),
     )
     done = register_training(params.register_.experiment, record, files, candidate)
     write_json(registration, done.verdict)
@@ -64,7 +66,19 @@ def register(
     say(f"register: run '{done.run_name}' ({done.run_id}) in {hide_passwords(done.uri)}")
     for line in [*format_table(done.criteria), format_outcome(done.criteria)]:
         say(f"register: {line}")
-    verb = "has" if all_passed(done.criteria) or not done.aliases else "keeps"
+    for line in _say_which_is_used(candidate.name, done):
+        say(f"register: {line}")
+
+
+def _say_which_is_used(name: str, done: Registration) -> list[str]:
+    """Say which model `convlens predict` uses now, and how to use this one."""
     names = " and ".join(f"'{alias}'" for alias in done.aliases)
     aliases = f"the alias {names}" if names else "no alias"
-    say(f"register: {candidate.name} version {done.version} {verb} {aliases}.")
+    if CHAMPION in done.aliases:
+        return [f"{name} version {done.version} has {aliases}. Use it: convlens predict PHOTO"]
+    used = f"`convlens predict` uses {done.champion}." if done.champion else f"{name} has no champion yet."
+    address = f"models:/{name}@{done.aliases[0]}" if done.aliases else f"models:/{name}/{done.version}"
+    return [
+        f"{name} version {done.version} {'keeps' if names else 'has'} {aliases}. {used}",
+        f"To use this one all the same: convlens predict --model {address} PHOTO",
+    ]

@@ -1,31 +1,22 @@
 """Stage `report`: the pages a person reads, and the facts about filters behind them."""
 
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 
 from convlens.data.prepared import Prepared
 from convlens.data.validation import Validation
-from convlens.files import write_bytes, write_csv, write_text
+from convlens.files import write_bytes, write_text
 from convlens.lens.lens import open_lens
-from convlens.metrics.drift import ReferenceStatistics
 from convlens.metrics.evaluation import Evaluation
 from convlens.metrics.label_errors import LabelErrors
 from convlens.metrics.robustness import Robustness
 from convlens.models.files import TrainingRun
-from convlens.models.inference import OperatingPoint, predict_probabilities
+from convlens.models.inference import OperatingPoint
 from convlens.pages.feature_maps.maps import PageSettings, add_regions, gather_sample, make_feature_maps
 from convlens.pages.feature_maps.over_time import SavedWeights
 from convlens.pages.model_card import render_model_card, render_summary
-from convlens.pages.photos import (
-    choose_test_photos,
-    find_regions,
-    find_user_regions,
-    make_thumbnails,
-    read_user_photos,
-)
+from convlens.pages.photos import choose_test_photos, find_regions, make_thumbnails
 from convlens.pages.report import ReportInputs, photos_needed, render_report
-from convlens.pages.user_photos import predict_user_photos
 from convlens.params import Params
 from convlens.plots.style import to_png
 from convlens.plots.training import plot_speed, plot_training_curves
@@ -38,20 +29,18 @@ def report(
     prepared: Path,
     model_folder: Path,
     operating_point: Path,
-    user_photos: Path,
     reports: Path,
     params: Params,
 ) -> None:
-    """Write report, feature maps, summary, model card and predictions for photos of the user.
+    """Write report, feature maps, summary and model card.
 
     Args:
         manifest: folder of facts about all photos, from `validate`.
         prepared: folder of the photos as the network gets them.
         model_folder: folder of the trained network.
         operating_point: folder of the operating point and the reference statistics, from `evaluate`.
-        user_photos: folder with photos of the user; may be empty or missing.
         reports: folder in which the stages before wrote validation/, training/, evaluation/, robustness/ and
-            label_errors/; gets report.html, feature_maps.html and feature_maps/, summary.md, model_card.md, own.csv,
+            label_errors/; gets report.html, feature_maps.html and feature_maps/, summary.md, model_card.md,
             training/curves.png and training/speed.png.
         params: what the pages tell of the settings, and how much they show.
 
@@ -62,17 +51,6 @@ def report(
     training = TrainingRun.load(model_folder, reports / "training")
     point = OperatingPoint.load(operating_point, key=training.card["key"])
     evaluation = Evaluation.load(reports / "evaluation")
-    photos, unreadable = read_user_photos(user_photos, data.loader, data.classes)
-    for photo in unreadable:
-        say(f"report: your photo {photo.name} is left out. {photo.reason}")
-    predicted = predict_user_photos(
-        photos,
-        unreadable,
-        model=training.network,
-        predict=partial(predict_probabilities, training.network, point=point),
-        reference=ReferenceStatistics.load(operating_point),
-        reliability=evaluation.reliability_bins(),
-    )
     inputs = ReportInputs(
         params=params,
         validation=Validation.load(manifest, reports / "validation"),
@@ -82,23 +60,19 @@ def report(
         point=point,
         robustness=Robustness.load(reports / "robustness"),
         label_errors=LabelErrors.load(reports / "label_errors"),
-        user_photos=predicted.table,
-        user_pictures=predicted.pictures,
     )
 
     lens = open_lens(training.network)
     regions = find_regions(inputs.validation.manifest, data.loader)
-    photos = [*photos, *choose_test_photos(evaluation.predictions, data, params.report)]
-    photos = add_regions(photos, regions | find_user_regions(user_photos, data.loader))
+    photos = add_regions(list(choose_test_photos(evaluation.predictions, data, params.report)), regions)
     settings = PageSettings(
         classes=data.classes,
         max_filters=params.report.max_filters,
         point=point,
-        unreadable=unreadable,
         weights=SavedWeights(training.snapshots, int(training.card["best_epoch"])),
     )
     maps = make_feature_maps(lens, photos, gather_sample(data, regions, picture_shape=lens.picture_shape), settings)
-    shown = {photo.name: number for number, photo in enumerate(photos[: maps.num_photos]) if photo.group != "user"}
+    shown = {photo.name: number for number, photo in enumerate(photos[: maps.num_photos])}
     inputs = replace(inputs, shown_photos=shown, thumbnails=make_thumbnails(data, photos_needed(inputs)))
     texts = {
         "report.html": render_report(inputs),
@@ -110,7 +84,6 @@ def report(
     maps.save(reports / "feature_maps")
     for name, text in texts.items():
         write_text(reports / name, text)
-    write_csv(reports / "own.csv", predicted.table)
     write_bytes(reports / "training/curves.png", to_png(plot_training_curves(training.history)))
     if training.timing.empty:  # trained elsewhere
         (reports / "training/speed.png").unlink(missing_ok=True)

@@ -110,6 +110,7 @@ def _without_comments(source: str) -> str:
 
 NETWORK_NAME = "network"
 PHOTO_MODEL_NAME = "photo_model"
+SOURCE_NAME = "convlens.photos"  # in the metadata of MLmodel
 Save = Callable[[Path, Model], None]
 LoadImages = Callable[[np.ndarray], np.ndarray]
 
@@ -126,6 +127,7 @@ class ModelFiles:
         examples: a few test photos, uint8 (n, image_size, image_size, 3).
         requirements: lines of pip, versions pinned.
         package: names what is packed with the network, see `name_package`.
+        source: name of the photos it was trained on, told by whoever uses the model.
     """
 
     network: Path
@@ -135,6 +137,7 @@ class ModelFiles:
     examples: np.ndarray
     requirements: list[str]
     package: str
+    source: str = ""
 
 
 @dataclass(frozen=True)
@@ -225,6 +228,7 @@ def save_photo_model(folder: Path, model: Model, files: ModelFiles) -> None:
                 signature=photo_signature(files.classes),
                 input_example=pd.DataFrame({"image": [_to_text(encode_png(files.examples[0]))]}),
                 pip_requirements=files.requirements,
+                metadata={SOURCE_NAME: files.source} if files.source else None,
             )
         finally:
             sys.path.remove(code)

@@ -19,7 +19,7 @@ from convlens.metrics.evaluation import Evaluation
 from convlens.metrics.label_errors import LabelErrors
 from convlens.metrics.robustness import Robustness
 from convlens.params import ChampionParams, EvaluateParams, Params
-from convlens.tracking.access import need_alias, open_existing
+from convlens.tracking.access import find_model, need_alias, open_existing
 from convlens.tracking.champion_comparison import (
     PREDICTIONS,
     PREDICTIONS_TAG,
@@ -231,7 +231,7 @@ def gather_candidate(photos: Prepared, reports: Path, params: Params) -> Promoti
         )
     card = reports / "model_card.md"
     return PromotionCandidate(
-        name=params.register_.model_name,
+        name=params.model_name,
         demands=demanded.model_dump(mode="json"),
         judged=[*judged, *judge_slices(evaluation.slices, demanded.slices)],
         rule=demanded.champion,
@@ -266,6 +266,7 @@ class Registration:
         aliases: of that version, afterwards.
         criteria: of the gate, with verdicts.
         verdict: plain values for registration.json: no versions, runs or times, so that DVC can lock it.
+        champion: the champion in words if it is another version; empty if there is none, or this one.
     """
 
     uri: str
@@ -275,6 +276,7 @@ class Registration:
     aliases: tuple[str, ...]
     criteria: tuple[Criterion, ...]
     verdict: dict[str, Any]
+    champion: str
 
 
 def register_training(
@@ -303,6 +305,7 @@ def register_training(
         text = json.dumps(verdict, indent=2, ensure_ascii=False) + "\n"
         store.client.log_text(run.info.run_id, text, VERDICT_FILE)
         version = store.client.get_model_version(candidate.name, version.version)
+        champion = "" if CHAMPION in version.aliases else _describe_champion(store, candidate.name)
     return Registration(
         uri=store.uri,
         run_name=run.info.run_name,
@@ -311,7 +314,19 @@ def register_training(
         aliases=tuple(version.aliases),
         criteria=tuple(criteria),
         verdict=verdict,
+        champion=champion,
     )
+
+
+def _describe_champion(store: Store, name: str) -> str:
+    """Name the champion with classes and data, as far as its files are there; '' if there is none."""
+    version = find_alias(store, name, CHAMPION)
+    if version is None:
+        return ""
+    try:
+        return find_model(f"models:/{name}@{CHAMPION}").describe()
+    except ConvLensError:
+        return f"{name} version {version.version} ({CHAMPION})"
 
 
 def shorten_card(card: str, length: int = MAX_DESCRIPTION) -> str:

@@ -67,6 +67,7 @@ class PageSettings:
         max_filters: shown per layer, at most.
         point: how outputs become predictions: views, and the temperature that calibrates probabilities.
         unreadable: photos to name that could not be read.
+        notes: sentences to stand above everything.
         report_link: whether report.html lies beside the page.
         weights: of earlier epochs; None where there are none.
     """
@@ -75,6 +76,7 @@ class PageSettings:
     max_filters: int
     point: OperatingPoint = field(default_factory=OperatingPoint)
     unreadable: Sequence[Unreadable] = ()
+    notes: Sequence[str] = ()
     report_link: bool = True
     weights: SavedWeights | None = None
 
@@ -225,6 +227,7 @@ def gather_content(
         comparisons=lens.comparisons,
         skipped=lens.skipped,
         unreadable=settings.unreadable,
+        notes=settings.notes,
         left_out=[choice.name for choice in choices[len(shown.photos) :]],
         mirror=settings.point.mirror,
         more=more,

@@ -115,6 +115,7 @@ class FeatureMapInputs:
         comparisons: the table of parameters.
         skipped: layers that are not drawn.
         unreadable: own photos that could not be read.
+        notes: sentences above everything.
         left_out: names of photos left out to keep the page small.
         mirror: whether the answers are the mean over each photo and its mirror image.
         more: further keys of the page's data, as FORMAT.md names them.
@@ -135,6 +136,7 @@ class FeatureMapInputs:
     comparisons: Sequence[ParameterComparison]
     skipped: Sequence[Skipped] = ()
     unreadable: Sequence[Unreadable] = ()
+    notes: Sequence[str] = ()
     left_out: Sequence[str] = ()
     mirror: bool = False
     more: Mapping[str, Any] = field(default_factory=dict)
