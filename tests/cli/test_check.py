@@ -195,13 +195,7 @@ def test_a_relative_source_leads_to_the_same_photos_in_a_copy(copy: Path) -> Non
         assert sorted(path.name for path in Path("../pets").iterdir()) == ["cats", "dogs"]
 
 
-def test_a_folder_that_is_not_committed_is_found_from_a_copy(root: Path, copy: Path) -> None:
-    shutil.copytree(root.parent / "pets", root / "own photos")
-    reach_source("own photos")
-    assert Path("own photos/cats").is_dir()
-
-
-@pytest.mark.parametrize("source", ["../run", "../../../../../pets"])
+@pytest.mark.parametrize("source", ["own photos", "../run", "../../../../../pets"])
 def test_where_no_link_can_be_an_absolute_path_is_asked_for(source: str, root: Path, copy: Path) -> None:
     target = Path(os.path.normpath(root / source))
     shutil.copytree(root.parent / "pets", target)

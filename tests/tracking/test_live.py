@@ -109,6 +109,17 @@ def test_failure_of_the_training_is_recorded(root: Path, error: type[BaseExcepti
     assert only_run(root).info.status == status
 
 
+def test_a_training_that_ends_before_its_database_is_made_is_recorded(
+    root: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """On a busy machine that takes longer than one waits for a server; the run must not stay RUNNING for ever."""
+    monkeypatch.setattr(live, "FINISH_SECONDS", 0.0)
+    with pytest.raises(KeyboardInterrupt), start():
+        raise KeyboardInterrupt
+    assert only_run(root).info.status == "KILLED"
+    assert "not recorded" not in capsys.readouterr().err
+
+
 def test_run_is_running_while_it_runs(root: Path) -> None:
     run = start()
     run.log_epoch(1, EPOCH)
@@ -179,7 +190,7 @@ def test_finish_gives_up_waiting(
     root: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     let_go = threading.Event()
-    monkeypatch.setattr(live, "FINISH_SECONDS", 0.1)
+    monkeypatch.setattr(live, "LOCAL_FINISH_SECONDS", 0.1)
     monkeypatch.setattr(live, "open_store", lambda: let_go.wait(20))
     run = start()
     run.finish()

@@ -54,7 +54,8 @@ def reach_source(source: str) -> None:
     place, target = (Path(os.path.normpath(os.path.join(base, source))) for base in (here, root))
     if here == root or place == target or not target.exists() or (place.exists() and place.is_relative_to(here)):
         return
-    if place.is_relative_to(Path(root, ".dvc/tmp")) and not place.exists():
+    # Of a folder in the repository that is not committed, DVC would put every file into the experiment's commit.
+    if place.is_relative_to(Path(root, ".dvc/tmp")) and not (place.is_relative_to(here) or place.exists()):
         place.unlink(missing_ok=True)  # a link to where the photos were before
         place.parent.mkdir(parents=True, exist_ok=True)
         with suppress(FileExistsError):  # another experiment of the queue was quicker

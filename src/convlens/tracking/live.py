@@ -34,10 +34,19 @@ from convlens.tracking.runs import (
     milliseconds,
     recorded_steps,
 )
-from convlens.tracking.store import STORE_FAILURES, Store, brief_requests, describe_failure, open_store
+from convlens.tracking.store import (
+    STORE_FAILURES,
+    Store,
+    brief_requests,
+    database_path,
+    describe_failure,
+    open_store,
+    tracking_uri,
+)
 
 REQUEST_SECONDS = 3  # each request is tried once; after the first that fails there is none any more
 FINISH_SECONDS = 5.0
+LOCAL_FINISH_SECONDS = 20.0  # a database of our own answers, but on a busy machine takes its time to be made
 NUM_PER_BATCH = 1000  # the most metrics MLflow takes at once
 
 # --- the training's side ---
@@ -70,13 +79,13 @@ class LiveRun:
             self._work.put(_Epoch(epoch, {name: float(value) for name, value in values.items()}, milliseconds()))
 
     def finish(self, status: str = "FINISHED") -> None:
-        """End the run; waits five seconds at most for what is still to be recorded.
+        """End the run; waits five seconds at most for a server that has still to record something.
 
         Args:
             status: `FINISHED`, `FAILED` or `KILLED`.
         """
         self._work.put(status)
-        self._thread.join(FINISH_SECONDS)
+        self._thread.join(FINISH_SECONDS if database_path(tracking_uri()) is None else LOCAL_FINISH_SECONDS)
         if self._thread.is_alive():
             self._give_up("it does not answer")
 
