@@ -59,7 +59,7 @@ class Preset:
 
 def list_presets(folder: Path = FOLDER) -> dict[str, str]:
     """Names of the presets, sorted, with what each is for."""
-    return {path.stem: _read_purpose(path) for path in sorted(folder.glob("*.yaml"))}
+    return {path.stem: _read_purpose(path) for path in sorted(folder.glob("*.yaml"), key=lambda path: path.stem)}
 
 
 def load_preset(name: str, *, folder: Path = FOLDER, params: Path = PARAMS) -> Preset:

@@ -15,10 +15,10 @@ from scipy.special import log_softmax
 
 from convlens.errors import ConvLensError
 
-PENALTIES = (10.0, 3.0, 1.0, 0.3, 0.1, 0.03, 0.01, 0.003, 0.001)
+PENALTIES = (10.0, 1.0, 0.1, 0.01, 0.001)
 FEW_VALIDATED = 500  # with fewer photos to validate, a penalty is chosen by folds over those to learn from as well
 NUM_FOLDS = 5
-MAX_STEPS, TOLERANCE = 500, 1e-8
+MAX_STEPS, TOLERANCE = 500, 1e-7
 LEAST_FACTOR, MOST_FACTOR = 0.1, 20.0
 
 
