@@ -125,7 +125,7 @@ def test_form_that_answers_otherwise_is_refused(model: Path, tmp_path: Path, mon
 @pytest.mark.parametrize("package", ["tf2onnx", "onnxruntime"])
 def test_missing_exporter_is_told(model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, package: str) -> None:
     monkeypatch.setitem(sys.modules, package, None)
-    with pytest.raises(ConvLensError, match=f"Expected the package {package} for ONNX.*pip install tf2onnx"):
+    with pytest.raises(ConvLensError, match=f"Expected the package {package} for ONNX.*python -m pip install -e"):
         export_formats.open_onnx(tmp_path / "model.onnx") if package == "onnxruntime" else export_model(
             str(model), "onnx", tmp_path / "out"
         )

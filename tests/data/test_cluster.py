@@ -28,7 +28,7 @@ SETTINGS = LoaderSettings(24)
 NUM_PHOTOS = 60
 MARK = "CONVLENS_TEST_ROLE"
 needs_dask = pytest.mark.skipif(
-    importlib.util.find_spec("distributed") is None, reason="Dask is not installed: pip install 'convlens[cluster]'"
+    importlib.util.find_spec("distributed") is None, reason="Dask is not installed: pip install -e '.[cluster]'"
 )
 START_SECONDS = 120
 
@@ -204,7 +204,7 @@ def test_no_scheduler_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_a_missing_extra_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "distributed", None)
-    with pytest.raises(ConvLensError, match=r"without 'distributed'. Run `pip install 'convlens\[cluster\]'`"):
+    with pytest.raises(ConvLensError, match=r"without 'distributed'. Run `python -m pip install -e '\.\[cluster\]'"):
         list(map_on_cluster(_tell_process, [1], address="tcp://127.0.0.1:9"))
 
 

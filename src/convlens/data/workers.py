@@ -239,7 +239,8 @@ def _open_client(address: str) -> Iterator[Any]:
     except ImportError:
         raise ConvLensError(
             f"Expected Dask, as CONVLENS_CLUSTER names a cluster at {address}. Received: an environment without "
-            "'distributed'. Run `pip install 'convlens[cluster]'`, or unset CONVLENS_CLUSTER."
+            "'distributed'. Run `python -m pip install -e '.[cluster]'` in the folder of ConvLens, or unset "
+            "CONVLENS_CLUSTER."
         ) from None
     logger = logging.getLogger("distributed")
     level = logger.level

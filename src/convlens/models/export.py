@@ -371,6 +371,6 @@ def _keep(_: Any, value: np.ndarray) -> np.ndarray:
 
 def _missing(package: str, error: ImportError) -> str:
     return (
-        f"Expected the package {package} for ONNX. Received: {error}. Run `pip install tf2onnx onnxruntime`, or export "
-        "as tflite or savedmodel, which need nothing more."
+        f"Expected the package {package} for ONNX. Received: {error}. Run `python -m pip install -e '.[onnx]'`, or "
+        "export as tflite or savedmodel, which need nothing more."
     )
