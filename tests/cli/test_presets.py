@@ -1,3 +1,4 @@
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -66,3 +67,21 @@ def test_a_bad_preset_is_told(root: Path, capsys: pytest.CaptureFixture[str]) ->
         "params.yaml with presets/quick.yaml: expected train.epochs to be greater than or equal to 1. Received: 0.\n"
     )
     assert (root / "params.yaml").read_bytes() == PARAMS.read_bytes()
+
+
+def test_a_preset_is_laid_over_the_last_commit(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Not over what an earlier one left; groups that no preset sets stay as they are."""
+    (root / "presets/adam.yaml").write_text("# Adam.\ntrain: {optimizer: adam, epochs: 9}\n")
+    for command in (("init", "--quiet"), ("add", "params.yaml"), ("commit", "--quiet", "--message", "Start")):
+        subprocess.run(["git", "-c", "user.name=T", "-c", "user.email=t@example.com", *command], cwd=root, check=True)
+    run(capsys, "adam", "--write")
+    params = root / "params.yaml"
+    params.write_text(params.read_text().replace("synthetic.yaml", "other.yaml", 1))
+    code, out, err = run(capsys, "quick")
+    assert (code, out) == (0, "-S train.optimizer=conv_muon -S train.epochs=3 -S train.batch_size=8\n")
+    assert err == "preset: params.yaml differed from the last commit; taken back: train.optimizer adam -> conv_muon.\n"
+    run(capsys, "quick", "--write")
+    expected = read_yaml(PARAMS)
+    expected["train"] |= {"epochs": 3, "batch_size": 8}
+    expected["data"]["source"] = "data/cards/other.yaml"
+    assert read_yaml(params) == expected
