@@ -125,6 +125,20 @@ def inner_groups() -> keras.Model:
     return spread_weights(keras.Model(start, layers.Dense(1)(layers.GlobalAveragePooling2D()(x)), name="outer"))
 
 
+def padded() -> keras.Model:
+    """Padding as a layer, groups, depthwise, separable, dilation, and a ReLU that is cut above."""
+    layers = keras.layers
+    start = keras.Input((SIZE, SIZE, 3), dtype="uint8")
+    x = layers.ZeroPadding2D(((1, 0), (2, 1)))(layers.Normalization(mean=[1, 2, 3], variance=[4, 5, 6])(start))
+    x = layers.ReLU(name="relu_1")(layers.Conv2D(4, 3, strides=2, name="conv_1")(x))
+    x = layers.ReLU(name="relu_2")(layers.Conv2D(6, 3, groups=2, padding="same", name="groups")(x))
+    x = layers.Activation("relu", name="relu_3")(layers.DepthwiseConv2D(3, depth_multiplier=2, name="depth")(x))
+    x = layers.ReLU(name="relu_4")(layers.SeparableConv2D(5, 3, name="separable")(x))
+    x = layers.ReLU(6.0, name="relu_5")(layers.Conv2D(4, 2, dilation_rate=2, name="dilated")(x))
+    x = layers.GlobalAveragePooling2D()(x)
+    return spread_weights(keras.Model(start, layers.Dense(3, activation="softmax")(x), name="padded"))
+
+
 UNUSUAL = (grouped, gated, joined, inner_groups)
 
 
