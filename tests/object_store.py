@@ -1,19 +1,11 @@
-"""Object stores on 127.0.0.1 that speak S3's protocol: one of our own, and moto's where it is installed."""
+"""An object store on 127.0.0.1 that speaks S3's protocol."""
 
 import http.server
-import os
-import socket
-import subprocess
 import threading
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from urllib.parse import parse_qs, unquote, urlsplit
-from urllib.request import urlopen
 from xml.sax.saxutils import escape
-
-from pyarrow.fs import S3FileSystem
 
 PAGE = 7  # keys per answer: listings go on over several
 
@@ -113,54 +105,3 @@ def serve_own(objects: dict[str, bytes]) -> Iterator[str]:
     finally:
         server.shutdown()
         server.server_close()
-
-
-def find_moto() -> str | None:
-    """moto's server, if somebody names one; our own stands for it otherwise, as botocore refuses our dateutil."""
-    return os.environ.get("CONVLENS_TEST_MOTO")
-
-
-@contextmanager
-def serve_moto(objects: dict[str, bytes], folder: Path) -> Iterator[str]:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    with (folder / "moto.log").open("w") as log:
-        command = [str(find_moto()), "-H", "127.0.0.1", "-p", str(port)]
-        server = subprocess.Popen(command, stdout=log, stderr=log)
-    try:
-        address = f"http://127.0.0.1:{port}"
-        _wait_for(address)
-        _fill(port, objects)
-        yield address
-    finally:
-        server.kill()
-        server.wait()
-
-
-def _wait_for(address: str) -> None:
-    deadline = time.monotonic() + 120
-    while True:
-        try:
-            urlopen(address, timeout=5).close()
-            return
-        except OSError:
-            if time.monotonic() > deadline:
-                raise
-            time.sleep(0.2)
-
-
-def _fill(port: int, objects: dict[str, bytes]) -> None:
-    store = S3FileSystem(
-        access_key="test",
-        secret_key="test",
-        region="us-east-1",
-        scheme="http",
-        endpoint_override=f"127.0.0.1:{port}",
-        allow_bucket_creation=True,
-    )
-    for bucket in {name.split("/")[0] for name in objects}:
-        store.create_dir(bucket)
-    for name, content in objects.items():
-        with store.open_output_stream(name) as stream:
-            stream.write(content)

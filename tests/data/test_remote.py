@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import yaml
-from object_store import find_moto, serve_moto, serve_own
+from object_store import serve_own
 from photo_files import encode, make_group, noise_photo, write_photo
 
 from convlens.data import loader as remote
@@ -56,20 +56,9 @@ def own(monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[str, bytes]]:
     yield from serve({}, monkeypatch)
 
 
-@pytest.fixture(params=["own", "moto"])
-def store(
-    request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> Iterator[dict[str, bytes]]:
-    if request.param == "own":
-        yield from serve(photos(), monkeypatch)
-        return
-    if find_moto() is None:
-        pytest.skip(
-            "moto's server is not installed: `pip install 'moto[server]'` elsewhere, name it CONVLENS_TEST_MOTO"
-        )
-    with serve_moto(photos(), tmp_path) as address:
-        monkeypatch.setenv("AWS_ENDPOINT_URL", address)
-        yield photos()
+@pytest.fixture
+def store(monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[str, bytes]]:
+    yield from serve(photos(), monkeypatch)
 
 
 def run_ingest(source: str) -> pd.DataFrame:
