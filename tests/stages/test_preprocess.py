@@ -76,7 +76,8 @@ def test_shards_labels_and_card() -> None:
         "validation/images-00001.npy",
         "validation/labels.npy",
     ]
-    card = dict(prepared.card)
+    card = json.loads(Path("prepared/card.json").read_text(encoding="utf-8"))
+    assert card == dict(prepared.card)
     assert len(card.pop("digest")) == 64
     assert card == {
         "classes": ["cats", "dogs"],
@@ -146,16 +147,6 @@ def test_names_that_trouble_csv_come_back() -> None:
     assert {f"pets/cats/{name}" for name in names} <= set(table["path"])
 
 
-def test_class_names_are_only_names() -> None:
-    for label in ("NA", "1", "Ärger, mit Komma"):
-        write_classes(Path("pets"), {label: 6})
-    write_manifest()
-    prepared = run()
-    assert prepared.classes == ("1", "NA", "cats", "dogs", "Ärger, mit Komma")
-    for split in SPLITS:
-        assert [prepared.classes[label] for label in prepared.labels(split)] == prepared.photos(split)["label"].tolist()
-
-
 def test_a_typing_error_in_a_split_is_told() -> None:
     write_manifest()
     with pytest.raises(ConvLensError, match=r"Expected photos of a split in prepared/tset. Received: none"):
@@ -216,35 +207,13 @@ def test_photos_that_were_decoded_before_are_not_decoded_again(monkeypatch: pyte
     assert len(decoded) == 1 + 26 + 26
 
 
-def test_a_full_disk_is_told_and_leaves_the_earlier_result() -> None:
-    resource = pytest.importorskip("resource")
-    write_manifest()
-    run()
-    before = tree("prepared")
-    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (8192, hard))
-    try:
-        with pytest.raises(ConvLensError, match=r"Expected to write prepared\. Received: File too large"):
-            run(image_size=64)
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
-    assert tree("prepared") == before
-
-
 def test_classes_and_photos_may_be_called_like_numbers_or_nothing() -> None:
     shutil.rmtree("pets")
-    write_classes(Path("pets"), {"0": 8, "1": 8, "007": 8, "NA": 8})
+    write_classes(Path("pets"), {"0": 8, "1": 8, "007": 8, "NA": 8, "Ärger, mit Komma": 8})
     write_manifest()
-    run()
-    prepared = Prepared.load(Path("prepared"))
-    assert prepared.classes == ("0", "007", "1", "NA")
+    prepared = run()
+    assert prepared.classes == ("0", "007", "1", "NA", "Ärger, mit Komma")
     for split in SPLITS:
         photos = prepared.photos(split)
         assert [prepared.classes[label] for label in prepared.labels(split)] == photos["label"].tolist()
         assert [Path(path).parent.name for path in photos["path"]] == photos["label"].tolist()
-
-
-def test_the_card_is_plain_json() -> None:
-    write_manifest()
-    run()
-    assert json.loads(Path("prepared/card.json").read_text(encoding="utf-8"))["counts"]["train"]["cats"] == 8
