@@ -497,19 +497,6 @@ def test_classes_may_look_like_numbers(root: Path) -> None:
     assert held["note"].startswith("on 4 photos; the champion's stored predictions")
 
 
-def test_a_champion_of_other_classes_is_no_rival(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    register(**write_training(root), params=demand(0.5))
-    monkeypatch.setattr("small_training.CLASSES", ("foxes", "wolves"))
-    register(**write_training(root, key=OTHER_KEY, threshold=0.2), params=demand(0.5))
-    assert aliases(root) == {"previous": "1", "champion": "2"}
-    assert judged(root, "no_worse_than_champion") == criterion(
-        "no_worse_than_champion",
-        None,
-        None,
-        note="the champion, version 1, has other classes (cats, dogs), so it is no rival",
-    )
-
-
 def test_another_threshold_is_another_version_of_the_same_run(root: Path) -> None:
     paths = write_training(root)
     register(**paths, params=demand())

@@ -20,7 +20,7 @@ from mlflow.models import Model
 from small_training import KEY, LOCK, SIDE, model_files, use_own_store, write_card, write_network, write_photo
 
 from convlens.errors import ConvLensError
-from convlens.models.classifier import SERVER_VARIABLE, is_served, open_classifier
+from convlens.models.classifier import is_served, open_classifier
 from convlens.models.inference import OperatingPoint
 from convlens.tracking.models import ensure_models, name_package, predict_served, shipped_modules, stage_code
 from convlens.tracking.runs import find_or_create_run
@@ -104,26 +104,6 @@ def test_parameters_go_with_every_form_of_input(logged: tuple[Store, dict[str, s
     told = json.loads(refused.value.serialize_as_json())
     assert told["message"] == "Expected a threshold from 0 to 1. Received: 2.0."
     assert refused.value.get_http_status_code() == 400
-
-
-def test_refuses_a_table_without_photos(logged: tuple[Store, dict[str, str]]) -> None:
-    model = mlflow.pyfunc.load_model(logged[1]["photo_model"])
-    with pytest.raises(MlflowException, match="Expected a column 'image'") as refused:
-        model.predict(pd.DataFrame({"picture": ["x"]}))
-    assert refused.value.get_http_status_code() == 400
-
-
-def test_served_answers_are_json(
-    logged: tuple[Store, dict[str, str]], photos: list[Path], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    model = mlflow.pyfunc.load_model(logged[1]["photo_model"])
-    monkeypatch.setenv(SERVER_VARIABLE, "/model")
-    answer = model.predict([base64.b64encode(photos[1].read_bytes()).decode(), str(photos[0])])
-    rows = json.loads(json.dumps(answer.to_dict(orient="records"), allow_nan=False))
-    assert rows[0]["label"] == "dogs"
-    assert (rows[0]["unsure"], rows[0]["error"]) == (False, "")
-    assert (rows[1]["label"], rows[1]["probability_dogs"], rows[1]["unsure"]) == (None, None, None)
-    assert rows[1]["error"].startswith("Expected the base64 text of a photo. Received: the text '/")
 
 
 def test_network_is_a_keras_model_with_a_tensor_signature(logged: tuple[Store, dict[str, str]]) -> None:
