@@ -181,6 +181,7 @@ def test_model_holds_only_shipped_code(logged: tuple[Store, dict[str, str]]) -> 
         f"code/{package}/__init__.py",
         f"code/{package}/data/__init__.py",
         f"code/{package}/data/loader.py",
+        f"code/{package}/environment.py",
         f"code/{package}/errors.py",
         f"code/{package}/files.py",
         f"code/{package}/models/__init__.py",
