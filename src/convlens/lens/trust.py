@@ -13,6 +13,7 @@ from convlens.files import evenly_spaced
 from convlens.lens.attribution import CamTarget, choose_cam, find_cam_targets, grad_cam, mean_color
 from convlens.lens.filters import LUMINANCE, Estimates, edge_strength, estimate
 from convlens.lens.forward import Scorer, batch_size, run_batches
+from convlens.lens.lens import Block
 
 # --- Deletion and insertion, against controls ---
 #
@@ -268,24 +269,36 @@ def equivariance(scorer: Scorer, photos: np.ndarray) -> list[Equivariance]:
 
     Networks that resize their photos have no exact shift, and give none; nor do maps of one column.
     """
-    found = []
-    for block in scorer.lens.convolutions:
+    blocks: dict[int, list[Block]] = {}
+    for block in scorer.lens.convolutions if photos.shape[1:3] == scorer.lens.picture_shape else ():
         field = block.response.receptive_field
-        whole = photos.shape[1:3] == scorer.lens.picture_shape
-        if not whole or field is None or block.response.shape[1] == 1 or field.columns.stride >= photos.shape[2]:
-            continue
-        pixels = field.columns.stride
-        model = keras.Model(scorer.lens.graph.input, block.response.tensor)
-        first, second = (
-            run_batches(model, images, size=batch_size(scorer.lens), dtype=scorer.dtype)[0]
-            for images in (photos, shift_right(photos, pixels))
-        )
-        still, moved = first[:, :, :-1].reshape(len(photos), -1), second[:, :, 1:].reshape(len(photos), -1)
-        norms = np.linalg.norm(still, axis=1)
-        with np.errstate(invalid="ignore", divide="ignore"):
-            errors = np.where(norms > 0, np.linalg.norm(moved - still, axis=1) / norms, np.nan)
-        found.append(Equivariance(block.name, pixels, estimate(errors[:, np.newaxis])[0]))
-    return found
+        if field is not None and block.response.shape[1] > 1 and field.columns.stride < photos.shape[2]:
+            blocks.setdefault(field.columns.stride, []).append(block)
+    errors: dict[str, list[np.ndarray]] = {}
+    size = batch_size(scorer.lens)
+    for pixels, same_stride in blocks.items():  # of one stride all at once: a network has few strides and many layers
+        model = keras.Model(scorer.lens.graph.input, [block.response.tensor for block in same_stride])
+        for start in range(0, len(photos), size):
+            some = photos[start : start + size]
+            maps = (
+                run_batches(model, images, size=size, dtype=scorer.dtype)
+                for images in (some, shift_right(some, pixels))
+            )
+            for block, first, second in zip(same_stride, *maps, strict=True):
+                errors.setdefault(block.name, []).append(_relative_errors(first, second))
+    strides = {block.name: pixels for pixels, same_stride in blocks.items() for block in same_stride}
+    names = [block.name for block in scorer.lens.convolutions if block.name in strides]
+    means = {name: estimate(np.concatenate(errors[name])[:, np.newaxis])[0] for name in names}
+    return [Equivariance(name, strides[name], means[name]) for name in names]
+
+
+def _relative_errors(first: np.ndarray, second: np.ndarray) -> np.ndarray:
+    """Of each photo, how far its maps moved by one column are from the maps of the moved photo; NaN for empty maps."""
+    still, moved = first[:, :, :-1].reshape(len(first), -1), second[:, :, 1:].reshape(len(first), -1)
+    norms = np.linalg.norm(still, axis=1)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        errors: np.ndarray = np.where(norms > 0, np.linalg.norm(moved - still, axis=1) / norms, np.nan)
+    return errors
 
 
 # --- All checks ---
