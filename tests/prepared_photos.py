@@ -1,5 +1,6 @@
 """Prepared photos as `preprocess` writes them, painted by a test."""
 
+import hashlib
 import json
 from collections.abc import Sequence
 from pathlib import Path
@@ -19,10 +20,12 @@ def write_prepared(
         np.save(folder / split / "labels.npy", labels[split])
         counts[split] = {name: int((labels[split] == index).sum()) for index, name in enumerate(classes)}
         rows += [
-            {"path": f"{split}/{row}.png", "label": classes[label], "split": split, "row": row, "sha256": "0" * 64}
+            {"path": f"{split}/{row}.png", "label": classes[label], "split": split, "row": row}
             for row, label in enumerate(labels[split])
         ]
-    pd.DataFrame(rows).assign(width=20, height=20).to_csv(folder / "splits.csv", index=False)
+    digests = [hashlib.sha256(row["path"].encode()).hexdigest() for row in rows]
+    splits = pd.DataFrame(rows).assign(width=20, height=20, sha256=digests)
+    splits.to_csv(folder / "splits.csv", index=False)
     size = next(iter(images.values())).shape[1]
     card = {"classes": list(classes), "image_size": size, "keep_aspect": False, "resampling": "bilinear",
             "counts": counts, "digest": "d" * 64, "source": "photos"}  # fmt: skip

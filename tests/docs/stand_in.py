@@ -15,8 +15,8 @@ from pathlib import Path
 
 HEAVY = {
     ("dvc", "repro"): "tests/pipeline/test_pipeline.py::test_the_first_repro_runs_all_stages_in_order",
-    ("dvc", "exp", "run"): "tests/pipeline/test_experiments.py::test_run_compare_and_show",
-    ("dvc", "queue", "start"): "tests/pipeline/test_experiments.py::test_a_queue_with_two_workers_records_in_one_store",
+    ("dvc", "exp", "run"): "tests/pipeline/test_experiments.py::test_run_a_queue_compare_show_and_go_back",
+    ("dvc", "queue", "start"): "tests/pipeline/test_experiments.py::test_run_a_queue_compare_show_and_go_back",
     ("mlflow", "ui"): "",
     ("mlflow", "server"): "",
     ("mlflow", "models", "serve"): "",

@@ -74,7 +74,7 @@ def test_a_block_says_what_it_is(block: Block) -> None:
         assert_test_exists(block.mark.split()[2].rstrip(":"))
 
 
-@pytest.mark.parametrize("test", sorted(filter(None, HEAVY.values())))
+@pytest.mark.parametrize("test", sorted({*filter(None, HEAVY.values())}))
 def test_what_is_only_checked_here_runs_in_earnest_elsewhere(test: str) -> None:
     assert_test_exists(test)
 

@@ -22,6 +22,7 @@ recipe:
   image_size: 48
   seed: 1
 """
+EPOCHS = 6
 TINY = {
     "data.source": "data/cards/tiny.yaml",
     "validate.min_photos_per_class": 5,
@@ -29,7 +30,7 @@ TINY = {
     "preprocess.photos_per_shard": 16,
     "model.residual.width": 4,
     "model.residual.training_sizes": [{"until": 1.0, "size": 32}],
-    "train.epochs": 3,
+    "train.epochs": EPOCHS,
     "train.batch_size": 16,
     "evaluate.num_resamples": 200,
     "report.num_correct": 2,

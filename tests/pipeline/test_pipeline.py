@@ -1,13 +1,9 @@
 """All stages by `dvc repro` in a fresh clone on a tiny synthetic data set."""
 
 import json
-import os
-import shutil
-import signal
 
-import pytest
 from mlflow import MlflowClient
-from ruamel.yaml import YAML
+from pipeline.clone import EPOCHS
 
 from convlens.pipeline import STAGES
 
@@ -119,9 +115,9 @@ def test_the_results_are_true_to_each_other(reproduced):
     assert metrics["num_photos"] == len(predictions) - 1 == sum(prepared["counts"]["test"].values())
     assert metrics["accuracy_low"] <= metrics["accuracy"] <= metrics["accuracy_high"]
     assert card["classes"] == prepared["classes"] == ["cats", "dogs"]
-    assert card["epochs"] == 3
+    assert card["epochs"] == EPOCHS
     history = (folder / "reports/training/history.csv").read_text().splitlines()
-    assert len(history) == 1 + 3
+    assert len(history) == 1 + EPOCHS
 
 
 def test_mlflow_holds_one_complete_run_and_a_champion(reproduced):
@@ -129,63 +125,16 @@ def test_mlflow_holds_one_complete_run_and_a_champion(reproduced):
     key = json.loads((reproduced.folder / "data/model/card.json").read_text())["key"]
     assert run.info.status == "FINISHED"
     assert run.data.tags["convlens.key"] == key
-    assert run.data.params["train.epochs"] == "3"
+    assert run.data.params["train.epochs"] == str(EPOCHS)
     steps = [point.step for point in client.get_metric_history(run.info.run_id, "curves/validation_loss")]
-    assert sorted(steps) == [1, 2, 3]
+    assert sorted(steps) == list(range(1, EPOCHS + 1))
     assert run.inputs.dataset_inputs
     version = client.get_model_version_by_alias("tiny", "champion")
     assert version.version == 1 or version.version == "1"
 
 
-def test_a_second_repro_runs_nothing(clone):
-    # A copied clone keeps its results; DVC compares content.
-    assert clone.repro() == []
-
-
-@pytest.mark.parametrize(
-    ("change", "expected"),
-    [
-        ({"report__num_correct": 1}, ["check", "report", "register"]),
-        ({"evaluate__seed": 7}, ["check", *STAGES[STAGES.index("evaluate") :]]),
-        ({"register__criteria__evaluation__accuracy__min": 0.01}, ["check", "register"]),
-    ],
-)
-def test_one_changed_parameter_runs_exactly_the_stages_it_concerns(clone, change, expected):
-    clone.change(**change)
-    assert clone.repro() == expected
-
-
-def test_a_training_killed_again_and_again_goes_on_and_ends_the_same(clone):
-    clone.change(train__epochs=12)
-    model, history = clone.folder / "data/model/model.keras", clone.folder / "reports/training/history.csv"
-    clone.run("dvc", "repro", "train")
-    expected = model.read_bytes(), history.read_bytes()
-
-    forget_training(clone)
-    for moment in ("12 epochs over", "epoch   1/12", "epoch   5/12"):
-        kill_after(clone, moment)
-    told = clone.run("dvc", "repro", "train").stdout
-    assert "epoch  12/12" in told
-    assert "epoch   3/12" not in told
-    assert (model.read_bytes(), history.read_bytes()) == expected
-    assert not list((clone.folder / ".convlens/checkpoints").glob("*"))
-
-
-def forget_training(clone):
-    """Remove what DVC knows of the training, so that it has to run again."""
-    yaml = YAML()
-    lock = clone.folder / "dvc.lock"
-    content = yaml.load(lock.read_text())
-    del content["stages"]["train"]
-    yaml.dump(content, lock)
-    shutil.rmtree(clone.folder / ".dvc/cache/runs")
-    shutil.rmtree(clone.folder / "data/model")
-
-
-def kill_after(clone, text):
-    """Start the training, and kill all of it the hard way once it has told `text`."""
-    with clone.start("dvc", "repro", "train") as process:
-        for line in process.stdout:
-            if text in line:
-                os.killpg(process.pid, signal.SIGKILL)
-    assert process.returncode == -signal.SIGKILL
+def test_a_changed_parameter_concerns_exactly_the_stages_that_read_it(clone):
+    """As DVC says; that they run is seen in test_ci_scripts and test_records."""
+    clone.change(evaluate__seed=7)
+    concerned = {"check", *STAGES[STAGES.index("evaluate") :]}
+    assert set(json.loads(clone.run("dvc", "status", "--json").stdout)) == concerned
