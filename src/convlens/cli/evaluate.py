@@ -124,7 +124,13 @@ def _render_text(result: "ExternalEvaluation") -> str:
     unread = len(result.failures)
     read = f"{show_count(result.metrics['num_photos'], 'photo')} classified"
     head = f"{result.model}: {read}" + (f", {unread:,} could not be read" if unread else "")
-    blocks = [head, _render_numbers(result), _render_drift(result), _render_failures(result), _fold(result.note)]
+    blocks = [
+        head,
+        _render_numbers(result),
+        _render_drift(result),
+        _render_failures(result),
+        fold_sentence(result.note),
+    ]
     return "\n\n".join(block for block in blocks if block)
 
 
@@ -132,11 +138,11 @@ def _render_numbers(result: "ExternalEvaluation") -> str:
     from convlens.pages.external import count_predicted, list_rows, say_verdict
 
     if not result.labeled:
-        return _align([("prediction", "photos", "share"), *count_predicted(result)])
+        return align_columns([("prediction", "photos", "share"), *count_predicted(result)])
     test = result.test_metrics
     rows = [("", "these photos", "test split", "difference"), *list_rows(result.metrics, test)]
-    table = _align([row if test else row[:2] for row in rows])
-    return f"{table}\n\n{_fold(say_verdict(result.metrics, test)[1])}" if test else table
+    table = align_columns([row if test else row[:2] for row in rows])
+    return f"{table}\n\n{fold_sentence(say_verdict(result.metrics, test)[1])}" if test else table
 
 
 def _render_drift(result: "ExternalEvaluation") -> str:
@@ -153,8 +159,8 @@ def _render_drift(result: "ExternalEvaluation") -> str:
         f"{show_count(result.metrics['num_unlike'], 'photo')} of {result.metrics['num_photos']:,} unlike any of the "
         f"training: {share} ({low} to {high}), where 1 % would be nothing special."
     )
-    table = _align([head, *(tuple(row[name] for name in names) for row in rows)])
-    return "\n\n".join([table, _fold(say_drift(result.drift)), _fold(unlike)])
+    table = align_columns([head, *(tuple(row[name] for name in names) for row in rows)])
+    return "\n\n".join([table, fold_sentence(say_drift(result.drift)), fold_sentence(unlike)])
 
 
 def _render_failures(result: "ExternalEvaluation") -> str:
@@ -166,7 +172,7 @@ def _render_failures(result: "ExternalEvaluation") -> str:
     return "\n".join(["Could not be read:", *lines, *([f"  and {more:,} more"] if more else [])])
 
 
-def _align(rows: Sequence[Sequence[str]]) -> str:
+def align_columns(rows: Sequence[Sequence[str]]) -> str:
     """The first column to the left, the others to the right."""
     widths = [max(len(cell) for cell in column) for column in zip(*rows, strict=True)]
     lines = []
@@ -176,5 +182,6 @@ def _align(rows: Sequence[Sequence[str]]) -> str:
     return "\n".join(lines)
 
 
-def _fold(sentence: str) -> str:
+def fold_sentence(sentence: str) -> str:
+    """Break a sentence into lines of at most 100 characters."""
     return textwrap.fill(sentence, LINE_WIDTH, break_long_words=False, break_on_hyphens=False)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import click
 
 from convlens import __version__
+from convlens.cli.backbones import backbones, learning_curve
 from convlens.cli.check import check
 from convlens.cli.compare import compare
 from convlens.cli.evaluate import evaluate
@@ -103,6 +104,7 @@ def worker(prepared: Path, wait_minutes: float) -> None:
     work(prepared, params.recipe, wait_seconds=60 * wait_minutes)
 
 
+commands.add_command(backbones)
 commands.add_command(check)
 commands.add_command(compare)
 commands.add_command(evaluate)
@@ -111,6 +113,7 @@ commands.add_command(export)
 commands.add_command(params)
 commands.add_command(predict)
 commands.add_command(history)
+commands.add_command(learning_curve)
 commands.add_command(promote)
 commands.add_command(rollback)
 
