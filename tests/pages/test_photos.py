@@ -7,9 +7,10 @@ import pandas as pd
 import pytest
 from prepared_photos import write_prepared
 
+from convlens.data.loader import LoaderSettings
 from convlens.data.prepared import Prepared
 from convlens.errors import ConvLensError
-from convlens.pages.photos import choose_test_photos
+from convlens.pages.photos import choose_test_photos, find_regions
 from convlens.params import ReportParams
 
 SHOW = ReportParams(num_correct=4, num_errors=2, max_filters=8)
@@ -59,3 +60,12 @@ def test_predictions_of_other_photos_are_refused(prepared: Prepared, predictions
     table = predictions.head(7) if wrong == "fewer" else predictions.assign(path=predictions["path"] + "x")
     with pytest.raises(ConvLensError, match=r"Expected predictions of the 10 test photos .* Run `dvc repro`\."):
         list(choose_test_photos(table, prepared, SHOW))
+
+
+def test_a_photo_that_does_not_decode_has_no_boxes() -> None:
+    box = {"name": "nose", "left": 10.0, "top": 20.0, "right": 20.0, "bottom": 40.0}
+    manifest = pd.DataFrame({
+        "path": ["whole.jpg", "broken.jpg", "plain.jpg"], "width": [100, 0, 100], "height": [200, 0, 200],
+        "regions": [[box], [box], None],
+    })  # fmt: skip
+    assert find_regions(manifest, LoaderSettings(50)) == {"whole.jpg": {"nose": (5.0, 5.0, 10.0, 10.0)}}

@@ -190,8 +190,8 @@ SIDEWAYS = 5  # from this EXIF orientation on, width and height change places
 
 
 def find_regions(manifest: pd.DataFrame, settings: LoaderSettings) -> dict[str, dict[str, Box]]:
-    """List the boxes of all photos that have some, by path and name, in pixels of the array the network gets."""
-    known = manifest["regions"].map(lambda boxes: boxes is not None and len(boxes) > 0)
+    """List the boxes of photos that decode and have some, by path and name, in pixels of the array the network gets."""
+    known = manifest["regions"].map(lambda boxes: boxes is not None and len(boxes) > 0) & (manifest["width"] > 0)
     return {
         str(row["path"]): scale_boxes(row["regions"], (int(row["width"]), int(row["height"])), settings)
         for row in manifest[known.astype(bool)].to_dict("records")
