@@ -13,6 +13,7 @@ from PIL import Image
 from convlens.auxiliary import backbone_choice
 from convlens.auxiliary.backbone_choice import (
     LabeledPhotos,
+    LearningCurve,
     choose_backbone,
     compute_features,
     estimate_gain,
@@ -20,8 +21,10 @@ from convlens.auxiliary.backbone_choice import (
     order_evenly,
     predict_held_out,
 )
+from convlens.cli.backbones import describe_gain
 from convlens.cli.main import commands
 from convlens.errors import ConvLensError
+from convlens.metrics.intervals import Interval
 from convlens.params import load_params
 
 PARAMETERS = load_params(PARAMS)
@@ -85,7 +88,7 @@ def test_the_command_asks_all_says_what_cannot_be_told_and_prints_the_line(root,
     curve = [*arguments[1:], "--backbone", "EfficientNetLite1"]
     told = CliRunner().invoke(commands, ["learning-curve", *curve], catch_exceptions=False).output
     assert re.search(r"^ *4 +\d+", told, re.MULTILINE)
-    assert "A network from scratch needs" in " ".join(told.split())
+    assert "A network from scratch usually needs" in " ".join(told.split())
 
 
 def test_features_are_those_of_the_decoded_photos_in_their_order(root):
@@ -174,3 +177,21 @@ def test_what_cannot_be_asked_is_told_in_a_line(text, message, tmp_path, monkeyp
     with pytest.raises(ConvLensError, match=f"^{re.escape(message)}") as caught:
         choose_backbone(text, PARAMETERS.model.transfer)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("gain", "sentence"),
+    [
+        (
+            (0.001, 0.0, 0.004),
+            "More of the same will not help: 1,600 photos to learn from instead of 800 would add 0.4",
+        ),
+        (
+            (0.02, 0.01, 0.03),
+            "More photos will help: 1,600 photos to learn from instead of 800 would add about 2.0 points",
+        ),
+        ((0.01, -0.01, 0.03), "These photos cannot show whether more of them help: 1,600 photos"),
+    ],
+)
+def test_what_twice_the_photos_bring_is_one_sentence(gain, sentence):
+    assert describe_gain(LearningCurve(np.array([400, 800]), (), (), Interval(*gain))).startswith(sentence)

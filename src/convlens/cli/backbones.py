@@ -187,9 +187,7 @@ def _render_curve(curve: "LearningCurve", choice: "BackboneChoice", *, is_own: b
         rows.append((f"{size:,}", show_share(accuracy.value), ends, "" if same else show_range(*draws)))
     what = f"This is the curve of a last layer fitted to the features of {choice.name} at {choice.image_size} pixels."
     if not is_own:
-        what += (
-            " A network from scratch needs many times the photos for the same accuracy, and its curve goes on longer."
-        )
+        what += " A network from scratch usually needs many times the photos for the same accuracy."
     return "\n\n".join([align_columns(rows), fold_sentence(describe_gain(curve)), fold_sentence(what)])
 
 
