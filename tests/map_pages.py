@@ -6,9 +6,10 @@ from functools import cache
 import numpy as np
 from lens_models import CLASSES, SIZE, photos, residual
 
-from convlens.lens.forward import Scorer
+from convlens.lens.forward import Scorer, class_probabilities
 from convlens.lens.lens import Activations, Lens, Skipped, open_lens
 from convlens.lens.statistics import PhotoSample
+from convlens.models.inference import OperatingPoint
 from convlens.pages.feature_maps.maps import FeatureMapContent, PageSettings, gather_content
 from convlens.pages.feature_maps.page import FeatureMapInputs, render_feature_maps
 from convlens.pages.photos import Choice, Unreadable
@@ -46,11 +47,27 @@ def gathered(max_filters: int = 6) -> FeatureMapContent:
         classes=CLASSES, max_filters=max_filters, unreadable=[Unreadable("broken<b>.jpg", "No image.")]
     )
 
-    def answer(given: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        said = np.array([ANSWERS[int(np.array_equal(photo, pixels[1]))] for photo in given])
-        return said, said
+    def answer(given: np.ndarray) -> np.ndarray:
+        return np.array([ANSWERS[int(np.array_equal(photo, pixels[1]))] for photo in given])
 
     return gather_content(Scorer(small_lens()), choices, sample, settings, answer)
+
+
+@cache
+def contested_page() -> str:
+    """The page of a photo of which the network announces another class than for its first view alone."""
+    point = OperatingPoint(mirror=True, center_crop=0.75)
+    model, many = residual(), photos(64, seed=2)
+    scorer = Scorer(open_lens(model), mirror=True, center_crop=0.75)
+    logits = model.get_layer("logits")
+    logits.set_weights([logits.get_weights()[0], logits.get_weights()[1] - scorer.view_logits(many).mean()])
+    scorer = Scorer(open_lens(model), mirror=True, center_crop=0.75)
+    views = scorer.view_logits(many)[..., 0]
+    contested = many[np.flatnonzero((views[0] > 0) != (views.mean(axis=0) > 0))[:1]]
+    choices = [Choice("contested.jpg", "error", None, contested[0], {})]
+    found = gather_content(scorer, choices, None, PageSettings(classes=CLASSES, max_filters=EVERY, point=point),
+                           lambda given: class_probabilities(scorer.view_logits(given).mean(axis=0)))  # fmt: skip
+    return render_feature_maps(found.inputs)
 
 
 def page_inputs(name: str = "cat.jpg", max_filters: int = 6) -> FeatureMapInputs:

@@ -38,7 +38,9 @@ def make_results(
     return Robustness.measure(networks, images, labels, params, rows=np.arange(20))
 
 
-def make_label_errors(predictions: pd.DataFrame, num_suspicious: int, split: str = "test") -> LabelErrors:
+def make_label_errors(
+    predictions: pd.DataFrame, num_suspicious: int, split: str = "test", note: str = ""
+) -> LabelErrors:
     """The first photos are suspicious, the first of all most."""
     photos = predictions[["path", "label", "predicted", "correct"]].assign(
         split=split,
@@ -46,4 +48,4 @@ def make_label_errors(predictions: pd.DataFrame, num_suspicious: int, split: str
         label_quality=np.linspace(0.01, 0.99, len(predictions)),
         suspicious=np.arange(len(predictions)) < num_suspicious,
     )
-    return LabelErrors({}, photos, pd.DataFrame({"fold": [], "epoch": []}))
+    return LabelErrors({"note": note}, photos, pd.DataFrame({"fold": [], "epoch": []}))

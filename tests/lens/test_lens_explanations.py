@@ -7,8 +7,10 @@ from lens_models import MODELS, photos, residual
 
 from convlens.lens.attribution import (
     ablate_filters,
+    announced_cam,
     choose_cam,
     cover,
+    cover_effects,
     find_cam_targets,
     grad_cam,
     mean_color,
@@ -22,7 +24,6 @@ from convlens.lens.trust import (
     deletion_insertion,
     equivariance,
     randomize,
-    shift_answers,
     shift_right,
     spearman,
 )
@@ -110,6 +111,27 @@ def test_cells_of_grad_cam_add_up_to_the_log_odds_without_bias() -> None:
     red = noisy()[..., 0] / 255
     np.testing.assert_allclose(cams["copy/activation"], -3 * red / SIDE**2, atol=1e-6)
     np.testing.assert_allclose(cams["copy/activation"].sum(axis=(1, 2)), scorer.logits(noisy())[:, 0] - 0.7, atol=1e-4)
+
+
+def test_the_evidence_of_all_views_adds_up_to_what_is_announced() -> None:
+    scorer = Scorer(open_lens(linear(np.array([2.0, -5.0]), bias=0.7)), mirror=True, center_crop=0.5)
+    photo = noisy(1)[0]
+    found = announced_cam(scorer, photo, 0, find_cam_targets(scorer))["copy/activation"]
+    announced = scorer.view_logits(photo[np.newaxis]).mean()
+    assert found.sum() == pytest.approx(-(announced - 0.7), abs=1e-4)
+    mirrored = announced_cam(scorer, photo[:, ::-1], 0, find_cam_targets(scorer))["copy/activation"]
+    np.testing.assert_allclose(found, mirrored[:, ::-1], atol=1e-6)
+    plain = announced_cam(Scorer(scorer.lens, mirror=True), photo, 0, find_cam_targets(scorer))["copy/activation"]
+    np.testing.assert_allclose(plain, photo[..., 0] / 255 * 3 / SIDE**2, atol=1e-6)
+
+
+def test_covering_a_box_changes_the_mean_over_the_views() -> None:
+    photo, box = noisy(1)[0], (0.0, 0.0, 4.0, 4.0)
+    scorer = Scorer(open_lens(linear(np.array([6.0]))), mirror=True, center_crop=0.75)
+    odds, chances = cover_effects(scorer, photo, [box], 1)
+    before, after = (scorer.view_logits(image[np.newaxis]).mean() for image in (photo, cover(photo, box)))
+    assert odds[0] == pytest.approx(before - after, abs=1e-5)
+    assert chances[0] == pytest.approx(1 / (1 + np.exp(-before)) - 1 / (1 + np.exp(-after)), abs=1e-5)
 
 
 def test_the_other_class_has_the_opposite_grad_cam() -> None:
@@ -200,6 +222,5 @@ def test_a_convolution_without_padding_moves_with_its_photo() -> None:
     images = np.repeat(noisy(4)[:, :, :1], SIDE, axis=2)  # nothing changes along a row
     scorer = Scorer(open_lens(linear(np.array([6.0]))))
     assert [row.error[0] for row in equivariance(scorer, images)] == [0.0]
-    assert shift_answers(scorer, images).same == (1.0, 1.0)
     moved = shift_right(noisy(1), 3)[0]
     assert np.array_equal(moved[:, 3:], noisy(1)[0][:, :-3])

@@ -1,8 +1,9 @@
 import numpy as np
+import pandas as pd
 import pytest
 
 from convlens.errors import ConvLensError
-from convlens.metrics.label_errors import MIN_PHOTOS, find_suspicious, score_labels
+from convlens.metrics.label_errors import MIN_PHOTOS, LabelErrors, find_suspicious, score_labels
 
 
 def predictions(
@@ -59,3 +60,20 @@ def test_classes_with_next_to_no_photos_are_never_suspicious():
 def test_what_is_no_probability_is_told():
     with pytest.raises(ConvLensError, match="Expected probabilities"):
         find_suspicious(np.array([0, 1]), np.array([[2.0, 0], [0, 1]]))
+
+
+@pytest.mark.parametrize(
+    ("skill", "share_wrong", "reason"),
+    [(1.0, 0.0, "Below 90 % disputed labels"), (9.0, 0.08, "More than 5 % are mostly"), (9.0, 0.03, "")],
+)
+def test_networks_too_weak_to_judge_name_no_label(skill, share_wrong, reason):
+    truth, probabilities = predictions(400, 2, skill=skill)
+    given = truth.copy()
+    given[: round(400 * share_wrong)] = 1 - given[: round(400 * share_wrong)]
+    photos = pd.DataFrame({"path": [f"{row}.png" for row in range(400)], "split": "test"})
+    photos["label"] = np.array(["cats", "dogs"])[given]
+    folds = pd.DataFrame({"fold": [], "epoch": []})
+    found = LabelErrors.find(photos, probabilities, ["cats", "dogs"], folds=folds, confidence=0.95)
+    assert reason in found.metrics["note"].replace("\N{NO-BREAK SPACE}", " ")
+    assert found.photos["suspicious"].sum() == (0 if reason else 12)
+    assert found.metrics["suspicious_share"] == (None if reason else 0.03)

@@ -120,49 +120,40 @@ def test_grids_keep_zero_and_sign() -> None:
 def test_every_number_of_the_sentence_was_measured() -> None:
     first, second = _script("page-data")["photos"]
     assert first["sentence"].startswith("The network says cats, 80\u00a0%")
-    assert second["sentence"].startswith("The network says cats, 90\u00a0%, but it is dogs")
+    assert second["sentence"].startswith("The network says cats, 90\u00a0%, but the label is dogs")
     assert "its named parts" in first["sentence"]
     assert "named parts" not in second["sentence"]
     assert place_words(0.5, 0.5) == "in the center"
     assert place_words(0.1, 0.9) == "at the upper right"
 
 
-def _analysis(probability: float, effect: float, part: float, null: float) -> SimpleNamespace:
+def _analysis(effect: float, part: float, null: float) -> SimpleNamespace:
     """The analysis of a photo of 12×12 pixels: covering its upper left does `effect`, covering its ear does `part`."""
     effects = np.array([[effect, 0.0], [0.0, 0.0]])
     region = SimpleNamespace(name="left_ear", effect=part, null=np.array([null, 0.0]))
     return SimpleNamespace(
-        probability=probability,
-        target=1,
         occlusions=[SimpleNamespace(probability=effects, size=(4, 4), stride=(6, 6))],
         regions=[region],
     )
 
 
 def _sentence(analysis: SimpleNamespace, answer: str, truth: str | None, probability: float) -> str:
-    words = describe_answer(
-        analysis,
-        answer=answer,
-        truth=truth,
-        probability=probability,
-        classes=["cats", "dogs"],
-        picture_shape=(12, 12),
-    )
+    words = describe_answer(analysis, answer=answer, truth=truth, probability=probability, picture_shape=(12, 12))
     return words.replace("\u00a0", " ")
 
 
-def test_sentences_say_what_counts_in_plain_words() -> None:
-    assert _sentence(_analysis(0.9, 0.3, 0.4, 0.1), "dogs", "dogs", 0.9) == (
-        "The network says dogs, 90 %, rightly; covering a box of 4×4 pixels at the upper left, the one that counts "
-        "most, lowers the probability of dogs from 90 % to 60 %; of its named parts the left ear counts most: covering "
-        "it lowers the probability by 40 points, covering random boxes of its size changes it by −5 points on average."
+def test_sentences_say_what_counts_for_the_announced_class() -> None:
+    assert _sentence(_analysis(0.3, 0.4, 0.1), "dogs", "dogs", 0.9) == (
+        "The network says dogs, 90 %, correct; with the box of 4×4 pixels at the upper left covered, which counts "
+        "most, dogs falls from 90 % to 60 %; of its named parts the left ear counts most: covering it lowers the "
+        "probability by 40 points, covering random boxes of its size changes it by −5 points on average."
     )
-    assert _sentence(_analysis(0.7, 0.3, 0.1, 0.2), "dogs", "cats", 0.9) == (
-        "The network says dogs, 90 %, but it is cats; covering a box of 4×4 pixels at the upper left, the one that "
-        "counts most, lowers the probability of dogs from 70 % (the photo on its own) to 40 %; covering any of its "
-        "named parts lowers it no more than random boxes of the same size do."
+    assert _sentence(_analysis(0.3, 0.1, 0.2), "dogs", "cats", 0.7) == (
+        "The network says dogs, 70 %, but the label is cats; with the box of 4×4 pixels at the upper left covered, "
+        "which counts most, dogs falls from 70 % to 40 %; covering any of its named parts lowers it no more than "
+        "random boxes of the same size do."
     )
-    assert _sentence(_analysis(0.001, -0.002, -0.2, 0.0), "cats", None, 0.999) == (
+    assert _sentence(_analysis(0.002, 0.2, 0.0), "cats", None, 0.999) == (
         "The network says cats, > 99 %; covering any box of 4×4 pixels lowers that by less than one point; of its "
         "named parts the left ear counts most: covering it lowers the probability by 20 points, covering random boxes "
         "of its size changes it by 0 points on average."

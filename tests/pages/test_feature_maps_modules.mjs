@@ -107,7 +107,7 @@ test("words come from the numbers", () => {
     "Filter 3 of conv_2, ReLU: highest 2 at the lower right, above zero on 25\u00a0% of cells; stronger for dogs, AUC 0.90.");
   assert.match(tileWords(block, block.steps[3], 1, facts), /dead/);
   const photo = { answer: "dogs", truth: "cats", probabilities: [0.2, 0.8] };
-  assert.equal(answerWords(photo, ["cats", "dogs"]), "The network says dogs, 80\u00a0%, but it is cats.");
+  assert.equal(answerWords(photo, ["cats", "dogs"]), "The network says dogs, 80\u00a0%, but the label is cats.");
 });
 
 const base64 = (values) => Buffer.from(Float32Array.from(values).buffer).toString("base64");

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from map_pages import page_inputs, page_text, runs, small_lens
 
+from convlens.models.inference import make_views
 from convlens.pages.feature_maps.page import ASSETS, bundle_script
 
 NODE = shutil.which("node")
@@ -132,7 +133,7 @@ const network = new Network(page, kernels);
 const rows = [];
 for (const [i, photo] of page.photos.entries()) {
   const said = await network.answer(coveredPicture(pictures[i], null), () => false);
-  rows.push([said[page.classes.indexOf(photo.target)], photo.probabilityTarget]);
+  rows.push([said[page.classes.indexOf(photo.answer)], photo.views[0]]);
 }
 console.log(JSON.stringify(rows));
 """,
@@ -140,3 +141,20 @@ console.log(JSON.stringify(rows));
     assert len(found) == 2
     for said, expected in found:
         assert said == pytest.approx(expected, abs=2e-5)  # kernels are kept with 16 bits
+
+
+@needs_node
+def test_the_page_shows_its_network_the_views_that_answers_are_the_mean_over(tmp_path: Path) -> None:
+    photo = np.random.default_rng(0).integers(0, 256, (11, 14, 3), dtype=np.uint8)
+    expected = np.concatenate(make_views(photo[np.newaxis], mirror=True, center_crop=0.875))
+    script = tmp_path / "views.mjs"
+    script.write_text(
+        f"""import {{ viewsOf }} from {json.dumps((ASSETS / "network.js").as_uri())};
+const picture = {{ rows: 11, columns: 14, channels: 3, values: Float32Array.from({photo.ravel().tolist()}) }};
+console.log(JSON.stringify(viewsOf(picture, true, 0.875).map(({{ values }}) => [...values])));
+""",
+        encoding="utf-8",
+    )
+    found = np.array(json.loads(_node(str(script)))).reshape(expected.shape)
+    assert np.abs(found - expected).max() <= 1  # where a half is rounded by float32
+    assert (found == expected).mean() > 0.99

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from map_pages import EVERY, page_inputs
+from map_pages import EVERY, contested_page, page_inputs
 from page_visits import Visit, find_violations, text_of
 
 TABS = ("answer", "filters", "filter", "cell", "place", "regions", "bench", "trust", "layers")
@@ -53,8 +53,38 @@ def test_photos_are_chosen_with_arrow_keys(visit: Visit) -> None:
     page.focus(".photo-choice[aria-checked=true]")
     page.keyboard.press("ArrowRight")
     page.wait_for_selector("#view-answer .badge.failed")
-    assert text_of(page, "#view-answer .badge") == "wrong: it is dogs"
+    assert text_of(page, "#view-answer .badge") == "wrong: the label is dogs"
     assert page.evaluate("document.activeElement.getAttribute('aria-checked')") == "true"
+
+
+def test_the_announced_answer_is_the_one_that_is_explained(browser: Any, tmp_path: Path) -> None:
+    written = tmp_path / "feature_maps.html"
+    written.write_text(contested_page(), encoding="utf-8")
+    visit = Visit(browser, written)
+    page = visit.open()
+    answer, sure = text_of(page, "#view-answer .big").lower().split(maxsplit=1)
+    assert re.search(r": ([^.]*)\. Evidence", text_of(page, "#view-answer .note"))[1].split(", ")[0] < "50 %" < sure
+    assert text_of(page, "#view-answer .lead").startswith(f"The network says {answer}, {sure}")
+    for card in page.locator("#view-answer .evidence").all():
+        assert f"for “{answer}”" in card.inner_text()
+        assert f"against “{answer}”" in card.inner_text()
+    page.locator("#view-answer .evidence .stage").last.hover()
+    page.wait_for_function("document.querySelectorAll('#view-answer .readout')[1].textContent.startsWith('Without')")
+    readout = page.locator("#view-answer .readout").last.inner_text().replace("\u00a0", " ")
+    before = re.match(rf"Without this box: “{answer}” ([\d.]+) %", readout)
+    assert f"{int(float(before[1]) + 0.5)} %" == sure
+    page.close()
+
+
+def test_a_part_and_its_chart_have_one_sign(visit: Visit) -> None:
+    page = visit.open("tab=regions")
+    for part in ("left_ear", "tongue"):
+        page.click(f"#view-regions .pill[data-region={part}]")
+        page.wait_for_selector(f"#view-regions .pill[data-region={part}][aria-pressed=true]")
+        words = text_of(page, "#view-regions .region-words").replace("\u2212", "-")
+        before, after = map(float, re.search(r"“cats” ([\d.]+) % → ([\d.]+) %", words).groups())
+        shown = text_of(page, "#view-regions .interval-text").replace("\u2212", "-")
+        assert float(shown.split()[0]) == pytest.approx(after - before, abs=0.11)
 
 
 def test_a_tile_opens_by_key_and_closes_by_escape(visit: Visit) -> None:
@@ -93,7 +123,7 @@ def test_the_address_opens_a_step_of_a_layer_and_every_filter_is_drawn(visit: Vi
     tiles = page.locator("[role=option]").evaluate_all("all => all.map((one) => one.ariaLabel)")
     named = [name for name in tiles if name and re.match(r"Filter \d+ of \w+, normalization", name)]
     assert len(named) == sum(len(block["shown"]) for block in blocks)
-    assert "The network says cats, 90\u00a0%, but it is dogs." in page.content().replace("&nbsp;", "\u00a0")
+    assert "The network says cats, 90\u00a0%, but the label is dogs" in page.content().replace("&nbsp;", "\u00a0")
     assert visit.complaints == []
 
 
@@ -129,7 +159,9 @@ def test_a_box_is_drawn_by_pointer_moved_by_keys_and_typed(visit: Visit) -> None
     page.wait_for_function(
         "document.querySelector('.region-words').textContent.includes('19 random boxes of the same size')"
     )
-    assert text_of(page, "#view-regions .region-words").startswith("Your box covers 16 % of the photo. Covered,")
+    assert text_of(page, "#view-regions .region-words").startswith(
+        "Your box covers 16 % of the photo. Without it: “cats” 80.0 % → "
+    )
 
 
 def test_the_address_keeps_the_part_and_the_step_that_is_worked_out(visit: Visit) -> None:
@@ -168,6 +200,39 @@ def test_the_bench_computes_what_the_lecture_says(visit: Visit) -> None:
     assert "⌊(6 + 2·0 − 3) / 3⌋ + 1 = 2" in text_of(page, "#view-bench .formula")
 
 
+@pytest.mark.parametrize("size", [(1366, 768), (1440, 900)])
+def test_nothing_is_cut_off_and_what_was_clicked_is_in_sight(browser: Any, path: Path, size: tuple[int, int]) -> None:
+    visit = Visit(browser, path)
+    page = visit.open("tab=filters")
+    page.set_viewport_size({"width": size[0], "height": size[1]})
+    page.locator("#block-0 .tile").first.click()
+    for part in (".map-title", ".map-facts", ".to-card", ".to-cell", "#viewer .stage"):
+        page.wait_for_selector(part)
+        box = page.locator(part).bounding_box()
+        assert box["y"] + box["height"] <= size[1], part
+    visit.turn("layers")
+    hidden = "all => all.filter((one) => one.scrollWidth > one.clientWidth).map((one) => one.className)"
+    assert page.locator("#view-layers .scroll").evaluate_all(hidden) == []
+    page.close()
+
+
+@pytest.mark.parametrize("width", [320, 390, 800, 1366])
+def test_every_tab_can_be_seen(browser: Any, path: Path, width: int) -> None:
+    visit = Visit(browser, path)
+    page = visit.open()
+    page.set_viewport_size({"width": width, "height": 844})
+    boxes = [tab.bounding_box() for tab in page.locator("[role=tab]").all()]
+    assert all(box["x"] >= 0 and box["x"] + box["width"] <= width for box in boxes)
+    page.close()
+
+
+def test_a_page_speaks_of_its_own_photos_only(browser: Any, tmp_path: Path) -> None:
+    written = tmp_path / "feature_maps.html"
+    written.write_text(contested_page(), encoding="utf-8")
+    words = set(re.findall(r"\w+", Visit(browser, written).open().inner_html("body").split("<script")[0].lower()))
+    assert not words & {"animal", "animals", "ear", "ears", "eye", "eyes", "tongue", "fur", "furry"}
+
+
 def test_the_page_lives_in_a_sandbox_without_storage_or_address(browser: Any, path: Path, tmp_path: Path) -> None:
     frame = tmp_path / "frame.html"
     inner = path.read_text(encoding="utf-8").replace("&", "&amp;").replace('"', "&quot;")
@@ -182,6 +247,8 @@ def test_the_page_lives_in_a_sandbox_without_storage_or_address(browser: Any, pa
     inside.locator("html[data-drawn=true]").wait_for(state="attached")
     inside.locator("#tab-cell").click()
     inside.locator("html[data-ready=cell]").wait_for(state="attached")
+    assert inside.locator("a[href]:not([href^='#'])").count() == 0
+    assert "Report: open report.html" in " ".join(inside.locator("header").inner_text().split())
     visit.page.close()
     assert visit.complaints == []
 

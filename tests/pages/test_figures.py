@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from PIL import Image
 from report_inputs import make_history, make_inputs
 
-from convlens.plots.data import MAX_POINTS, MEASURES, plot_class_balance, plot_measure, plot_sizes
+from convlens.plots.data import MAX_POINTS, MEASURES, plot_measure, plot_sizes
 from convlens.plots.evaluation import plot_confusion_matrix, plot_probabilities, plot_reliability, plot_roc_curve
 from convlens.plots.style import COLORS, to_png, to_svg
 from convlens.plots.training import plot_training_curve, plot_training_curves
@@ -23,12 +23,10 @@ FIGURES: dict[str, Callable[[], Figure]] = {
     "training": lambda: plot_training_curves(INPUTS.training.history),
     "loss": lambda: plot_training_curve(INPUTS.training.history, "loss"),
     "accuracy": lambda: plot_training_curve(INPUTS.training.history, "accuracy"),
-    "learning rate": lambda: plot_training_curve(INPUTS.training.history, "learning_rate"),
     "confusion": lambda: plot_confusion_matrix(COUNTS, ("cats", "dogs")),
     "roc": lambda: plot_roc_curve(INPUTS.evaluation.roc, (0.9, 0.8, 0.95)),
     "reliability": lambda: plot_reliability(INPUTS.evaluation.reliability_bins(), 2),
     "probabilities": lambda: plot_probabilities(["cats", "dogs"], np.array([0.9, 0.2]), ("cats", "dogs")),
-    "balance": lambda: plot_class_balance(INPUTS.prepared.card["counts"]),
     "sizes": lambda: plot_sizes(INPUTS.validation.manifest),
     **{
         measure.column: partial(plot_measure, INPUTS.validation.manifest, measure, limits=(0.3,))

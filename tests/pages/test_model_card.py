@@ -55,6 +55,7 @@ def test_the_headings_are_those_of_the_template(inputs: ReportInputs) -> None:
 def test_what_a_user_must_know_is_there(inputs: ReportInputs) -> None:
     text = card_of(inputs)
     for fact in (
+        "**Ready to use?** N", "- **Data: look.** Missed: no photo twice",
         "- **License of the data:** CC0-1.0", "pets, https://example.org/pets: 48 photos found", "1.8 MB",
         'mlflow.pyfunc.load_model("models:/synthetic@champion")', "convlens evaluate path/to/labeled/photos",
         inputs.training.card["key"], inputs.prepared.card["digest"], "| Recall of dogs | ", "(temperature 0.8, fitted",
@@ -115,7 +116,8 @@ def test_the_summary_holds_numbers_predictions_counts_and_links(inputs: ReportIn
         "| Label ↓ predicted → | cats | dogs |\n| --- | --: | --: |\n| cats | ",
         "| cats | 11 | 4 | 8 |",
         "| all | 23 | 8 | 16 |",
-        "Data checks: **warnings**, 1 of 2 expectations met, 1 photo left out.\n\n- warning: no photo twice: 2 photos",
+        "## Ready to use?\n\nN",
+        "- **Data: look.** Missed: no photo twice: 2 photos do not.",
         "residual, 971,329 parameters, input 160 × 160 pixels; 6 epochs, weights of epoch 5 kept",
         "](report.html) · [What the network sees](feature_maps.html)",
     ):

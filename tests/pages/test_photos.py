@@ -10,7 +10,7 @@ from prepared_photos import write_prepared
 from convlens.data.loader import LoaderSettings
 from convlens.data.prepared import Prepared
 from convlens.errors import ConvLensError
-from convlens.pages.photos import choose_test_photos, find_regions
+from convlens.pages.photos import choose_test_photos, find_regions, shorten_path
 from convlens.params import ReportParams
 
 SHOW = ReportParams(num_correct=4, num_errors=2, max_filters=8)
@@ -69,3 +69,18 @@ def test_a_photo_that_does_not_decode_has_no_boxes() -> None:
         "regions": [[box], [box], None],
     })  # fmt: skip
     assert find_regions(manifest, LoaderSettings(50)) == {"whole.jpg": {"nose": (5.0, 5.0, 10.0, 10.0)}}
+
+
+@pytest.mark.parametrize(
+    ("path", "source", "shown"),
+    [
+        ("/home/eve/photos/cats/1.jpg", "/home/eve/photos", "cats/1.jpg"),
+        ("../photos/cats/1.jpg", "../photos", "cats/1.jpg"),
+        ("/mnt/cache/cats/1.jpg", "data/cards/pets.yaml", "cats/1.jpg"),
+        ("data/raw/cats/1.jpg", "data/cards/synthetic.yaml", "data/raw/cats/1.jpg"),
+        ("/home/eve/photos", "/home/eve/photos", "photos"),
+        ("photos", "photos", "photos"),
+    ],
+)
+def test_paths_tell_nothing_of_the_makers_machine(path: str, source: str, shown: str) -> None:
+    assert shorten_path(path, source) == shown

@@ -104,7 +104,7 @@ def test_planted_label_errors_among_held_out_photos_are_found(home: Path) -> Non
     low, high = wilson_interval(3, 80)
     assert found.metrics == {
         "num_photos": 80, "num_folds": 0, "num_suspicious": 3, "suspicious_share": 0.0375,
-        "suspicious_share_low": pytest.approx(low), "suspicious_share_high": pytest.approx(high),
+        "suspicious_share_low": pytest.approx(low), "suspicious_share_high": pytest.approx(high), "note": "",
     }  # fmt: skip
 
 

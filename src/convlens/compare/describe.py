@@ -461,7 +461,8 @@ def layers_section(compared: RunsCompared) -> Section | None:
         (plain(layer.base if layer.base == layer.head else f"{layer.base} → {layer.head}"),
          _show_cell(layer.num_base, layer.num_head), f"{len(layer.pairs):,}",
          f"{layer.correlation:.2f}" if layer.pairs else "", f"{layer.chance:.2f}",
-         _name_filters(layer.died), _name_filters(layer.born), _show_cell(len(layer.dead_base), len(layer.dead_head)))
+         *(("–", "–") if found.are_apart else (_name_filters(layer.died), _name_filters(layer.born))),
+         _show_cell(len(layer.dead_base), len(layer.dead_head)))
         for layer in found.layers
     )  # fmt: skip
     return Section(

@@ -41,6 +41,12 @@ class FilterComparison:
     resized: bool = False
 
     @property
+    def are_apart(self) -> bool:
+        """Whether the networks have unlike layers: filters without a partner then tell nothing."""
+        unlike = any(layer.num_base != layer.num_head for layer in self.layers)
+        return unlike or bool(self.unmatched_base or self.unmatched_head)
+
+    @property
     def sentence(self) -> str:
         """All of it in a line or two."""
         if not self.layers:
@@ -52,6 +58,12 @@ class FilterComparison:
         left_out = len(self.unmatched_base) + len(self.unmatched_head)
         rest = f" {show_count(left_out, 'layer')} without a counterpart left out." if left_out else ""
         resized = " The base takes photos of another size and was shown resized ones." if self.resized else ""
+        if self.are_apart:
+            return (
+                f"Filters: the two networks have unlike layers, so their filters have no counterpart; {matched:,} of "
+                f"{sum(layer.num_base for layer in self.layers):,} respond alike. Never fire: {before:,} before, "
+                f"{after:,} after.{rest}{resized}"
+            )
         return (
             f"Filters: {matched:,} of {sum(layer.num_base for layer in self.layers):,} have a partner (responses "
             f"correlate by at least {MIN_PARTNER_CORRELATION:g} on {show_count(self.num_photos, 'test photo')}). "

@@ -21,8 +21,9 @@ from convlens.lens.forward import (
     run_batches,
     slices,
 )
-from convlens.lens.graph import ReceptiveField
+from convlens.lens.graph import ReceptiveField, Span
 from convlens.lens.lens import Block
+from convlens.models.inference import locate_views, make_views
 
 # --- Class activation maps: Grad-CAM, with its sign kept ---
 #
@@ -81,7 +82,14 @@ def choose_cam(targets: Sequence[CamTarget]) -> CamTarget | None:
     return next(iter([*reversed(fine), *reversed(targets)]), None)
 
 
-def grad_cam(scorer: Scorer, photos: Any, classes: np.ndarray, targets: Sequence[CamTarget]) -> dict[str, np.ndarray]:
+def grad_cam(
+    scorer: Scorer,
+    photos: Any,
+    classes: np.ndarray,
+    targets: Sequence[CamTarget],
+    *,
+    weights: np.ndarray | None = None,
+) -> dict[str, np.ndarray]:
     """Signed Grad-CAM of photos.
 
     Args:
@@ -89,6 +97,7 @@ def grad_cam(scorer: Scorer, photos: Any, classes: np.ndarray, targets: Sequence
         photos: uint8 (n, rows, columns, 3), as the loader gives them.
         classes: int (n,), the class whose log-odds are explained.
         targets: maps to explain by, in the order of the network.
+        weights: (units,), explains this weighted sum of the logits instead; None for the log-odds.
 
     Returns:
         By name of the target, float32 (n, rows, columns): the sum over filters of map times gradient. Behind a global
@@ -106,12 +115,68 @@ def grad_cam(scorer: Scorer, photos: Any, classes: np.ndarray, targets: Sequence
         with tf.GradientTape() as tape:
             tape.watch(known)
             logits, *maps = call_model(rest, known)
-            score = tf.reduce_sum(log_odds(logits, classes[number * size : number * size + len(batch)]))
+            chosen = classes[number * size : number * size + len(batch)]
+            score = tf.reduce_sum(log_odds(logits, chosen) if weights is None else logits * weights)
         maps = [known, *maps]
         gradients = tape.gradient(score, maps, unconnected_gradients="zero")
         sums = (tf.reduce_sum(values * gradient, axis=-1) for values, gradient in zip(maps, gradients, strict=True))
         parts.append([np.asarray(values, dtype=np.float32) for values in sums])
     return {target.name: np.concatenate(maps) for target, maps in zip(targets, zip(*parts, strict=True), strict=True)}
+
+
+def announced_cam(scorer: Scorer, photo: np.ndarray, target: int, cams: Sequence[CamTarget]) -> dict[str, np.ndarray]:
+    """Signed Grad-CAM of what is announced about a photo: of the log-odds of the mean logits over its views.
+
+    The maps of the views are laid back onto the photo: each cell is shared out to the cells that it covers there, so
+    that sums stay.
+
+    Args:
+        scorer: the network and its views.
+        photo: uint8 (rows, columns, 3), as the loader gives it.
+        target: the class.
+        cams: maps to explain by.
+
+    Returns:
+        By name of the map, float32 (rows, columns).
+    """
+    views = np.concatenate(make_views(photo[np.newaxis], mirror=scorer.mirror, center_crop=scorer.center_crop))
+    mean = tf.constant(scorer.logits(views).mean(axis=0, keepdims=True))
+    with tf.GradientTape() as tape:
+        tape.watch(mean)
+        odds = log_odds(mean, np.array([target]))
+    weights = np.asarray(tape.gradient(odds, mean))[0] / len(views)
+    found = grad_cam(scorer, views, np.full(len(views), target), cams, weights=weights)
+    places = locate_views(photo.shape[:2], mirror=scorer.mirror, center_crop=scorer.center_crop)
+    laid = {}
+    for cam in cams:
+        spans = (cam.field.rows, cam.field.columns) if cam.field else (None, None)
+        rows, columns = (
+            _cell_edges(span, count, length)
+            for span, count, length in zip(spans, cam.shape, scorer.lens.picture_shape, strict=True)
+        )
+        laid[cam.name] = np.zeros(cam.shape, np.float32)
+        for values, (top, left, share, mirrored) in zip(found[cam.name], places, strict=True):
+            height, width = scorer.lens.picture_shape
+            down, across = top * height + share[0] * rows, left * width + share[1] * columns
+            if mirrored:
+                values, across = values[:, ::-1], width - across[::-1]
+            laid[cam.name] += _share_out(down, rows).T @ values @ _share_out(across, columns)
+    return laid
+
+
+def _cell_edges(span: Span | None, count: int, length: int) -> np.ndarray:
+    """Where cells begin and end along an axis, each around the middle of what it sees; float64 (count + 1,)."""
+    if span is None:
+        return np.linspace(0, length, count + 1)
+    return span.start + (span.size - span.stride) / 2 + span.stride * np.arange(count + 1.0)
+
+
+def _share_out(edges: np.ndarray, onto: np.ndarray) -> np.ndarray:
+    """How much of each cell lies in each of others; what lies outside of all counts for the next; rows add up to 1."""
+    onto = np.array([-np.inf, *onto[1:-1], np.inf])
+    common = np.minimum(edges[1:, np.newaxis], onto[1:]) - np.maximum(edges[:-1, np.newaxis], onto[:-1])
+    shares: np.ndarray = np.maximum(common, 0) / np.diff(edges)[:, np.newaxis]
+    return shares
 
 
 # --- Occlusion: what happens to the answer when a box of the photo is covered ---
@@ -158,7 +223,7 @@ def measure_occlusion(scorer: Scorer, photo: np.ndarray, target: int, *, share: 
 def cover_effects(
     scorer: Scorer, photo: np.ndarray, boxes: Sequence[Box], target: int
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Effect of covering each box on log-odds and on calibrated probability of a class; float64 (boxes,) each.
+    """Effect of covering each box on log-odds and calibrated probability of a class, over all views; float64 (boxes,).
 
     Args:
         scorer: the network.
@@ -170,7 +235,7 @@ def cover_effects(
     wanted = [(0.0, 0.0, 0.0, 0.0), *((box[0] * across, box[1] * down, box[2] * across, box[3] * down)
                                       for box in boxes)]  # fmt: skip
     size = batch_size(scorer.lens)
-    parts = [scorer.logits(np.stack([cover(photo, box) for box in wanted[start : start + size]]))
+    parts = [scorer.view_logits(np.stack([cover(photo, box) for box in wanted[start : start + size]])).mean(axis=0)
              for start in range(0, len(wanted), size)]  # fmt: skip
     odds, chances = scorer.scores(np.concatenate(parts), target)
     return odds[0] - odds[1:], chances[0] - chances[1:]
@@ -323,7 +388,7 @@ def region_effects(
 
 def plan_null(scorer: Scorer, num_regions: int, *, budget: float, most: int) -> int:
     """Random boxes per region, so that the multiplications of all of them stay within a budget; at least three."""
-    cost = num_regions * sum(multiplications(call) for call in scorer.lens.graph.calls)
+    cost = scorer.num_views * num_regions * sum(multiplications(call) for call in scorer.lens.graph.calls)
     return int(min(most, max(MIN_NULL, budget // max(cost, 1))))
 
 

@@ -15,6 +15,7 @@ from convlens.data.loader import Images
 from convlens.errors import ConvLensError
 from convlens.lens.graph import Call, Graph, operate, require_photos
 from convlens.lens.lens import Lens
+from convlens.models.inference import make_views
 
 # --- The head of a network: its logits, and what they say about a class as log-odds and as a probability ---
 #
@@ -120,15 +121,19 @@ MIN_COMPILED_BATCHES = 8  # batches; compiling takes as long as some of them
 
 @dataclass(frozen=True)
 class Scorer:
-    """A network that gives log-odds and calibrated probabilities of a class, photo by photo, without mirror images.
+    """A network that gives log-odds and calibrated probabilities of a class, photo by photo.
 
     Attributes:
         lens: the opened network.
         temperature: probabilities are those of the logits over this.
+        mirror: what is announced is the mean over a photo and its mirror image.
+        center_crop: also over their centers, so much of each side, enlarged; None for none.
     """
 
     lens: Lens
     temperature: float = 1.0
+    mirror: bool = False
+    center_crop: float | None = None
 
     @cached_property
     def head(self) -> Head:
@@ -141,9 +146,19 @@ class Scorer:
         return keras.Model(self.lens.graph.input, self.head.logits)
 
     def logits(self, photos: Any) -> np.ndarray:
-        """Logits, float32 (n, units), of photos that slice, as the loader gives them."""
+        """Logits, float32 (n, units), of photos that slice, as the loader gives them: of this one view of each."""
         batches = slices(photos, batch_size(self.lens), self.dtype)
         return np.concatenate([np.asarray(self._compiled(batch, training=False)) for batch in batches])
+
+    @property
+    def num_views(self) -> int:
+        """Views of each photo that what is announced is the mean over."""
+        return (1 + self.mirror) * (1 + (self.center_crop is not None))
+
+    def view_logits(self, photos: Any) -> np.ndarray:
+        """Logits of every view of photos, float32 (views, n, units); what is announced is their mean."""
+        views = make_views(photos, mirror=self.mirror, center_crop=self.center_crop)
+        return np.stack([self.logits(np.asarray(view)) for view in views])
 
     @cached_property
     def cuts(self) -> "Mapping[str, Cut]":

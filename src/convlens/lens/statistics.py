@@ -16,7 +16,7 @@ from convlens.lens.attribution import (
     RegionEffect,
     RegionSummary,
     ablate_filters,
-    grad_cam,
+    announced_cam,
     measure_occlusion,
     plan_ablation,
     plan_null,
@@ -184,21 +184,17 @@ class FilterEffects:
 
 @dataclass(frozen=True)
 class PhotoAnalysis:
-    """Why the network answers as it does about one photo, without its mirror image.
+    """Why the network announces what it does about one photo: everything speaks for or against that class.
 
     Attributes:
-        target: the class that everything below speaks for.
-        log_odds: of the target.
-        probability: of the target, calibrated.
-        cams: signed Grad-CAM by name of its target, float32 (rows, columns).
-        occlusions: effects of covering boxes, finest first.
-        effects: of switching filters off, by name of the block.
-        regions: effects of covering named regions.
+        views: calibrated probability of the class by each view of the photo, the photo as it is first.
+        cams: signed Grad-CAM by name of its target, float32 (rows, columns), of the mean over the views.
+        occlusions: effects of covering boxes on that mean, finest first.
+        effects: of switching filters off, by name of the block, on the photo as it is.
+        regions: effects of covering named regions on the mean over the views.
     """
 
-    target: int
-    log_odds: float
-    probability: float
+    views: Sequence[float]
     cams: Mapping[str, np.ndarray]
     occlusions: Sequence[Occlusion]
     effects: Mapping[str, FilterEffects]
@@ -208,6 +204,7 @@ class PhotoAnalysis:
 def analyze_photo(
     scorer: Scorer,
     photo: np.ndarray,
+    target: int,
     *,
     cams: Sequence[CamTarget],
     filters: Mapping[str, np.ndarray],
@@ -216,16 +213,15 @@ def analyze_photo(
     """Explain the answer about one photo by Grad-CAM, occlusion, ablation of filters, and named regions.
 
     Args:
-        scorer: the network.
+        scorer: the network and its views.
         photo: uint8 (rows, columns, 3), as the loader gives it.
+        target: the class that is announced.
         cams: maps to explain by.
         filters: filters to switch off, by name of the block, the most wanted first.
         regions: named boxes in pixels of the picture.
     """
     batch = photo[np.newaxis]
-    logits = scorer.logits(batch)
-    target = scorer.target_of(int(scorer.answers(logits)[0]))
-    before_odds, before_chances = scorer.scores(logits, target)
+    before_odds, before_chances = scorer.scores(scorer.view_logits(batch)[:, 0], target)
     effects = {}
     if filters:
         _, chosen = plan_ablation(scorer, filters, budget=PHOTO_ABLATION_BUDGET, most=1)
@@ -234,10 +230,8 @@ def analyze_photo(
             effects[name] = FilterEffects(chosen[name], before_chances[0] - chances, before_odds[0] - odds)
     num_null = plan_null(scorer, len(regions), budget=PHOTO_NULL_BUDGET, most=MAX_PHOTO_NULL)
     return PhotoAnalysis(
-        target=target,
-        log_odds=float(before_odds[0]),
-        probability=float(before_chances[0]),
-        cams={name: values[0] for name, values in grad_cam(scorer, batch, np.array([target]), cams).items()},
+        views=before_chances.tolist(),
+        cams=announced_cam(scorer, photo, target, cams),
         occlusions=[measure_occlusion(scorer, photo, target, share=share) for share in OCCLUSION_SHARES],
         effects=effects,
         regions=region_effects(scorer, photo, regions, target, num_null=num_null, seed=[0]),

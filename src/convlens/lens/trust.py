@@ -221,21 +221,10 @@ def _restoring(weights: Iterable[keras.Variable]) -> Iterator[None]:
             weight.assign(before)
 
 
-# --- Shifts: what moving the photo does to the answer and to the maps ---
+# --- Shifts: what moving the photo does to the maps ---
 #
 # A convolution moves with its photo; strides, pooling and borders break that (Zhang, "Making convolutional networks
 # shift-invariant again", ICML 2019, arXiv:1904.11486).
-
-SHIFT_PIXELS = (1, 2, 4, 8, 16)
-
-
-@dataclass(frozen=True)
-class ShiftedAnswers:
-    """Photos moved to the right: `pixels`, share with the same answer, mean change of its probability."""
-
-    pixels: tuple[int, ...]
-    same: tuple[float, ...]
-    change: tuple[float, ...]
 
 
 @dataclass(frozen=True)
@@ -250,18 +239,6 @@ class Equivariance:
 def shift_right(photos: np.ndarray, pixels: int) -> np.ndarray:
     """Photos (n, rows, columns, 3) moved to the right; the left border is repeated."""
     return np.concatenate([np.repeat(photos[:, :, :1], pixels, axis=2), photos[:, :, : photos.shape[2] - pixels]], 2)
-
-
-def shift_answers(scorer: Scorer, photos: np.ndarray) -> ShiftedAnswers:
-    """Ask again after every shift that is less than a quarter of the photo."""
-    logits = scorer.logits(photos)
-    answers = scorer.answers(logits)
-    before = scorer.scores(logits, answers)[1]
-    shifts = tuple(pixels for pixels in SHIFT_PIXELS if pixels * 4 < photos.shape[2])
-    moved = [scorer.logits(shift_right(photos, pixels)) for pixels in shifts]
-    same = tuple(float((scorer.answers(found) == answers).mean()) for found in moved)
-    change = tuple(float(np.abs(scorer.scores(found, answers)[1] - before).mean()) for found in moved)
-    return ShiftedAnswers(shifts, same, change)
 
 
 def equivariance(scorer: Scorer, photos: np.ndarray) -> list[Equivariance]:
@@ -309,7 +286,6 @@ class Trust:
     """Whether explanations can be believed; parts that need a convolution are None without one."""
 
     num_photos: int
-    shift: ShiftedAnswers
     equivariance: Sequence[Equivariance]
     curves: Curves | None
     randomization: Randomization | None
@@ -324,4 +300,4 @@ def measure_trust(scorer: Scorer, photos: np.ndarray) -> Trust:
         maps = grad_cam(scorer, photos, answers, [target])[target.name]
         curves = deletion_insertion(scorer, photos, maps, answers)
         randomization = randomize(scorer, photos, answers, target=target)
-    return Trust(len(photos), shift_answers(scorer, photos), equivariance(scorer, photos), curves, randomization)
+    return Trust(len(photos), equivariance(scorer, photos), curves, randomization)

@@ -18,10 +18,13 @@ import pandas as pd
 from convlens.files import csv_bytes, json_bytes, read_csv, read_json, round_array, round_number, write_together
 from convlens.metrics.classification import check_predictions
 from convlens.metrics.intervals import wilson_interval
+from convlens.wording import show_share
 
 # --- the artefact of stage `label_errors` ---
 
 METRICS, PHOTOS, FOLDS = "metrics.json", "photos.csv", "folds.csv"
+MIN_ACCURACY = 0.9  # of networks that may judge labels
+MAX_SHARE = 0.05  # of labels that they may dispute; more say more about the networks
 TEXT = ("path", "split", "label", "predicted")  # whatever they look like
 
 
@@ -31,7 +34,8 @@ class LabelErrors:
 
     Attributes:
         metrics: num_photos, num_folds, num_suspicious, and suspicious_share with its interval, were the photos drawn at
-            random from many more.
+            random from many more. Where the networks are too weak to judge, nothing is suspicious, these are undefined
+            (None), and the `note` says why.
         photos: a row per photo: path, split, label, predicted, correct, confidence, label_quality, suspicious.
         folds: history of the trainings of the folds: fold and epoch, from 1, and what history.csv has; without folds
             only these two columns, and no row.
@@ -66,6 +70,8 @@ class LabelErrors:
         names = np.array(classes, dtype=object)
         labels, predicted = pd.Index(names).get_indexer(pd.Index(photos["label"])), probabilities.argmax(axis=1)
         suspicious = find_suspicious(labels, probabilities)
+        note = explain_weakness(float((predicted == labels).mean()), float(suspicious.mean()))
+        suspicious &= not note
         table = photos[["path", "split", "label"]].assign(
             predicted=names[predicted],
             correct=predicted == labels,
@@ -79,8 +85,9 @@ class LabelErrors:
         metrics = {
             "num_photos": num_photos,
             "num_folds": folds["fold"].nunique(),
-            "num_suspicious": num_suspicious,
-            **{f"suspicious_share{end}": round_number(value) for end, value in shares.items()},
+            "num_suspicious": None if note else num_suspicious,
+            **{f"suspicious_share{end}": None if note else round_number(value) for end, value in shares.items()},
+            "note": note,
         }
         return cls(metrics, table, folds)
 
@@ -100,6 +107,27 @@ class LabelErrors:
 
 
 # --- cleanlab ---
+
+
+def explain_weakness(accuracy: float, share: float) -> str:
+    """Explain why networks are too weak to judge labels; empty if they are not.
+
+    Args:
+        accuracy: of their predictions, by the labels as given.
+        share: of the labels that they dispute.
+    """
+    if accuracy < MIN_ACCURACY:
+        return (
+            f"They classify {show_share(accuracy)} of these photos correctly. Below {show_share(MIN_ACCURACY, 0)} "
+            "disputed labels are mostly the network's own errors."
+        )
+    if share > MAX_SHARE:
+        return (
+            f"They dispute {show_share(share)} of the labels. More than {show_share(MAX_SHARE, 0)} are mostly the "
+            "network's own errors."
+        )
+    return ""
+
 
 MIN_PHOTOS = 5  # of a class; its mean probability would else rest on next to nothing
 

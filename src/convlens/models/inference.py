@@ -222,18 +222,40 @@ def make_views(photos: Any, *, mirror: bool = False, center_crop: float | None =
     return [*views, *(tf.reverse(view, axis=[2]) for view in views)] if mirror else views
 
 
+def locate_views(
+    shape: tuple[int, int], *, mirror: bool = False, center_crop: float | None = None
+) -> list[tuple[float, float, tuple[float, float], bool]]:
+    """Return where the views of a photo lie on it, in their order: top and left, shares of the sides, and mirrored.
+
+    Args:
+        shape: height and width of the photo.
+        mirror: see `make_views`.
+        center_crop: see `make_views`.
+    """
+    views = [(0.0, 0.0, (1.0, 1.0), False)]
+    if center_crop is not None:
+        rows, columns, top, left = _find_center(shape, center_crop)
+        views.append((top / shape[0], left / shape[1], (rows / shape[0], columns / shape[1]), False))
+    return [*views, *((top, left, share, True) for top, left, share, _ in views)] if mirror else views
+
+
 def average_views(logits: Sequence[np.ndarray]) -> np.ndarray:
     """The mean of the logits (N, K) of every view, added up in order: the same bits wherever predictions are made."""
     mean: np.ndarray = sum(logits[1:], start=logits[0]) / len(logits)
     return mean
 
 
+def _find_center(shape: tuple[int, int], share: float) -> tuple[int, int, int, int]:
+    """Rows, columns, top and left of the center of a photo of height and width."""
+    rows, columns = (max(1, round(side * share)) for side in shape)
+    return rows, columns, (shape[0] - rows) // 2, (shape[1] - columns) // 2
+
+
 def _enlarge_center(photos: "tf.Tensor", share: float) -> "tf.Tensor":
     import tensorflow as tf
 
     height, width = photos.shape[1:3]
-    rows, columns = (max(1, round(side * share)) for side in (height, width))
-    top, left = (height - rows) // 2, (width - columns) // 2
+    rows, columns, top, left = _find_center((height, width), share)
     center = tf.cast(photos[:, top : top + rows, left : left + columns], tf.float32)  # exporters resize only floats
     return tf.cast(tf.round(tf.image.resize(center, (height, width))), tf.uint8)
 

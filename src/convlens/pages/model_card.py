@@ -13,8 +13,10 @@ import pandas as pd
 from convlens.metrics.evaluation import count_predictions
 from convlens.models.files import FILE
 from convlens.pages.engine import MAX_CLASSES, escape_markdown, fill_template, markdown_table
-from convlens.pages.report import ReportInputs
-from convlens.pages.report_data import count_splits, describe_verdict
+from convlens.pages.photos import shorten_path
+from convlens.pages.readiness import conclude
+from convlens.pages.report import ReportInputs, judge_readiness
+from convlens.pages.report_data import count_splits
 from convlens.pages.report_evaluation import name_task
 from convlens.params import read_yaml
 from convlens.wording import METRICS, join_words, show_metric, show_range, show_share, show_share_of
@@ -30,8 +32,8 @@ PAGES = {
 
 
 def render_summary(inputs: ReportInputs) -> str:
-    """Render headline numbers, confusion matrix, photo counts, outcome of the data checks and links, as Markdown."""
-    classes, checks = list(inputs.prepared.card["classes"]), inputs.validation.result
+    """Render the headline, whether it is ready to use, numbers, confusion matrix, counts and links, as Markdown."""
+    classes = list(inputs.prepared.card["classes"])
     names = [escape_markdown(name) for name in classes]
     counts = count_predictions(inputs.evaluation.predictions, classes).tolist()
     rows = [[name, *(f"{count:,}" for count in row)] for name, row in zip(names, counts, strict=True)]
@@ -39,12 +41,10 @@ def render_summary(inputs: ReportInputs) -> str:
         "title": name_task(classes),
         "accuracy": show_metric(inputs.evaluation.metrics, "accuracy"),
         "num_photos": inputs.evaluation.metrics["num_photos"],
+        "readiness": _list_readiness(inputs),
         "results": _list_metrics(inputs.evaluation.metrics, "Test split"),
         "confusion": markdown_table(["Label ↓ predicted →", *names], rows) if len(classes) <= MAX_CLASSES else "",
         "counts": _list_counts(inputs.prepared.card),
-        "verdict": describe_verdict(checks),
-        "num_left_out": checks["num_photos"] - checks["num_usable"],
-        "missed": [row for row in checks["expectations"] if not row["success"]],
         "card": inputs.training.card,
         "pages": PAGES,
     })  # fmt: skip
@@ -83,7 +83,7 @@ def render_model_card(inputs: ReportInputs) -> str:
         "classes": {"and": join_words(shown), "or": join_words(shown, "or")},
         "name": params.model_name,
         "card": card,
-        "prepared": prepared,
+        "prepared": {**prepared, "source": shorten_path(*[str(prepared.get("source", ""))] * 2)},
         "source": source,
         "license": source.get("license") or "not stated; ask whoever gave the photos",
         "num_megabytes": (inputs.training.folder / FILE).stat().st_size / 1e6,
@@ -96,6 +96,7 @@ def render_model_card(inputs: ReportInputs) -> str:
         "confidence": show_share(params.evaluate.confidence, 0),
         "near_duplicates": params.preprocess.near_duplicates,
         "weakest": weakest if weakest is not None and weakest["recall"] < 1 else None,
+        "readiness": _list_readiness(inputs),
         "results": _list_metrics(metrics, "Metric", recalls),
         "slices": _list_slices(inputs.evaluation.slices),
         "robustness": _list_robustness(perturbed),
@@ -124,6 +125,13 @@ def read_source_card(source: str) -> Mapping[str, Any]:
 def _list_metrics(metrics: Mapping[str, Any], head: str, more: Sequence[Sequence[str]] = ()) -> str:
     rows = [[title, *show_metric(metrics, name)] for name, title in METRICS.items()]
     return markdown_table([head, "Value", "Interval"], [*rows, *more])
+
+
+def _list_readiness(inputs: ReportInputs) -> str:
+    """Whether the network is ready to be used: a sentence, and a line for each of five questions."""
+    rows = judge_readiness(inputs)
+    lines = [f"- **{row.title}: {row.word}.** {escape_markdown(row.sentence)}" for row in rows]
+    return "\n".join([conclude(rows)[1], "", *lines])
 
 
 def _list_counts(prepared_card: Mapping[str, Any]) -> str:

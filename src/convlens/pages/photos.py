@@ -109,6 +109,18 @@ def _spread(correct: pd.DataFrame, classes: Sequence[str], count: int) -> pd.Dat
     return pd.concat([rows.iloc[evenly_spaced(len(rows), num)] for rows, num in zip(groups, wanted, strict=True)])
 
 
+# --- Paths on pages that are passed on: below data.source, and nothing of the maker's machine ---
+
+
+def shorten_path(path: str, source: str) -> str:
+    """Shorten the path of a photo: below `data.source`, or its last two parts if it lies outside of the project."""
+    whole = PurePosixPath(path)
+    if whole.is_relative_to(source) and path != source:
+        return str(whole.relative_to(source))
+    outside = whole.is_absolute() or ".." in whole.parts
+    return "/".join(whole.parts[-1 if path == source else -2 :]) if outside else path
+
+
 # --- Galleries of predictions ---
 
 MAX_ERRORS = 24

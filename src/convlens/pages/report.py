@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, cast
 
 import pandas as pd
@@ -14,7 +15,16 @@ from convlens.metrics.robustness import Robustness
 from convlens.models.files import TrainingRun
 from convlens.models.inference import OperatingPoint
 from convlens.pages.engine import Drawing, draw, fill_template, picture_source
-from convlens.pages.photos import choose_errors, choose_unsure, describe_photos
+from convlens.pages.photos import choose_errors, choose_unsure, describe_photos, shorten_path
+from convlens.pages.readiness import (
+    Readiness,
+    announce_comparison,
+    conclude,
+    judge_accuracy,
+    judge_data,
+    judge_training,
+    judge_weakest,
+)
 from convlens.pages.report_data import (
     choose_samples,
     describe_data,
@@ -39,6 +49,7 @@ from convlens.plots.robustness import (
     plot_perturbation,
     plot_places,
 )
+from convlens.tracking.gate import judge_metrics
 from convlens.wording import PERCENT, show_share
 
 
@@ -74,7 +85,8 @@ class ReportInputs:
 def photos_needed(inputs: ReportInputs) -> list[str]:
     """List the paths of the photos whose thumbnails the page shows, each once."""
     predictions = inputs.evaluation.predictions
-    galleries = (choose_errors(predictions), choose_unsure(predictions), choose_label_errors(inputs.label_errors))
+    errors = choose_errors(predictions)
+    galleries = (errors, choose_unsure(predictions), choose_label_errors(inputs.label_errors, errors))
     return list(dict.fromkeys([
         *(path for paths in choose_samples(inputs.validation.manifest).values() for path in paths),
         *(str(path) for table in galleries if len(table) for path in table["path"]),
@@ -87,6 +99,8 @@ def render_report(inputs: ReportInputs) -> str:
     evaluation, point, card = inputs.evaluation, inputs.point, inputs.training.card
     values = {
         "headline": describe_headline(evaluation, card, inputs.prepared.card),
+        "readiness": judge_readiness(inputs),
+        "conclusion": conclude(judge_readiness(inputs)),
         "data": describe_data(inputs.validation, inputs.prepared, inputs.params.validate_),
         "quarantine": describe_quarantine(inputs.validation, inputs.prepared.duplicates),
         "training": describe_training(card, inputs.training.history),
@@ -100,9 +114,33 @@ def render_report(inputs: ReportInputs) -> str:
         "confidence": show_share(inputs.params.evaluate.confidence, 0),
         "prepared_card": inputs.prepared.card,
         "model_card": card,
+        "below": partial(shorten_path, source=str(inputs.prepared.card.get("source", ""))),
         "picture": lambda path: picture_source(inputs.thumbnails.get(path)),
     }
     return fill_template("report/report.html", values)
+
+
+def judge_readiness(inputs: ReportInputs) -> list[Readiness]:
+    """Judge whether the network is ready to be used: five rows for report, model card, summary and MLflow."""
+    criteria, metrics = inputs.params.register_.criteria, inputs.evaluation.metrics
+    robustness = inputs.robustness
+    return [
+        judge_data(
+            inputs.validation.result, inputs.label_errors.metrics if inputs.label_errors else {}, criteria.label_errors
+        ),
+        judge_training(inputs.training.history, inputs.training.card, inputs.params.train),
+        judge_accuracy(
+            metrics, inputs.evaluation.class_scores, judge_metrics("evaluation", metrics, criteria.evaluation)
+        ),
+        judge_weakest(
+            inputs.evaluation.slices,
+            robustness.metrics if robustness else {},
+            robustness.curves if robustness else pd.DataFrame(),
+            criteria,
+            titles={name: style.title for name, style in PERTURBATIONS.items()},
+        ),
+        announce_comparison(criteria.champion),
+    ]
 
 
 # --- Robustness: which predictions stay when photos are moved, turned, darkened or blurred ---
@@ -201,18 +239,18 @@ MAX_LABEL_ERRORS = 24
 FEATURE_MAPS = "feature_maps.html#photo="
 
 
-def choose_label_errors(found: LabelErrors | None) -> pd.DataFrame:
-    """Choose the photos whose label is probably wrong, the worst first; at most 24."""
+def choose_label_errors(found: LabelErrors | None, errors: pd.DataFrame) -> pd.DataFrame:
+    """Choose the photos whose label to check first, the worst first; at most 24, none of the errors shown anyway."""
     if found is None:
         return pd.DataFrame()
-    table = found.photos
-    return table[table["suspicious"]].sort_values(["label_quality", "path"]).head(MAX_LABEL_ERRORS)
+    table = found.photos[found.photos["suspicious"] & ~found.photos["path"].isin(errors["path"])]
+    return table.sort_values(["label_quality", "path"]).head(MAX_LABEL_ERRORS)
 
 
 def describe_errors(
     predictions: pd.DataFrame, label_errors: LabelErrors | None, shown_photos: Mapping[str, int]
 ) -> dict[str, Any]:
-    """Describe the galleries of misclassified photos, of unsure predictions and of probable label errors.
+    """Describe the galleries of misclassified photos, of unsure predictions and of labels to check first.
 
     Args:
         predictions: of the test photos.
@@ -226,12 +264,14 @@ def describe_errors(
         return [{**photo, "maps": link} for photo, link in zip(describe_photos(table), links, strict=True)]
 
     judged = pd.DataFrame({"split": [], "suspicious": []}) if label_errors is None else label_errors.photos
+    errors = choose_errors(predictions)
     return {
         "num_errors": int((~predictions["correct"].astype(bool)).sum()),
-        "errors": describe(choose_errors(predictions)),
+        "errors": describe(errors),
         "unsure": describe(choose_unsure(predictions)),
         "num_judged": len(judged),
         "num_label_errors": int(judged["suspicious"].sum()),
-        "label_errors": describe(choose_label_errors(label_errors)),
+        "label_errors": describe(choose_label_errors(label_errors, errors)),
+        "not_judged": label_errors.metrics.get("note", "") if label_errors else "",
         "all_judged": bool((judged["split"] == "train").any()),
     }

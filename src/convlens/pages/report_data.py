@@ -12,8 +12,9 @@ from convlens.data.validation import Validation
 from convlens.errors import printable
 from convlens.files import evenly_spaced
 from convlens.pages.engine import MAX_CLASSES, Drawing, draw, picture_source
+from convlens.pages.photos import shorten_path
 from convlens.params import Params, ValidateParams
-from convlens.plots.data import MEASURES, plot_class_balance, plot_measure, plot_sizes
+from convlens.plots.data import MEASURES, plot_measure, plot_sizes
 from convlens.plots.training import plot_training_curve
 from convlens.wording import show_bytes, show_count, show_number, show_share
 
@@ -35,12 +36,9 @@ def describe_data(validation: Validation, prepared: Prepared, limits: ValidatePa
         cells = zip(table.index, table.to_numpy().tolist(), strict=True)
         formats = {"formats": names, "rows": [[str(label), *row] for label, row in cells]}
     aspect = "padded to a square" if card["keep_aspect"] else "squashed to a square"
-    by_split = {split: {name: card["counts"].get(split, {}).get(name, 0) for name in card["classes"]}
-                for split in SPLITS}  # fmt: skip
-    caption = "Photos of each class by split; a table on this page has the numbers."
     return {
         "facts": [
-            ("Source", str(card.get("source", "unknown"))),
+            ("Source", shorten_path(*[str(card.get("source", "unknown"))] * 2)),
             ("Photos", f"{len(manifest):,} in {show_bytes(float(manifest['bytes'].sum()))}"),
             ("Formats", _count_values(decoded["format"])),
             ("Color modes", _count_values(decoded["mode"])),
@@ -50,7 +48,6 @@ def describe_data(validation: Validation, prepared: Prepared, limits: ValidatePa
         ],
         "counts": count_splits(card),
         "formats": formats,
-        "balance": draw(plot_class_balance(by_split), "Bar chart", caption, alone=False),
         "figures": _draw_measures(decoded, limits) if len(decoded) else [],
         "verdict": describe_verdict(validation.result),
         "expectations": validation.result["expectations"],
@@ -261,12 +258,7 @@ def describe_training(card: Mapping[str, Any], history: pd.DataFrame) -> dict[st
                    for split in ("train", "validation"))  # fmt: skip
         return "Training {}, validation {}.".format(*changes)
 
-    rates = history["learning_rate"]
-    peak = history.iloc[int(rates.to_numpy().argmax())]
-    rate = f"Peak {peak['learning_rate']:.3g} at epoch {peak['epoch']:.0f}, {rates.iloc[-1]:.3g} at the end."
-    if rates.nunique() == 1:
-        rate = f"{rates.iloc[0]:.3g} throughout."
-    captions = {"loss": course("loss", show_number), "accuracy": course("accuracy", show_share), "learning_rate": rate}
+    captions = {"loss": course("loss", show_number), "accuracy": course("accuracy", show_share)}
     threads = show_count(int(card["num_threads"]), "thread") if card["num_threads"] else "one thread per core"
     return {
         "facts": [

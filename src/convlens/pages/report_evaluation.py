@@ -37,6 +37,7 @@ from convlens.wording import (
 # --- The first screen: what the network is worth, in one sentence and a few numbers ---
 
 MAX_DOTS = 400
+IMBALANCED = 1.5  # times the photos of the smallest class
 LECTURE_CLASSES = {"cats", "dogs"}
 TILES = {
     "balanced_accuracy": "Accuracy with every class counting alike.",
@@ -64,10 +65,17 @@ def describe_headline(
         "majority": {"class": largest["class"], "share": largest["num_photos"] / num_photos},
         "compares_with_lecture": is_lectures_task(classes, str(prepared_card.get("source", ""))),
         "dots": _place_dots(num_correct, num_photos),
-        "tiles": [_describe_tile(metrics, name, len(classes)) for name in TILES],
+        "tiles": [_describe_tile(metrics, name, len(classes)) for name in choose_tiles(scores["num_photos"])],
         "num_parameters": model_card["num_parameters"],
         "architecture": model_card["architecture"],
     }
+
+
+def choose_tiles(counts: pd.Series) -> tuple[str, ...]:
+    """Choose four metrics beside the accuracy; where classes are alike in size, balanced ones would repeat it."""
+    if counts.max() > IMBALANCED * counts.min():
+        return ("balanced_accuracy", "macro_f1", "roc_auc", "log_loss")
+    return ("roc_auc", "average_precision", "log_loss", "brier")
 
 
 def name_task(classes: Sequence[str]) -> str:
@@ -219,6 +227,7 @@ def describe_operating_point(evaluation: Evaluation, point: OperatingPoint) -> d
     return {
         **(_describe_threshold(evaluation, point) if len(evaluation.thresholds) else {"threshold_figure": None}),
         "abstention": _describe_abstention(metrics, point),
+        "missed": (metrics.get("error_when_sure") or 0.0) > point.max_error,
         "risk_figure": draw(figure, "Risk-coverage curve", caption),
         "points": [_find_coverage(curve, coverage) for coverage in COVERAGES],
     }
@@ -244,7 +253,7 @@ def _describe_abstention(metrics: Mapping[str, Any], point: OperatingPoint) -> s
     if not metrics["num_unsure"]:
         return (
             f"The network never abstains: of the {point.num_validation:,} validation photos no more than {limit} are "
-            f"misclassified. Of {photos} {wrong} are misclassified."
+            f"misclassified. Of {photos} {wrong} are misclassified.{_judge_target(metrics, point)}"
         )
     start = (
         f"To misclassify no more than {limit} of the photos that it does classify, the network abstains at a "
@@ -253,7 +262,18 @@ def _describe_abstention(metrics: Mapping[str, Any], point: OperatingPoint) -> s
     )
     if metrics.get("error_when_sure") is None:
         return f"{start} No prediction is confident enough."
-    return f"{start} Of the others {wrong} are misclassified."
+    return f"{start} Of the others {wrong} are misclassified.{_judge_target(metrics, point)}"
+
+
+def _judge_target(metrics: Mapping[str, Any], point: OperatingPoint) -> str:
+    """Say whether the target of the error rate is missed on the test photos, and whether by more than chance."""
+    reached, low = metrics["error_when_sure"], metrics.get("error_when_sure_low")
+    if reached <= point.max_error:
+        return ""
+    target = f" The target of {show_share(point.max_error)} is missed"
+    if low is not None and low > point.max_error:
+        return f"{target} by more than chance: do not rely on it."
+    return f"{target}, within chance of it: do not count on it."
 
 
 def _find_coverage(curve: pd.DataFrame, coverage: float) -> dict[str, str]:

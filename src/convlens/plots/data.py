@@ -1,6 +1,6 @@
 """Figures of data and drift."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,12 +11,11 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, NullLocator, StrMethodFormatter
 
 from convlens.files import evenly_spaced
-from convlens.plots.style import COLORS, INK, PAPER, SERIES, SHARES, WIDTH, new_axes, styled
+from convlens.plots.style import COLORS, SERIES, SHARES, WIDTH, new_axes, styled
 from convlens.wording import shorten
 
 # --- Figures of a data set: photos per class and split, sizes, and histograms of what was measured ---
 
-SPLIT_COLORS = {"train": COLORS["blue"], "validation": COLORS["sky"], "test": COLORS["orange"]}
 MARKERS = "osD^vP"
 MAX_POINTS = 500
 
@@ -40,35 +39,6 @@ MEASURES = (
     Measure("aspect", "Aspect", "width over height", 0.125, 8.0, in_powers=True),
 )
 NUM_BINS = 25
-
-
-@styled
-def plot_class_balance(counts: Mapping[str, Mapping[str, int]]) -> Figure:
-    """Plot the photos of each class, split by split, as one bar per class.
-
-    Args:
-        counts: photos by split, then by class.
-    """
-    classes = list(next(iter(counts.values())))
-    figure, axes = new_axes(WIDTH, max(2.0, 1.1 + 0.45 * len(classes)))
-    lefts = np.zeros(len(classes))
-    largest = max(sum(split.get(name, 0) for split in counts.values()) for name in classes)
-    for split, color in SPLIT_COLORS.items():
-        widths = np.array([counts.get(split, {}).get(name, 0) for name in classes])
-        axes.barh(range(len(classes)), widths, left=lefts, height=0.62, color=color, label=split,
-                  edgecolor=PAPER, linewidth=1)  # fmt: skip
-        for row, (left, width) in enumerate(zip(lefts, widths, strict=True)):
-            if width >= 0.07 * largest:
-                ink = PAPER if split == "train" else INK
-                axes.text(left + width / 2, row, f"{width:,}", ha="center", va="center", color=ink, fontsize=8.5)
-        lefts += widths
-    axes.set_yticks(range(len(classes)), [shorten(name, 18) for name in classes], color=INK)
-    axes.invert_yaxis()
-    axes.grid(axis="y", visible=False)
-    axes.xaxis.set_major_formatter(StrMethodFormatter("{x:,.0f}"))
-    axes.set(xlabel="photos", title="Splits")
-    figure.legend(loc="outside lower left", ncols=3)
-    return figure
 
 
 @styled

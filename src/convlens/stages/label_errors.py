@@ -73,4 +73,7 @@ def label_errors(
     )
     found.save(results)
     numbers = found.metrics
-    say(f"label_errors: {numbers['num_suspicious']:,} of {numbers['num_photos']:,} labels are worth a second look.")
+    if numbers["note"]:
+        say(f"label_errors: no label is judged; the networks are too weak. {numbers['note']}")
+    else:
+        say(f"label_errors: {numbers['num_suspicious']:,} of {numbers['num_photos']:,} labels to check first.")

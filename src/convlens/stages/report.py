@@ -15,7 +15,7 @@ from convlens.models.inference import OperatingPoint
 from convlens.pages.feature_maps.maps import PageSettings, add_regions, gather_sample, make_feature_maps
 from convlens.pages.feature_maps.over_time import SavedWeights
 from convlens.pages.model_card import render_model_card, render_summary
-from convlens.pages.photos import choose_test_photos, find_regions, make_thumbnails
+from convlens.pages.photos import choose_test_photos, find_regions, make_thumbnails, shorten_path
 from convlens.pages.report import ReportInputs, photos_needed, render_report
 from convlens.params import Params
 from convlens.plots.style import to_png
@@ -71,7 +71,9 @@ def report(
         point=point,
         weights=SavedWeights(training.snapshots, int(training.card["best_epoch"])),
     )
-    maps = make_feature_maps(lens, photos, gather_sample(data, regions, picture_shape=lens.picture_shape), settings)
+    source = str(data.card.get("source", ""))
+    named = [replace(photo, name=shorten_path(photo.name, source)) for photo in photos]
+    maps = make_feature_maps(lens, named, gather_sample(data, regions, picture_shape=lens.picture_shape), settings)
     shown = {photo.name: number for number, photo in enumerate(photos[: maps.num_photos])}
     inputs = replace(inputs, shown_photos=shown, thumbnails=make_thumbnails(data, photos_needed(inputs)))
     texts = {

@@ -16,7 +16,7 @@ from convlens.lens.filters import FILTER_COLUMNS, Estimates, measure_filters
 from convlens.lens.forward import Scorer, name_logits
 from convlens.lens.lens import Lens
 from convlens.lens.statistics import FilterStatistics, PhotoSample, measure_filter_statistics, strongest_first
-from convlens.models.inference import LOGITS, OperatingPoint, apply_temperature, predict_logits
+from convlens.models.inference import LOGITS, OperatingPoint, predict_probabilities
 from convlens.pages.feature_maps.arithmetic import (
     encode_arithmetic,
     encode_kernels,
@@ -51,7 +51,7 @@ from convlens.pages.feature_maps.photos import (
     encode_trust,
     show_photos,
 )
-from convlens.pages.photos import Choice, HeldOut, Unreadable
+from convlens.pages.photos import Choice, HeldOut, Unreadable, shorten_path
 
 # --- From photos to the page ---
 
@@ -136,12 +136,11 @@ def make_feature_maps(
         ConvLensError: the opened model does not predict as the model does.
     """
     point = settings.point
-    scorer = Scorer(lens, point.temperature)
+    scorer = Scorer(lens, point.temperature, mirror=point.mirror, center_crop=point.center_crop)
     network = name_logits(scorer, LOGITS)
 
-    def answer(photos: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        logits = predict_logits(network, photos, mirror=point.mirror, center_crop=point.center_crop)
-        return apply_temperature(logits, point.temperature), apply_temperature(logits)
+    def answer(photos: np.ndarray) -> np.ndarray:
+        return predict_probabilities(network, photos, point)
 
     found = gather_content(scorer, choices, sample, settings, answer)
     statistics, shown, history = found.statistics, found.shown, found.history
@@ -163,14 +162,15 @@ def gather_content(
     choices: Sequence[Choice],
     sample: PhotoSample | None,
     settings: PageSettings,
-    answer: Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]],
+    answer: Callable[[np.ndarray], np.ndarray],
 ) -> FeatureMapContent:
-    """Gather everything the page shows; `answer` gives calibrated and raw probabilities (n, classes) of photos."""
+    """Gather everything the page shows; `answer` gives calibrated probabilities (n, classes) of photos."""
     lens = scorer.lens
     statistics = measure_filter_statistics(scorer, sample) if sample else FilterStatistics(measure_nothing())
     plan = plan_page(scorer, statistics, choices, max_filters=settings.max_filters)
-    nothing = np.empty((0, len(settings.classes)))
-    answers = answer(np.stack([choice.pixels for choice in choices])) if choices else (nothing, nothing)
+    probabilities = np.empty((0, len(settings.classes)))
+    if choices:
+        probabilities = answer(np.stack([choice.pixels for choice in choices]))
     history = None
     if settings.weights and sample:
         history = show_training_history(
@@ -180,8 +180,8 @@ def gather_content(
             sample=sample,
             statistics=statistics,
             chosen=plan.chosen,
-            answer=lambda photos: answer(photos)[0],
-            probabilities=answers[0],
+            answer=answer,
+            probabilities=probabilities,
         )
     facts = {block.name: encode_facts(statistics, block.name, plan.chosen[block.name]) for block in lens.blocks}
     program, program_why = find_program(scorer, planned=set(plan.exact), chosen=plan.chosen)
@@ -212,7 +212,8 @@ def gather_content(
         "trust": encode_trust(statistics.trust),
     }  # fmt: skip
     room = MAX_PAGE_BYTES - sum(len(compact_json(part)) for part in (facts, more)) - sum(map(len, resources.values()))
-    shown = show_photos(scorer, choices, answers, plan=plan, classes=settings.classes, max_bytes=room)
+    predicted = settings.point.predict(probabilities)
+    shown = show_photos(scorer, choices, probabilities, predicted, plan=plan, classes=settings.classes, max_bytes=room)
     inputs = FeatureMapInputs(
         model_name=lens.model.name,
         num_parameters=int(lens.model.count_params()),
@@ -360,7 +361,7 @@ def gather_sample(
              for name, (left, top, right, bottom) in regions.get(path, {}).items()}
             for path in held_out.paths
         ],
-        training_names=rows["path"].iloc[places].tolist(),
+        training_names=[shorten_path(path, str(data.card.get("source", ""))) for path in rows["path"].iloc[places]],
         training_labels=rows["label"].iloc[places].tolist(),
     )  # fmt: skip
 
@@ -467,7 +468,6 @@ def describe_maps(
     if trust.curves and trust.randomization:
         found["explanation_beats_chance"] = trust.curves.passes
         found["randomization_passed"] = trust.randomization.passes
-    found["shift_consistency"] = round(float(np.mean(trust.shift.same)), 6) if trust.shift.same else 1.0
     if trust.equivariance:
         found["mean_equivariance_error"] = round(float(np.mean([row.error[0] for row in trust.equivariance])), 6)
     return found
@@ -487,9 +487,6 @@ def _list_checks(statistics: FilterStatistics) -> Iterable[tuple[str, str, tuple
         for layer, values in zip(trust.randomization.layers, trust.randomization.steps, strict=True):
             yield "randomization", layer, values
         yield "randomization", "final", trust.randomization.final
-    for pixels, same, change in zip(trust.shift.pixels, trust.shift.same, trust.shift.change, strict=True):
-        yield "same answer when shifted", f"{pixels} pixels", (same, np.nan, np.nan)
-        yield "change of probability when shifted", f"{pixels} pixels", (change, np.nan, np.nan)
     for row in trust.equivariance:
         yield "equivariance error", row.block, row.error
 

@@ -101,8 +101,6 @@ def encode_trust(trust: Trust | None) -> dict[str, Any] | None:
             "pass": randomization.passes,
             "threshold": randomization.threshold,
         },
-        "shift": {"pixels": list(trust.shift.pixels), "same": [to_json_number(v) for v in trust.shift.same],
-                  "change": [to_json_number(v) for v in trust.shift.change]},
         "equivariance": [{"block": row.block, "pixels": row.pixels, "error": _encode_interval(row.error)}
                          for row in trust.equivariance],
     }  # fmt: skip
@@ -203,37 +201,23 @@ def _encode_region(found: RegionEffect) -> dict[str, Any]:
 
 
 def describe_answer(
-    analysis: PhotoAnalysis,
-    *,
-    answer: str,
-    truth: str | None,
-    probability: float,
-    classes: Sequence[str],
-    picture_shape: tuple[int, int],
+    analysis: PhotoAnalysis, *, answer: str, truth: str | None, probability: float, picture_shape: tuple[int, int]
 ) -> str:
     """Describe the answer in one plain sentence; every number in it was measured.
 
     Args:
         analysis: of the photo.
-        answer: the class the network says.
+        answer: the class the network predicts.
         truth: its class, None if unknown.
-        probability: of the answer, as shown: it may be a mean over views of the photo, such as its mirror image.
-        classes: names of the classes.
+        probability: of the answer, as shown: the mean over the views of the photo.
         picture_shape: rows and columns of the picture the network works on.
     """
-    verdict = "" if truth is None else ", rightly" if truth == answer else f", but it is {truth}"
-    start = f"The network says {answer}, {_show_percent(probability)}{verdict}"
-    same = classes[analysis.target] == answer
-    if not same and len(classes) > 2:  # another view made the answer another one
-        return f"{start}."
-    before = analysis.probability if same else 1 - analysis.probability
-    alone = " (the photo on its own)" if _show_percent(before) != _show_percent(probability) else ""
-    parts, sign = [start], 1 if same else -1
+    verdict = "" if truth is None else ", correct" if truth == answer else f", but the label is {truth}"
+    parts = [f"The network says {answer}, {_show_percent(probability)}{verdict}"]
     if analysis.occlusions:
-        finest = analysis.occlusions[0]
-        parts += [_describe_occlusion(finest, picture_shape, sign=sign, answer=answer, before=before, alone=alone)]
+        parts.append(_describe_occlusion(analysis.occlusions[0], picture_shape, answer=answer, before=probability))
     if analysis.regions:
-        parts += [_describe_region(analysis.regions, sign=sign)]
+        parts.append(_describe_region(analysis.regions))
     return "; ".join(parts) + "."
 
 
@@ -244,36 +228,31 @@ def place_words(row: float, column: float) -> str:
     return "in the center" if (down, across) == ("middle", "center") else f"at the {down} {across}"
 
 
-def _describe_occlusion(
-    found: Occlusion, shape: tuple[int, int], *, sign: int, answer: str, before: float, alone: str
-) -> str:
+def _describe_occlusion(found: Occlusion, shape: tuple[int, int], *, answer: str, before: float) -> str:
     """Where covering lowers the probability of the answer most."""
-    effects = sign * found.probability
-    row, column = np.unravel_index(int(effects.argmax()), effects.shape)
-    size = f"{found.size[1]}×{found.size[0]} pixels"
-    if effects[row, column] < LEAST_CHANGE:
+    row, column = np.unravel_index(int(found.probability.argmax()), found.probability.shape)
+    size, effect = f"{found.size[1]}×{found.size[0]} pixels", float(found.probability[row, column])
+    if effect < LEAST_CHANGE:
         return f"covering any box of {size} lowers that by less than one point"
     middle = ((row * found.stride[0] + found.size[0] / 2) / shape[0],
               (column * found.stride[1] + found.size[1] / 2) / shape[1])  # fmt: skip
-    after = before - float(effects[row, column])
     return (
-        f"covering a box of {size} {place_words(*middle)}, the one that counts most, lowers the probability of "
-        f"{answer} from {_show_percent(before)}{alone} to {_show_percent(after)}"
+        f"with the box of {size} {place_words(*middle)} covered, which counts most, {answer} falls from "
+        f"{_show_percent(before)} to {_show_percent(before - effect)}"
     )
 
 
-def _describe_region(regions: Sequence[RegionEffect], *, sign: int) -> str:
+def _describe_region(regions: Sequence[RegionEffect]) -> str:
     """The named region that does most beyond random boxes of its size."""
     means = {found.name: float(found.null.mean()) if len(found.null) else 0.0 for found in regions}
-    best = max(regions, key=lambda found: (sign * (found.effect - means[found.name]), found.name))
-    lost, chance = sign * best.effect, sign * means[best.name]
-    if lost < LEAST_CHANGE or lost <= (sign * best.null).max(initial=0.0):
+    best = max(regions, key=lambda found: (found.effect - means[found.name], found.name))
+    if best.effect < LEAST_CHANGE or best.effect <= best.null.max(initial=0.0):
         return "covering any of its named parts lowers it no more than random boxes of the same size do"
-    change = round(-100 * chance)
+    change = round(-100 * means[best.name])
     sign_text = "\N{MINUS SIGN}" if change < 0 else "+" if change > 0 else ""
     return (
         f"of its named parts the {best.name.replace('_', ' ')} counts most: covering it lowers the probability by "
-        f"{_show_points(abs(round(100 * lost)))}, covering random boxes of its size changes it by "
+        f"{_show_points(abs(round(100 * best.effect)))}, covering random boxes of its size changes it by "
         f"{sign_text}{_show_points(abs(change))} on average"
     )
 
@@ -341,7 +320,8 @@ class ShownPhotos:
 def show_photos(
     scorer: Scorer,
     choices: Sequence[Choice],
-    answers: tuple[np.ndarray, np.ndarray],
+    probabilities: np.ndarray,
+    predicted: np.ndarray,
     *,
     plan: PagePlan,
     classes: Sequence[str],
@@ -352,7 +332,8 @@ def show_photos(
     Args:
         scorer: the network.
         choices: the photos.
-        answers: calibrated and raw probabilities of them, (n, classes) each.
+        probabilities: calibrated, (n, classes), the mean over the views of each.
+        predicted: their predicted classes, int (n,).
         plan: what is shown.
         classes: names of the classes.
         max_bytes: room on the page.
@@ -361,16 +342,14 @@ def show_photos(
         ConvLensError: the opened model does not answer as the model does.
     """
     shown, lens = ShownPhotos(), scorer.lens
-    seen = track(_analyze_ahead(scorer, choices, plan), total=len(choices), task="report: feature maps")
-    for choice, probabilities, raw, (activations, analysis) in zip(choices, *answers, seen, strict=True):
+    seen = track(_analyze_ahead(scorer, choices, predicted, plan), total=len(choices), task="report: feature maps")
+    for choice, given, answer, (activations, analysis) in zip(choices, probabilities, predicted, seen, strict=True):
         stored = store_maps(activations.maps, lens.blocks, plan.chosen, plan.fine, plan.worked)
-        answer = int(np.argmax(probabilities))
         sentence = describe_answer(
             analysis,
             answer=classes[answer],
             truth=choice.truth,
-            probability=float(probabilities[answer]),
-            classes=classes,
+            probability=float(given[answer]),
             picture_shape=lens.picture_shape,
         )
         facts = {
@@ -378,13 +357,10 @@ def show_photos(
             "group": choice.group,
             "truth": choice.truth,
             "answer": classes[answer],
-            "probabilities": [round(float(value), 6) for value in probabilities],
+            "probabilities": [round(float(value), 6) for value in given],
+            "views": [round(value, 6) for value in analysis.views],
             "storedSize": list(choice.pixels.shape[:2]),
             "pictureSize": list(activations.picture.shape[:2]),
-            "rawProbabilities": [round(float(value), 6) for value in raw],
-            "target": classes[analysis.target],
-            "logOdds": to_json_number(analysis.log_odds),
-            "probabilityTarget": to_json_number(analysis.probability),
             "sentence": sentence,
         }
         resized = not np.array_equal(choice.pixels, activations.picture)
@@ -407,23 +383,25 @@ def show_photos(
 
 
 def _analyze_ahead(
-    scorer: Scorer, choices: Sequence[Choice], plan: PagePlan
+    scorer: Scorer, choices: Sequence[Choice], predicted: np.ndarray, plan: PagePlan
 ) -> Iterator[tuple[Activations, PhotoAnalysis]]:
     """Photos seen through the network, in order; each is analyzed while the one before is put into text."""
     lens = scorer.lens
 
-    def analyze(choice: Choice) -> tuple[Activations, PhotoAnalysis]:
+    def analyze(number: int) -> tuple[Activations, PhotoAnalysis]:
+        choice = choices[number]
         down, across = (n / m for n, m in zip(lens.picture_shape, choice.pixels.shape[:2], strict=True))
         regions = {name: (box[0] * across, box[1] * down, box[2] * across, box[3] * down)
                    for name, box in choice.regions.items()}  # fmt: skip
-        analysis = analyze_photo(scorer, choice.pixels, cams=plan.cams, filters=plan.ranked, regions=regions)
+        target = int(predicted[number])
+        analysis = analyze_photo(scorer, choice.pixels, target, cams=plan.cams, filters=plan.ranked, regions=regions)
         return lens.run(choice.pixels), analysis
 
     with ThreadPoolExecutor(max_workers=1) as pool:
-        coming = [pool.submit(analyze, choice) for choice in choices[:1]]
+        coming = [pool.submit(analyze, number) for number in range(min(1, len(choices)))]
         for number in range(len(choices)):
             seen = coming.pop().result()
-            coming += [pool.submit(analyze, following) for following in choices[number + 1 : number + 2]]
+            coming += [pool.submit(analyze, following) for following in range(number + 1, len(choices))[:1]]
             yield seen
 
 

@@ -24,12 +24,12 @@ export class AnswerView {
       this.showPicture();
     });
     this.cam = new EvidenceCard(context, {
-      title: "Which places push the answer", choice: "Layer",
-      about: "Grad-CAM of the log-odds, both ways: each cell’s values times how much the answer hangs on them.",
+      title: "Evidence", choice: "Layer",
+      about: "Grad-CAM of the log-odds, both ways: each cell’s values times their weight in the answer.",
     });
     this.occlusion = new EvidenceCard(context, {
-      title: "What happens when a place is covered", choice: "Size of the box",
-      about: "Occlusion: each box in turn gets the photo’s mean color, and the network answers anew.",
+      title: "Occlusion", choice: "Size of the box",
+      about: "Each box in turn gets the photo’s mean color, and the network answers anew.",
     });
     this.note = make("p", "notice");
     this.layOut(host);
@@ -69,7 +69,7 @@ export class AnswerView {
     const badge = make("p", "truth-line");
     if (facts.truth !== null) {
       const right = facts.truth === facts.answer;
-      badge.append(make("span", right ? "badge" : "badge failed", right ? "right" : `wrong: it is ${facts.truth}`));
+      badge.append(make("span", right ? "badge" : "badge failed", right ? "correct" : `wrong: the label is ${facts.truth}`));
     }
     const name = make("p", "eyebrow", GROUP_TITLES[facts.group]);
     return [name, heading, badge, make("p", "lead", facts.sentence ?? answerWords(facts, classes)), this.odds(facts), this.fine(facts)];
@@ -97,7 +97,7 @@ export class AnswerView {
     const parts = [facts.name];
     if (temperature !== undefined && temperature !== 1) parts.push(`probabilities calibrated with temperature ${temperature.toFixed(2)}`);
     const views = viewWords(Boolean(mirror), Boolean(centerCrop));
-    if (views) parts.push(views);
+    if (views) parts.push(`${views}: ${facts.views.map(percent).join(", ")}. Evidence is of this mean; all filters and their cells are of the photo as it is, the first of these`);
     return make("p", "note", parts.join(" · "));
   }
 

@@ -8,7 +8,7 @@ import { drawPatches } from "./patches.js";
 import { FilterPicker, pickFilter } from "./picker.js";
 import { mapThumb } from "./thumbs.js";
 import { summarize } from "./views.js";
-import { brief, decimals, number, percent, plural, points } from "./words.js";
+import { beforeAfter, brief, changeOf, decimals, number, percent, plural, points } from "./words.js";
 
 export class CardView {
   /**
@@ -93,8 +93,8 @@ export class CardView {
       return this.section("What it fires at", why);
     }
     const step = /** @type {import("./types.js").Step} */ (block.steps.find(({ name }) => name === block.response));
-    const from = facts?.numPatchPhotos ? ` of ${facts.numPatchPhotos.toLocaleString("en")} looked at` : "";
-    return this.section("What it fires at", `The strongest places on training photos, one a photo${from}, each cut to what the cell sees.`,
+    const from = facts?.numPatchPhotos ? `, from ${facts.numPatchPhotos.toLocaleString("en")} photos` : "";
+    return this.section("What it fires at", `The strongest places on training photos, one per photo${from}, each cut to what the cell sees.`,
       drawPatches(patches, gallery, step.field, this.context.page.pictureSize));
   }
 
@@ -120,9 +120,8 @@ export class CardView {
     fact("Cells above zero", percent(facts.active_share[k]));
     fact("Highest value", number(facts.maximum[k]));
     const effect = photo.payload.effects?.[block.name];
-    const target = photo.facts.target ?? photo.facts.answer;
-    const moved = effect ? -floatsFrom(effect.probability)[k] : NaN;
-    if (Number.isFinite(moved)) fact(`Switched off, ${target} here`, points(moved, true));
+    const change = effect ? -floatsFrom(effect.probability)[k] : NaN;
+    if (Number.isFinite(change)) fact("Switched off, on this photo as it is", beforeAfter(photo.facts.answer, photo.facts.views[0], change));
     const num = facts.numProfilePhotos ?? numSample;
     const profiled = num < numSample ? ` (edges and brightness: ${num} of them)` : "";
     return this.section("In numbers", `Over ${plural(numSample, "held-out photo")}${profiled}, with 95\u00a0% intervals. An AUC of 0.5 is chance.`, list,
@@ -137,9 +136,11 @@ export class CardView {
     if (!facts.ablation) return [];
     const all = facts.ablation.probability.map(({ value }) => Math.abs(value ?? 0));
     const limit = Math.max(...all, 0.001);
-    const estimate = facts.ablation.probability[k];
-    const words = make("p", "quiet", `What the answer owes to it: mean effect on the probability over ${facts.ablation.numPhotos} photos when it is switched off; the axis ends at the largest effect of this layer.`);
-    return [words, intervalChart([{ name: "Effect on the answer", estimate, text: brief(estimate, (v) => points(v, true)) }], { low: -limit, high: limit })];
+    const estimate = changeOf(facts.ablation.probability[k]);
+    const { classes } = this.context.page;
+    const name = classes.length === 2 ? `\u201c${classes[1]}\u201d` : "The answer";
+    const words = make("p", "quiet", `Switched off: mean change of the probability over ${plural(facts.ablation.numPhotos, "held-out photo")}; the axis ends at the largest of this layer.`);
+    return [words, intervalChart([{ name, estimate, text: brief(estimate, (v) => points(v, true)) }], { low: -limit, high: limit })];
   }
 
   /** @param {import("./picker.js").Pick} pick */

@@ -22,20 +22,20 @@ export function makeMeasurer(context) {
     newest += 1;
     const mine = newest;
     const isStale = () => mine !== newest;
-    const target = context.page.classes.indexOf(photo.facts.target ?? photo.facts.answer);
-    const answer = async (/** @type {import("./types.js").Box | null} */ covered) =>
+    const target = context.page.classes.indexOf(photo.facts.answer);
+    const answer = async (/** @type {import("./types.js").Box} */ covered) =>
       (await network.answer(coveredPicture(photo.picture, covered), isStale))?.[target] ?? null;
-    const before = await answer(null);
+    const before = photo.facts.probabilities[target];
     const after = await answer(box);
-    if (before === null || after === null) return;
+    if (after === null) return;
     /** @type {number[]} */
     const nulls = [];
-    tell({ effect: before - after, nulls, wanted: NUM_RANDOM });
+    tell({ change: after - before, nulls, wanted: NUM_RANDOM });
     for (const random of randomBoxes(box, context.page.pictureSize, NUM_RANDOM)) {
       const value = await answer(random);
       if (value === null) return;
-      nulls.push(before - value);
-      tell({ effect: before - after, nulls, wanted: NUM_RANDOM });
+      nulls.push(value - before);
+      tell({ change: after - before, nulls, wanted: NUM_RANDOM });
     }
   };
 }

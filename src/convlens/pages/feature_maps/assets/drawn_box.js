@@ -3,14 +3,15 @@ import { make } from "./controls.js";
 import { makeMeasurer } from "./covering.js";
 import { gridValues } from "./maps.js";
 import { nearestCovered } from "./ranking.js";
-import { chanceWords, percent, points } from "./words.js";
+import { beforeAfter, chanceWords, percent, points, sureOf } from "./words.js";
 
 const NAMES = /** @type {const} */ (["Left", "Top", "Right", "Bottom"]);
+const LEAST_OVERLAP = 0.8; // of a measured box that may stand for a drawn one
 const BOX_KEYS = /** @type {Record<string, [number, number]>} */ ({
   ArrowUp: [0, -1], ArrowDown: [0, 1], ArrowLeft: [-1, 0], ArrowRight: [1, 0],
 });
 
-/** @typedef {{effect: number, nulls: number[], wanted: number}} Measured  live: effect of the box, of random ones so far */
+/** @typedef {{change: number, nulls: number[], wanted: number}} Measured  live: change by the box, by random ones so far */
 
 export class DrawnBox {
   /** @param {import("./types.js").Context} context */
@@ -118,37 +119,43 @@ export class DrawnBox {
   words(photo, box) {
     const [height, width] = this.context.page.pictureSize;
     const share = percent(((box[2] - box[0]) * (box[3] - box[1])) / (height * width));
-    const target = photo.facts.target ?? photo.facts.answer;
+    const start = `Your box covers ${share} of the photo.`;
     if (this.measuredFor !== `${photo.index} ${box}`) this.measured = null;
-    if (this.measured) return this.liveWords(share, target, this.measured);
-    if (this.measurer) return { text: `Your box covers ${share} of the photo. The network answers without it …`, rows: [], limit: 1 };
+    if (this.measured) return this.liveWords(photo, start, this.measured);
+    if (this.measurer) return { text: `${start} The network answers without it \u2026`, rows: [], limit: 1 };
     const nearest = nearestCovered(photo.payload.occlusion ?? [], box, [height, width]);
-    if (!nearest) return { text: `Your box covers ${share} of the photo. No covered boxes were measured for this photo.`, rows: [], limit: 1 };
-    const effects = gridValues(nearest.occlusion.probability);
-    const effect = effects[nearest.index];
-    const [low, high] = [Math.min(...effects), Math.max(...effects)];
-    const same = nearest.occlusion.size;
-    const text = `Your box covers ${share} of the photo. Most like it (${percent(nearest.overlap)} in common) is a measured box of ${same[1]} × ${same[0]} pixels: covered, it moves ${target} by ${points(-effect, true)}.`;
-    return { text, limit: Math.max(Math.abs(low), Math.abs(high), 0.01), rows: [
-      { name: "That box", estimate: { value: effect, low: null, high: null }, text: points(effect, true) },
-      { name: `All ${effects.length} boxes`, estimate: { value: null, low: null, high: null }, text: `${points(low, true)} to ${points(high, true)}`, kind: "null", band: [low, high] },
+    const instead = "Boxes in a regions.csv beside a photo are measured by \u201cconvlens explain\u201d.";
+    if (!nearest || nearest.overlap < LEAST_OVERLAP) {
+      const why = this.context.page.programWhy || "This page does not hold the whole network.";
+      const most = nearest ? ` The box most like it that was measured has ${percent(nearest.overlap)} in common with it, too little to stand for it.` : "";
+      return { text: `${start} What the network answers without it is not known here. ${why}${most} ${instead}`, rows: [], limit: 1 };
+    }
+    const changes = gridValues(nearest.occlusion.probability).map((effect) => -effect);
+    const [change, low, high] = [changes[nearest.index], Math.min(...changes), Math.max(...changes)];
+    const { answer } = photo.facts;
+    const words = `${start} A measured box has ${percent(nearest.overlap)} in common with it; without that one: ${beforeAfter(answer, sureOf(this.context.page, photo), change)}.`;
+    return { text: words, limit: Math.max(Math.abs(low), Math.abs(high), 0.01), rows: [
+      { name: "That box", estimate: { value: change, low: null, high: null }, text: points(change, true) },
+      { name: `All ${changes.length} boxes`, estimate: { value: null, low: null, high: null }, text: `${points(low, true)} to ${points(high, true)}`, kind: "null", band: [low, high] },
     ] };
   }
 
   /**
-   * @param {string} share
-   * @param {string} target
+   * @param {import("./types.js").LoadedPhoto} photo
+   * @param {string} start
    * @param {Measured} measured
    */
-  liveWords(share, target, { effect, nulls, wanted }) {
+  liveWords(photo, start, { change, nulls, wanted }) {
     const [low, high] = [Math.min(...nulls), Math.max(...nulls)];
-    const beyond = effect > high || effect < low;
+    const range = `${points(low, true)} to ${points(high, true)}`;
+    const beyond = change > high || change < low;
     const chance = nulls.length < wanted ? `Random boxes: ${nulls.length} of ${wanted} so far.`
-      : `${beyond ? `None of ${wanted} random boxes of the same size does as much; by chance that happens ${chanceWords(wanted)}` : `No more than ${wanted} random boxes of the same size`} (${points(low, true)} to ${points(high, true)}).`;
-    const rows = [{ name: "Your box", estimate: { value: effect, low: null, high: null }, text: points(effect, true) }];
-    const band = nulls.length ? [{ name: `${nulls.length} random boxes`, estimate: { value: null, low: null, high: null }, text: `${points(low, true)} to ${points(high, true)}`, kind: "null", band: /** @type {[number, number]} */ ([low, high]) }] : [];
-    const limit = Math.max(Math.abs(effect), ...nulls.map(Math.abs), 0.01);
-    return { text: `Your box covers ${share} of the photo. Covered, ${target} moves by ${points(-effect, true)}. ${chance}`, rows: [...rows, ...band], limit };
+      : `${beyond ? `None of ${wanted} random boxes of the same size does as much; by chance that happens ${chanceWords(wanted)}` : `No more than ${wanted} random boxes of the same size`} (${range}).`;
+    const rows = [{ name: "Your box", estimate: { value: change, low: null, high: null }, text: points(change, true) }];
+    const band = nulls.length ? [{ name: `${nulls.length} random boxes`, estimate: { value: null, low: null, high: null }, text: range, kind: "null", band: /** @type {[number, number]} */ ([low, high]) }] : [];
+    const limit = Math.max(Math.abs(change), ...nulls.map(Math.abs), 0.01);
+    const words = `${start} Without it: ${beforeAfter(photo.facts.answer, sureOf(this.context.page, photo), change)}. ${chance}`;
+    return { text: words, rows: [...rows, ...band], limit };
   }
 }
 

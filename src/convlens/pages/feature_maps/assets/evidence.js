@@ -1,17 +1,17 @@
-/** Signed evidence over a photo: Grad-CAM and occlusion, for and against, with what the numbers say. */
+/** Signed evidence over a photo: Grad-CAM and occlusion, for and against the answer, with what the numbers say. */
 import { choiceRow, make } from "./controls.js";
-import { cellAt, mapBox, placeWords } from "./geometry.js";
+import { cellAt, mapBox } from "./geometry.js";
 import { drawLegend } from "./legend.js";
 import { gridValues } from "./maps.js";
 import { PhotoStage } from "./stage.js";
-import { highestMagnitude } from "./views.js";
-import { number, points, shortName } from "./words.js";
+import { evidencePixels, highestMagnitude } from "./views.js";
+import { beforeAfter, number, shortName, sureOf } from "./words.js";
 
 /**
  * @typedef {{
  *   key: string, name: string, values: Float32Array, shape: [number, number], field: import("./types.js").Field | null,
  *   probability?: Float32Array
- * }} Evidence  one signed map; positive speaks for the target
+ * }} Evidence  one signed map; positive speaks for the answer
  */
 
 /**
@@ -41,31 +41,17 @@ export function occlusionEvidence(payload) {
 }
 
 /**
- * Where a signed map speaks for the target, and where against, in a sentence.
- * @param {Evidence} evidence
- * @param {string} target
- * @param {string} other
+ * What the two marks on a signed map say.
+ * @param {Float32Array} values
+ * @param {string} answer
  * @returns {string}
  */
-export function evidenceWords({ values, shape }, target, other) {
+export function evidenceWords(values, answer) {
   const [high, low] = [Math.max(...values), Math.min(...values)];
-  const place = (/** @type {number} */ value) => {
-    const at = values.indexOf(value);
-    return placeWords(Math.floor(at / shape[1]), at % shape[1], shape);
-  };
   if (high === 0 && low === 0) return "Zero everywhere: no place speaks for or against.";
-  if (high <= 0) return `Nothing speaks for ${target}; the ${place(low)} speaks most for ${other}.`;
-  if (low >= 0) return `The ${place(high)} speaks most for ${target}; nothing speaks for ${other}.`;
-  return `The ${place(high)} speaks most for ${target}, the ${place(low)} for ${other}.`;
-}
-
-/**
- * @param {import("./types.js").Page} page
- * @param {string} target
- * @returns {string} the other of two classes, else “other classes”
- */
-export function otherClass(page, target) {
-  return page.classes.length === 2 ? page.classes[1 - page.classes.indexOf(target)] : "other classes";
+  if (high <= 0) return `Nothing speaks for \u201c${answer}\u201d; \u2212 marks what speaks most against it.`;
+  const most = `+ marks what speaks most for \u201c${answer}\u201d`;
+  return low >= 0 ? `${most}; nothing speaks against it.` : `${most}, \u2212 what speaks most against it.`;
 }
 
 export class EvidenceCard {
@@ -84,11 +70,19 @@ export class EvidenceCard {
       onPoint: (x, y) => this.point(x, y), onLeave: () => this.rest(),
     });
     this.stage.element.addEventListener("blur", () => this.rest());
+    this.isSmooth = true;
     this.choices = make("div", "choices");
+    this.looks = make("div", "choices");
+    const showLook = choiceRow(this.looks, "Look", [["smooth", "Smooth"], ["cells", "Cells"]], (look) => {
+      this.isSmooth = look === "smooth";
+      showLook(look);
+      this.draw();
+    });
+    showLook("smooth");
     this.legend = make("div", "legend");
     this.readout = make("p", "readout");
     this.readout.setAttribute("aria-live", "polite");
-    this.element.append(make("h3", "", texts.title), make("p", "quiet", texts.about), this.stage.element, this.legend, this.readout, this.choices);
+    this.element.append(make("h3", "", texts.title), make("p", "quiet", texts.about), this.stage.element, this.legend, this.readout, this.choices, this.looks);
   }
 
   /**
@@ -116,19 +110,26 @@ export class EvidenceCard {
     return /** @type {Evidence} */ (this.all.find(({ key }) => key === this.chosen));
   }
 
-  get target() {
-    return this.photo?.facts.target ?? this.photo?.facts.answer ?? "";
+  get answer() {
+    return this.photo?.facts.answer ?? "";
   }
 
   draw() {
-    const { values, shape, field } = this.evidence;
-    const { page, tables } = this.context;
-    const colors = { limit: highestMagnitude(values), signed: true, table: tables.signed, curve: /** @type {const} */ ("linear") };
+    const { values, shape } = this.evidence;
+    const limit = highestMagnitude(values);
+    const paint = (/** @type {Float32Array} */ ramp) => evidencePixels(ramp, 1);
     this.stage.setPicture(/** @type {import("./types.js").LoadedPhoto} */ (this.photo).pictureUrl, this.texts.title);
-    this.stage.setOverlay(values, shape, mapBox(field, shape, page.pictureSize), colors, 0.5);
-    const other = otherClass(page, this.target);
-    drawLegend(this.legend, colors, `${this.unitWords()}`, { ends: [`for ${other}`, `for ${this.target}`] });
+    this.stage.setOverlay(evidencePixels(values, limit), shape, this.area);
+    this.stage.overlay.classList.toggle("smooth", this.isSmooth);
+    drawLegend(this.legend, { limit, signed: true, table: this.context.tables.signed, curve: "linear" }, this.unitWords(),
+      { ends: [`against \u201c${this.answer}\u201d`, `for \u201c${this.answer}\u201d`], paint });
     this.rest();
+  }
+
+  /** Where the map lies on the photo. */
+  get area() {
+    const { shape, field } = this.evidence;
+    return mapBox(field, shape, this.context.page.pictureSize);
   }
 
   unitWords() {
@@ -137,7 +138,17 @@ export class EvidenceCard {
 
   rest() {
     this.stage.frame("covered", null);
-    if (this.all.length) this.readout.textContent = evidenceWords(this.evidence, this.target, otherClass(this.context.page, this.target));
+    if (!this.all.length) return;
+    const { values, shape: [rows, columns] } = this.evidence;
+    const { left, top, width, height } = this.area;
+    const mark = (/** @type {string} */ kind, /** @type {number} */ value, /** @type {string} */ sign) => {
+      const at = values.indexOf(value);
+      const middle = { left: left + ((at % columns) + 0.5) * (width / columns), top: top + (Math.floor(at / columns) + 0.5) * (height / rows), width: 0, height: 0 };
+      this.stage.frame(kind, value * (sign === "+" ? 1 : -1) > 0 ? middle : null, sign);
+    };
+    mark("most for", Math.max(...values), "+");
+    mark("most against", Math.min(...values), "\u2212");
+    this.readout.textContent = evidenceWords(values, this.answer);
   }
 
   /**
@@ -146,17 +157,16 @@ export class EvidenceCard {
    */
   point(x, y) {
     const { values, shape, field, probability } = this.evidence;
-    const cell = cellAt(mapBox(field, shape, this.context.page.pictureSize), shape, x, y);
+    const cell = cellAt(this.area, shape, x, y);
     if (!cell) return this.rest();
     const at = cell[0] * shape[1] + cell[1];
     if (!probability) {
-      this.readout.textContent = `${number(values[at])} in log-odds: speaks ${values[at] > 0 ? `for ${this.target}` : `for ${otherClass(this.context.page, this.target)}`}.`;
+      this.readout.textContent = `${number(values[at])} in log-odds: speaks ${values[at] > 0 ? "for" : "against"} \u201c${this.answer}\u201d.`;
       return undefined;
     }
     this.frameCovered(/** @type {import("./types.js").Field} */ (field), cell);
-    const before = this.photo?.facts.probabilityTarget;
-    const after = before === undefined ? "" : ` (from ${points(before)} to ${points(before - probability[at])})`;
-    this.readout.textContent = `Covered, this box changes ${this.target} by ${points(-probability[at], true)}${after}; log-odds ${number(-values[at])}.`;
+    const before = this.photo ? sureOf(this.context.page, this.photo) : 0;
+    this.readout.textContent = `Without this box: ${beforeAfter(this.answer, before, -probability[at])}; log-odds ${number(-values[at])}.`;
     return undefined;
   }
 

@@ -23,12 +23,28 @@ export class Network {
   }
 
   /**
-   * Probability of every class for a picture, calibrated, without the mirror image.
+   * Probability of every class for a picture, calibrated: of the mean of the logits over its views, as it is announced.
    * @param {Volume} picture 0..255
    * @param {() => boolean} isStale whether to give up
    * @returns {Promise<number[] | null>}
    */
   async answer(picture, isStale) {
+    const views = viewsOf(picture, Boolean(this.page.mirror), this.page.centerCrop ?? null);
+    const mean = new Float32Array(this.program.units);
+    for (const view of views) {
+      const logits = await this.logits(view, isStale);
+      if (!logits) return null;
+      logits.forEach((logit, i) => (mean[i] += logit / views.length));
+    }
+    return probabilities(mean, this.program.units, this.page.temperature ?? 1);
+  }
+
+  /**
+   * @param {Volume} picture
+   * @param {() => boolean} isStale
+   * @returns {Promise<Float32Array | null>}
+   */
+  async logits(picture, isStale) {
     /** @type {Volume[]} */
     const done = [];
     let since = performance.now();
@@ -42,7 +58,7 @@ export class Network {
         since = performance.now();
       }
     }
-    return probabilities(done[this.program.logOdds].values, this.program.units, this.page.temperature ?? 1);
+    return done[this.program.logOdds].values;
   }
 
   /**
@@ -242,9 +258,58 @@ export function probabilities(logits, units, temperature) {
  */
 export function coveredPicture({ width, height, pixels }, box) {
   const values = Float32Array.from(pixels);
-  const mean = [0, 1, 2].map((c) => pixels.reduce((sum, value, i) => (i % 3 === c ? sum + value : sum), 0) / (width * height));
+  const mean = [0, 1, 2].map((c) => Math.round(pixels.reduce((sum, value, i) => (i % 3 === c ? sum + value : sum), 0) / (width * height)));
   if (box) {
     for (let y = box[1]; y < box[3]; y += 1) for (let x = box[0]; x < box[2]; x += 1) for (let c = 0; c < 3; c += 1) values[(y * width + x) * 3 + c] = mean[c];
   }
   return { rows: height, columns: width, channels: 3, values };
+}
+
+/**
+ * The views of a picture that its answer is the mean over, the picture itself first.
+ * @param {Volume} picture
+ * @param {boolean} mirror
+ * @param {number | null} centerCrop share of each side, enlarged
+ * @returns {Volume[]}
+ */
+export function viewsOf(picture, mirror, centerCrop) {
+  const views = centerCrop === null ? [picture] : [picture, enlargeCenter(picture, centerCrop)];
+  return mirror ? [...views, ...views.map(mirrored)] : views;
+}
+
+/** @param {Volume} picture @returns {Volume} */
+function mirrored({ rows, columns, channels, values }) {
+  const turned = (/** @type {number} */ i) => Math.floor(i / columns) * columns + columns - 1 - (i % columns);
+  return { rows, columns, channels, values: values.map((_, at) => values[turned(Math.floor(at / channels)) * channels + (at % channels)]) };
+}
+
+/**
+ * Bilinear, between the middles of pixels, to whole numbers: as the network is shown it elsewhere.
+ * @param {Volume} picture
+ * @param {number} share
+ * @returns {Volume}
+ */
+function enlargeCenter({ rows, columns, channels, values }, share) {
+  const along = (/** @type {number} */ length) => {
+    const size = Math.max(1, roundEven(length * share));
+    const start = Math.floor((length - size) / 2);
+    return Array.from({ length }, (_, i) => {
+      const at = ((i + 0.5) * size) / length - 0.5;
+      const low = Math.floor(at);
+      return { low: start + Math.max(0, low), high: start + Math.min(size - 1, low + 1), part: at - low };
+    });
+  };
+  const [down, across] = [along(rows), along(columns)];
+  const result = values.map((_, at) => {
+    const [y, x, c] = [down[Math.floor(at / (columns * channels))], across[Math.floor(at / channels) % columns], at % channels];
+    const row = (/** @type {number} */ r) => values[(r * columns + x.low) * channels + c] * (1 - x.part) + values[(r * columns + x.high) * channels + c] * x.part;
+    return roundEven(row(y.low) * (1 - y.part) + row(y.high) * y.part);
+  });
+  return { rows, columns, channels, values: result };
+}
+
+/** @param {number} value @returns {number} halves go to the even one, as in Python */
+function roundEven(value) {
+  const whole = Math.round(value);
+  return whole % 2 && whole - value === 0.5 ? whole - 1 : whole;
 }

@@ -102,8 +102,7 @@ export class PlaceView {
   findStrongest(photo) {
     const cam = camEvidence(this.context.page, photo.payload).find(({ key }) => key === this.context.page.camStep);
     if (!cam) return null;
-    const { target, answer } = photo.facts;
-    const best = cam.values.indexOf(target === answer ? Math.max(...cam.values) : Math.min(...cam.values));
+    const best = cam.values.indexOf(Math.max(...cam.values));
     const area = mapBox(cam.field, cam.shape, this.context.page.pictureSize);
     const along = (/** @type {number} */ start, /** @type {number} */ size, /** @type {number} */ i, /** @type {number} */ n, /** @type {number} */ most) =>
       Math.min(most - 1, Math.max(0, Math.floor(start + ((i + 0.5) * size) / n)));

@@ -1,10 +1,10 @@
-/** “The tongue, or the line around the furry face?”: how much a part of the photo counts, for filters and for the answer. */
+/** How much a part of the photo counts, for filters and for the answer. */
 import { make } from "./controls.js";
 import { intervalChart } from "./chart.js";
 import { DrawnBox } from "./drawn_box.js";
 import { RatioList } from "./ratio_list.js";
 import { areaOf, PhotoStage } from "./stage.js";
-import { brief, chanceWords, percent, points, pointsSize } from "./words.js";
+import { beforeAfter, brief, chanceWords, changeOf, percent, points, sureOf } from "./words.js";
 
 export class RegionsView {
   /**
@@ -98,17 +98,22 @@ export class RegionsView {
    * @param {import("./types.js").PhotoRegion} region
    */
   showRegion(photo, region) {
-    const target = photo.facts.target ?? photo.facts.answer;
-    const { value, low, high, num } = region.null;
-    const beyond = region.effect > high || region.effect < low;
-    const turn = region.effect >= 0 ? "falls" : "rises";
+    const { answer } = photo.facts;
+    const { value: change, low, high } = changeOf({ ...region.null, value: region.effect });
+    const beyond = region.effect > region.null.high || region.effect < region.null.low;
+    const { num } = region.null;
     const verdict = beyond ? `none of ${num} random boxes of the same size does as much; by chance that happens ${chanceWords(num)}` : "no more than with random boxes of the same size";
-    this.words.textContent = `With the ${spoken(region.name)} covered (${percent(region.share)} of the photo), the probability of ${target} ${turn} by ${pointsSize(region.effect)}: ${verdict}.`;
-    const limit = Math.max(Math.abs(region.effect), Math.abs(low), Math.abs(high), 0.01);
+    this.words.textContent = `Without the ${spoken(region.name)} (${percent(region.share)} of the photo): ${beforeAfter(answer, sureOf(this.context.page, photo), change ?? 0)}; ${verdict}.`;
+    const limit = Math.max(...[change, low, high].map((end) => Math.abs(end ?? 0)), 0.01);
     this.effect.replaceChildren(intervalChart([
-      { name: spoken(region.name), estimate: { value: region.effect, low: null, high: null }, text: points(region.effect, true) },
-      { name: `${num} random boxes`, estimate: { value, low: null, high: null }, text: `${points(low, true)} to ${points(high, true)}`, kind: "null", band: [low, high] },
-    ], { low: -limit, high: limit }), make("p", "note", `Right of the middle: it spoke for ${target}. Left: against.`));
+      { name: spoken(region.name), estimate: { value: change, low: null, high: null }, text: points(change ?? 0, true) },
+      { name: `${num} random boxes`, estimate: changeOf({ ...region.null, low: null, high: null }), text: `${points(low ?? 0, true)} to ${points(high ?? 0, true)}`, kind: "null", band: [low ?? 0, high ?? 0] },
+    ], { low: -limit, high: limit }), make("p", "note", this.signWords(answer)));
+  }
+
+  /** @param {string} answer */
+  signWords(answer) {
+    return `Left of the middle: \u201c${answer}\u201d becomes less probable when it is covered, so it spoke for it. Right: more probable.`;
   }
 
   /**
@@ -118,7 +123,7 @@ export class RegionsView {
   showDrawn(photo, box) {
     const { text, rows, limit } = this.drawn.words(photo, box);
     this.words.textContent = text;
-    this.effect.replaceChildren(...(rows.length ? [intervalChart(rows, { low: -limit, high: limit })] : []));
+    this.effect.replaceChildren(...(rows.length ? [intervalChart(rows, { low: -limit, high: limit }), make("p", "note", this.signWords(photo.facts.answer))] : []));
   }
 
   showOverall() {
@@ -131,11 +136,12 @@ export class RegionsView {
       return;
     }
     const limit = Math.max(...regions.flatMap(({ difference, effect }) => [difference.high, difference.low, effect.value].map((v) => Math.abs(v ?? 0))), 0.01);
-    const rows = regions.map(({ name, difference, found }) => ({
-      name: spoken(name), estimate: difference, kind: found ? "found" : "", text: `${brief(difference, (v) => points(v, true))}${found ? "" : ", could be chance"}`,
-    }));
+    const rows = regions.map(({ name, difference, found }) => {
+      const change = changeOf(difference);
+      return { name: spoken(name), estimate: change, kind: found ? "found" : "", text: `${brief(change, (v) => points(v, true))}${found ? "" : ", could be chance"}` };
+    });
     this.overall.append(
-      make("p", "quiet", `What the true class loses when a part is covered, minus what random boxes of the same size take; ${numRegionPhotos} photos, 95\u00a0% intervals after Bonferroni.`),
+      make("p", "quiet", `Change of the true class\u2019s probability when a part is covered, beyond that by random boxes of the same size; ${numRegionPhotos} photos, 95\u00a0% intervals after Bonferroni.`),
       intervalChart(rows, { low: -limit, high: limit }),
     );
   }

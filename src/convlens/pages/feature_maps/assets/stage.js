@@ -1,6 +1,5 @@
 /** A photo to point at: maps over it, frames on it, a pointer, arrow keys, and boxes drawn with either. */
 import { make } from "./controls.js";
-import { overlayPixels } from "./views.js";
 
 /**
  * @typedef {import("./geometry.js").Box} Area
@@ -128,19 +127,15 @@ export class PhotoStage {
   }
 
   /**
-   * Lay a map over the photo.
-   * @param {Float32Array | null} values null takes it away
-   * @param {[number, number]} shape
-   * @param {Area} area where the map lies
-   * @param {import("./types.js").Colors} colors
-   * @param {number} blend 0 the photo alone, 1 the map alone
+   * Lay a picture over the photo.
+   * @param {Uint8ClampedArray<ArrayBuffer>} pixels RGBA
+   * @param {[number, number]} shape its rows and columns
+   * @param {Area} area where it lies
    */
-  setOverlay(values, shape, area, colors, blend) {
-    this.overlay.hidden = !values;
-    this.picture.style.setProperty("--gray", values ? String(Math.min(1, blend * 2)) : "0");
-    if (!values) return;
+  setOverlay(pixels, shape, area) {
+    this.overlay.hidden = false;
     [this.overlay.width, this.overlay.height] = [shape[1], shape[0]];
-    this.overlay.getContext("2d")?.putImageData(new ImageData(overlayPixels(values, colors, blend), shape[1], shape[0]), 0, 0);
+    this.overlay.getContext("2d")?.putImageData(new ImageData(pixels, shape[1], shape[0]), 0, 0);
     this.place(this.overlay, area);
   }
 

@@ -37,17 +37,6 @@ export class Tabs {
       button.tabIndex = on ? 0 : -1;
       const panel = document.getElementById(button.getAttribute("aria-controls") ?? "");
       if (panel) panel.hidden = !on;
-      if (on) this.reveal(button);
     }
-  }
-
-  /**
-   * Bring the chosen tab into a row that scrolls sideways, and nothing else.
-   * @param {HTMLElement} button
-   */
-  reveal(button) {
-    const row = this.list;
-    const [left, right] = [button.offsetLeft, button.offsetLeft + button.offsetWidth];
-    if (left < row.scrollLeft + 24 || right > row.scrollLeft + row.clientWidth - 24) row.scrollLeft = left - 48;
   }
 }

@@ -1,7 +1,7 @@
-/** Can these pictures be believed? What deleting, randomizing and shifting say about the maps. */
+/** Can these pictures be believed? What deleting and randomizing say about the maps. */
 import { make } from "./controls.js";
 import { intervalChart, lineChart } from "./chart.js";
-import { brief, decimals, interval, percent, pointsSize, smallDecimals } from "./words.js";
+import { brief, decimals, interval, percent, smallDecimals } from "./words.js";
 
 const CURVE_KINDS = /** @type {["saliency" | "random" | "edges", string][]} */ ([["saliency", "this map"], ["random", "chance"], ["edges", "edges"]]);
 
@@ -18,7 +18,7 @@ export class TrustView {
     }
     this.trust = trust;
     this.blocks = context.page.blocks;
-    const parts = [this.curves(), this.randomization(), this.shift(), this.equivariance()].filter((part) => part !== null);
+    const parts = [this.curves(), this.randomization(), this.equivariance()].filter((part) => part !== null);
     host.append(this.verdict(), ...parts);
   }
 
@@ -87,27 +87,6 @@ export class TrustView {
     return this.card("Unlearn the network, layer by layer",
       `Weights are shuffled from the answer down to each layer. A map that shows what was learned must change: rank correlation with the original map, at the end ${interval(test.final, decimals)}, must stay below ${test.threshold}. ${test.pass ? "It does." : "It does not: this map also shows what any network would show."}`,
       intervalChart(rows, { low: -1, high: 1, marks: [0, test.threshold] }));
-  }
-
-  shift() {
-    const shift = this.checks.shift;
-    if (!shift) return null;
-    const table = make("table");
-    const head = table.createTHead().insertRow();
-    for (const text of ["Photo moved by", "Same answer", "Mean change of probability"]) {
-      const cell = make("th", "", text);
-      cell.scope = "col";
-      head.append(cell);
-    }
-    const body = table.createTBody();
-    shift.pixels.forEach((pixels, i) => {
-      const row = body.insertRow();
-      for (const text of [`${pixels} px`, percent(shift.same[i]), pointsSize(shift.change[i])]) row.append(make("td", "", text));
-    });
-    const scroll = make("div", "scroll plain");
-    Object.assign(scroll, { tabIndex: 0, role: "group", ariaLabel: "Answers of moved photos" });
-    scroll.append(table);
-    return this.card("Move the photo a little", "The answer should not depend on where in the frame the animal is. A network that always says the same would score 100\u00a0%, so read this beside its accuracy.", scroll);
   }
 
   equivariance() {

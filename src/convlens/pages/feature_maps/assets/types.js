@@ -31,7 +31,7 @@
  * @typedef {{
  *   name: string, group: "user" | "error" | "correct", truth: string | null, answer: string,
  *   probabilities: number[], storedSize: [number, number], pictureSize: [number, number],
- *   target?: string, logOdds?: number, sentence?: string, probabilityTarget?: number
+ *   views: number[], sentence?: string
  * }} Photo
  * @typedef {{
  *   name: string, numPhotos: number, share: number, effect: Estimate, null: Estimate, difference: Estimate,
@@ -44,7 +44,6 @@
  *   curves?: {shares: number[], deletion: TrustCurves, insertion: TrustCurves},
  *   curvesPass?: boolean, curvesDifference?: {deletion: Estimate, insertion: Estimate},
  *   randomization?: {steps: {layer: string, correlation: Estimate}[], final: Estimate, pass: boolean, threshold: number},
- *   shift?: {pixels: number[], same: number[], change: number[]},
  *   equivariance?: {block: string, pixels: number, error: Estimate}[]
  * }} Trust
  * @typedef {{

@@ -1,5 +1,4 @@
 /** The enlarged picture: photo, map over it, the cell pointed at and what that cell sees. */
-import { make } from "./controls.js";
 import { cellAt, mapBox, placeWords, seenBox, seesWords } from "./geometry.js";
 import { drawLegend } from "./legend.js";
 import { overlayPixels, summarize } from "./views.js";
@@ -91,21 +90,7 @@ export class Viewer {
     this.pictureUrl = pictureUrl;
     this.part(".photo-name").textContent = photo.name;
     this.part(".answer").textContent = answerWords(photo, this.page.classes);
-    this.part(".odds").replaceChildren(...this.page.classes.map((name, i) => this.oddsRow(name, photo.probabilities[i])));
     this.showPicture();
-  }
-
-  /**
-   * @param {string} name
-   * @param {number} probability
-   */
-  oddsRow(name, probability) {
-    const row = make("div", "odds-row");
-    const bar = make("span", "odds-bar");
-    bar.style.setProperty("--share", String(probability));
-    row.append(make("span", "odds-name", name), bar, make("span", "odds-value", probability.toFixed(3)));
-    if (name === this.photo.answer) row.classList.add("said");
-    return row;
   }
 
   showPicture() {

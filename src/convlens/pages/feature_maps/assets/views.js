@@ -110,6 +110,25 @@ export function overlayPixels(values, colors, blend) {
   return pixels;
 }
 
+// Of evidence: warm speaks for the answer, cold against it, on every page; both are light enough to be seen on black fur.
+const [WARM, COLD] = [[255, 122, 0], [74, 176, 255]];
+const MOST_OPAQUE = 0.85;
+
+/**
+ * Signed evidence over a photo that keeps its own colors: the stronger, the less of the photo is left.
+ * @param {Float32Array} values
+ * @param {number} limit of the strongest
+ * @returns {Uint8ClampedArray<ArrayBuffer>} RGBA
+ */
+export function evidencePixels(values, limit) {
+  const pixels = new Uint8ClampedArray(values.length * 4);
+  values.forEach((value, i) => {
+    pixels.set(value < 0 ? COLD : WARM, i * 4);
+    pixels[i * 4 + 3] = limit > 0 ? Math.round(255 * MOST_OPAQUE * Math.min(1, Math.abs(value) / limit)) : 0;
+  });
+  return pixels;
+}
+
 /**
  * @param {string} text 256 RGB triples in hexadecimal
  * @returns {Uint8Array}

@@ -54,12 +54,24 @@ export function points(share, signed = false) {
 }
 
 /**
- * The size of a change in percentage points, without a sign.
- * @param {number} share
- * @returns {string}
+ * What covering or switching off does to a probability: before → after.
+ * @param {string} name of the class
+ * @param {number} before
+ * @param {number} change below zero it falls
+ * @returns {string} `“cats” 89.3 % → 66.0 %`
  */
-export function pointsSize(share) {
-  return `${(Math.abs(share) * 100).toFixed(1)}\u00a0points`;
+export function beforeAfter(name, before, change) {
+  return `\u201c${name}\u201d ${points(before)} \u2192 ${points(Math.min(1, Math.max(0, before + change)))}`;
+}
+
+/**
+ * The change that an effect, before less after, amounts to.
+ * @param {import("./types.js").Estimate} effect
+ * @returns {import("./types.js").Estimate}
+ */
+export function changeOf({ value, low, high }) {
+  const turn = (/** @type {number | null} */ number) => (number === null ? null : -number || 0);
+  return { value: turn(value), low: turn(high), high: turn(low) };
 }
 
 /**
@@ -204,8 +216,17 @@ export function blockWords(block, strengths, numResponding) {
 export function answerWords(photo, classes) {
   const sure = percent(photo.probabilities[classes.indexOf(photo.answer)]);
   if (photo.truth === null) return `The network says ${photo.answer}, ${sure}.`;
-  const verdict = photo.truth === photo.answer ? "rightly" : `but it is ${photo.truth}`;
+  const verdict = photo.truth === photo.answer ? "correct" : `but the label is ${photo.truth}`;
   return `The network says ${photo.answer}, ${sure}, ${verdict}.`;
+}
+
+/**
+ * @param {import("./types.js").Page} page
+ * @param {import("./types.js").LoadedPhoto} photo
+ * @returns {number} the probability of its answer
+ */
+export function sureOf(page, { facts }) {
+  return facts.probabilities[page.classes.indexOf(facts.answer)];
 }
 
 /**
