@@ -98,6 +98,17 @@ def test_a_network_that_is_right_on_all_photos_stays_as_sure_as_so_many_allow() 
     assert found.note.startswith("least log loss")
 
 
+def test_few_photos_do_not_make_a_network_less_sure_that_is_right() -> None:
+    labels = np.arange(30) % 2
+    found = fit_temperature(np.eye(2)[labels] * 6.0, labels)
+    assert (found.value, found.loss_after) == (1.0, found.loss_before)
+    assert "would have raised their loss" in found.note
+    signs = np.where(np.arange(30) == 29, -1, 1)  # one of 30 is wrong, and surely so
+    found = fit_temperature(np.eye(2)[labels] * (4.5 * signs)[:, None], labels)
+    assert found.value > 1
+    assert found.loss_after < found.loss_before
+
+
 def test_a_network_worse_than_chance_is_held_at_the_end_of_the_range() -> None:
     labels = np.arange(40) % 2
     found = fit_temperature(np.eye(2)[1 - labels] * 3.0, labels)
@@ -138,3 +149,5 @@ def test_any_answers_have_a_finite_temperature_in_range(seed, num_photos, num_cl
     assert found.num_photos == num_photos
     for loss in (found.loss_before, found.loss_after):
         assert loss is None or np.isfinite(loss)
+    if found.loss_before is not None:
+        assert found.loss_after <= found.loss_before

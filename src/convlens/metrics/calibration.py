@@ -151,11 +151,15 @@ def _describe_bin(given: np.ndarray, correct: np.ndarray, confidence: float) -> 
 # every photo is taken to be of its class with the probability (N + 1) / (N + 2), as Laplace's rule of succession says
 # of N photos all alike, and Platt (1999) does class by class: as if there were one correct and one wrong prediction
 # more. With 180 photos a perfect network then says 99.5 % and not 100 %; with thousands the rule changes nothing.
+#
+# The rule keeps few photos from making a network surer than they can show; it must not make one less sure that is right
+# to be. Where its temperature raises the log loss of the photos, it is that of the least log loss instead, at least 1.
 
 SMALLEST, LARGEST = 0.05, 20.0
 DIGITS = 4
 NUM_HALVINGS = 60
 RULE = "least log loss on the validation photos, each taken to be of its class with probability (N + 1) / (N + 2)"
+PLAIN_RULE = "least log loss on the validation photos, at least 1: what so few allow would have raised their loss"
 
 
 @dataclass(frozen=True)
@@ -188,10 +192,13 @@ def fit_temperature(logits: np.ndarray, labels: np.ndarray) -> Temperature:
     if reason:
         loss = _mean_loss(logits, labels, 1.0) if len(labels) else None
         return Temperature(1.0, len(labels), loss, loss, f"not fitted: {reason}")
-    sharpness = _find_sharpness(logits, labels)
-    value = round(1 / sharpness, DIGITS)
-    note = RULE if SMALLEST < value < LARGEST else f"{RULE}; held at the end of {SMALLEST:g} to {LARGEST:g}"
+    value, rule = round(1 / _find_sharpness(logits, _soften(labels, logits.shape[1])), DIGITS), RULE
     before, after = (_mean_loss(logits, labels, each) for each in (1.0, value))
+    if before is not None and (after is None or after > before):
+        sharpest = _find_sharpness(logits, np.eye(logits.shape[1])[labels])
+        value, rule = max(1.0, round(1 / sharpest, DIGITS)), PLAIN_RULE
+        after = _mean_loss(logits, labels, value)
+    note = rule if SMALLEST < value < LARGEST else f"{rule}; held at the end of {SMALLEST:g} to {LARGEST:g}"
     return Temperature(value, len(labels), before, after, note)
 
 
@@ -205,10 +212,9 @@ def _find_obstacle(logits: np.ndarray, labels: np.ndarray) -> str:
     return "the network's logits are alike for every class" if np.ptp(logits, axis=1).max() == 0 else ""
 
 
-def _find_sharpness(logits: np.ndarray, labels: np.ndarray) -> float:
+def _find_sharpness(logits: np.ndarray, targets: np.ndarray) -> float:
     """One over the temperature. The loss is convex in it, so halving an interval finds where its slope is 0."""
     centered = logits - logits.mean(axis=1, keepdims=True)
-    targets = _soften(labels, logits.shape[1])
     low, high = 1 / LARGEST, 1 / SMALLEST
     for _ in range(NUM_HALVINGS):
         middle = (low + high) / 2
