@@ -122,7 +122,7 @@ def test_a_tongue_that_tells_nothing_is_not_found(not_planted: tuple[float, Feat
     table = maps.tables["regions.csv"].set_index("region")
     tongue = table.loc["tongue"]
     assert accuracy > 0.9
-    assert tongue["num_photos"] >= 8
+    assert tongue["num_photos"] >= 6
     assert not tongue["found"]
     assert tongue["difference_low"] <= 0
     assert tongue["difference_high"] < 0.2  # not for want of photos: the planted one lies far above
