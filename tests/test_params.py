@@ -357,6 +357,8 @@ def test_params_are_flat_texts() -> None:
         ("photos.tar.gz", "photos"),
         ("s3://bucket/2024.05", "2024.05"),
         ("../a:b@c", "a-b-c"),
+        ("https://me:secret@host/photos.zip?token=secret#secret", "photos"),
+        ("https://me:secret@host", "host"),
         ("..", "convlens"),
     ],
 )

@@ -593,7 +593,8 @@ def read_model_name(path: Path = Path("params.yaml")) -> str:
 
 def name_source(source: str) -> str:
     """Name what `data.source` names, by its last part: `photos` for ../photos, photos.zip or s3://bucket/photos."""
-    last = re.split(r"[/\\]", source.rstrip("/\\"))[-1]
+    path = re.split(r"[?#]", source)[0] if "://" in source else source  # an address may end in a token
+    last = re.split(r"[/\\]", path.rstrip("/\\"))[-1].rpartition("@" if "://" in source else "\0")[-1]
     stem = re.sub(r"(\.(ya?ml|zip|tar|tgz|tbz2|txz|gz|bz2|xz))+$", "", last, flags=re.IGNORECASE)
     return re.sub(r"[^\w.-]+", "-", stem).strip("-.") or "convlens"
 

@@ -135,7 +135,7 @@ def test_missing_exporter_is_told(model: Path, tmp_path: Path, monkeypatch: pyte
 def test_command_tells_what_it_wrote(model: Path, tmp_path: Path) -> None:
     asked = ["--format", "savedmodel", "--model", str(model), "--out", str(tmp_path / "out")]
     told = CliRunner().invoke(export, asked, catch_exceptions=False)
-    assert told.output.startswith(f"{tmp_path / 'out'} answers 12 pictures as the model does: 'dogs' with ")
+    assert told.stdout.startswith(f"{tmp_path / 'out'} answers 12 pictures as the model does: 'dogs' with ")
     assert {path.name for path in (tmp_path / "out").iterdir()} >= {"saved_model.pb", "variables", "assets"}
     with pytest.raises(ConvLensError, match="Expected a new or empty folder after --out"):
         CliRunner().invoke(export, asked, catch_exceptions=False)

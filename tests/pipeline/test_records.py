@@ -44,7 +44,7 @@ def check_complete(clone: Clone, run: Run, recorded: str) -> None:
         "network",
         "photo_model",
     ]
-    assert len(client.search_model_versions("name = 'convlens'")) == 1
+    assert len(client.search_model_versions("name = 'tiny'")) == 1
 
 
 def artifacts(clone: Clone, run: Run):

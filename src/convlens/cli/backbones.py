@@ -47,7 +47,9 @@ def _take_photos(command: Callable[..., None]) -> Callable[..., None]:
     "installed ones side by side, joined by +. Can be given several times.",
 )
 def backbones(folder: Path | None, image_size: int | None, others: Sequence[str]) -> None:
-    """Ask which backbone suits your photos: EfficientNet-Lite0, -Lite1, -Lite2, and those that you name.
+    """Ask which backbone suits your photos.
+
+    EfficientNet-Lite0, -Lite1 and -Lite2 are tried, and those that you name.
 
     By five folds: each photo is predicted by a last layer that was fitted without it. Features are kept, so a second
     call is quick. Prints accuracy, log loss, the difference from the best, and the line that uses the winner.
@@ -80,7 +82,9 @@ def backbones(folder: Path | None, image_size: int | None, others: Sequence[str]
     help="The network whose features the last layer is fitted to.",
 )
 def learning_curve(folder: Path | None, image_size: int | None, backbone: str) -> None:
-    """Ask how many more photos are worth it: accuracy over the number of photos to learn from.
+    """Ask how many more photos are worth it.
+
+    Shows accuracy over the number of photos to learn from.
 
     Nested subsets of your photos, three draws of each, by five folds over features that are kept. Says what twice as
     many photos would bring, or that more of the same will not help.
