@@ -184,7 +184,7 @@ stages:
     deps:
     - ${data.source}
     - src
-    params: [train, register.model_name]
+    params: [train, register.experiment]
     outs:
     - model:
         cache: false
@@ -202,6 +202,8 @@ def training(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[Calla
     (tmp_path / "dvc.yaml").write_text(PIPELINE)
     (tmp_path / "model").mkdir()
     (tmp_path / "model/weights").write_text("earlier")
+    for path in tmp_path.rglob("*.*"):
+        os.utime(path, (0, 0))  # made long ago: a clock of hundredths of a second tells every change
     monkeypatch.chdir(tmp_path)
 
     def run(happen: Callable[[], None]) -> int:
@@ -232,7 +234,7 @@ def replace_photo(times: int) -> None:
 
 CHANGES: dict[str, tuple[Callable[[], None], str]] = {
     "a parameter": (lambda: edit("epochs", "7"), "train.epochs 60 -> 7"),
-    "one of a group": (lambda: edit("model_name", "other"), "register.model_name convlens -> other"),
+    "one of a group": (lambda: edit("experiment", "other"), "register.experiment convlens -> other"),
     "a photo": (lambda: replace_photo(1), "pets/cats/"),
     "a photo that is put back": (lambda: replace_photo(2), "pets/cats/"),
     "a photo more": (lambda: Path("pets/dogs/new.jpg").write_bytes(b"new"), "pets/dogs/new.jpg"),
@@ -301,9 +303,13 @@ def test_other_ends_are_as_orderly_as_ctrl_c(
     training: Callable[[Callable[[], None]], int],
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    assert training(lambda: os.kill(os.getpid(), number)) == 128 + number
+    before = signal.signal(number, signal.SIG_DFL)  # under nohup it would be ignored
+    try:
+        assert training(lambda: os.kill(os.getpid(), number)) == 128 + number
+        assert signal.getsignal(number) is signal.SIG_DFL
+    finally:
+        signal.signal(number, before)
     assert capsys.readouterr().err == "train: interrupted. The same command resumes it.\n"
-    assert signal.getsignal(number) is signal.SIG_DFL
 
 
 def run_process(folder: Path, source: str) -> subprocess.CompletedProcess[str]:

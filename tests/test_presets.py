@@ -58,15 +58,15 @@ def test_presets_are_committed_and_say_what_they_are_for() -> None:
 
 
 @pytest.mark.parametrize("name", COMMITTED)
-def test_every_preset_fits_the_shipped_parameters(name: str) -> None:
-    preset = load(name)
+def test_every_preset_fits_the_shipped_parameters(name: str, params: Path) -> None:
+    preset = load(name, params)
     assert preset.merged == merge(read_yaml(PARAMS), preset.values)
     assert preset.merged != read_yaml(PARAMS)
 
 
 @pytest.mark.parametrize("name", COMMITTED)
 def test_every_preset_reaches_dvc_whole(name: str, params: Path) -> None:
-    preset = load(name)
+    preset = load(name, params)
     arguments = to_arguments(preset.values)
     parsed = parse_args(["exp", "run", *through_a_shell(arguments)])
     apply_overrides(params, to_path_overrides(parsed.set_param)["params.yaml"])
