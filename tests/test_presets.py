@@ -75,14 +75,14 @@ def test_every_preset_reaches_dvc_whole(name: str, params: Path) -> None:
 
 @pytest.mark.parametrize("name", COMMITTED)
 def test_every_preset_can_be_swept_over(name: str, params: Path) -> None:
-    preset = load(name)
+    preset = load(name, params)
     found = as_dvc_does(to_arguments(preset.values), params, "-S", "train.seed=5,6")
     assert found == [merge(preset.merged, {"train": {"seed": seed}}) for seed in (5, 6)]
 
 
 @pytest.mark.parametrize("name", COMMITTED)
 def test_every_preset_is_written_in_place(name: str, params: Path) -> None:
-    preset = load(name)
+    preset = load(name, params)
     before = params.read_text(encoding="utf-8").splitlines()
     changes = write_preset(preset, params)
     after = params.read_text(encoding="utf-8").splitlines()
