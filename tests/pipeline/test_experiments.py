@@ -5,7 +5,7 @@ import re
 import time
 
 from mlflow import MlflowClient
-from pipeline.clone import GIT, Clone, stages_run
+from pipeline.clone import Clone, stages_run
 
 TWO_SIZES = [{"until": 0.5, "size": 32}, {"until": 1.0, "size": 40}]
 STRICTER = "register: {criteria: {evaluation: {accuracy: {min: 0.01}}}}"
@@ -36,7 +36,6 @@ def test_run_a_queue_compare_show_and_go_back(clone: Clone) -> None:
     compare_the_sweep(clone)
     run_in_the_workspace(clone)
     go_back(clone)
-    keep_what_was_good(clone)
 
 
 def queue_with_two_workers(clone: Clone) -> None:
@@ -114,15 +113,3 @@ def go_back(clone: Clone) -> None:
     for run in runs:
         steps = [point.step for point in client.get_metric_history(run.info.run_id, "curves/train_loss")]
         assert len(steps) == len(set(steps)) == int(run.data.params["train.epochs"])
-
-
-def keep_what_was_good(clone: Clone) -> None:
-    """One experiment gets a branch, the other's parameters and results are committed here."""
-    clone.run("dvc", "exp", "branch", "sweep-1", "narrow")
-    clone.run("dvc", "exp", "apply", "sweep-2")
-    clone.run("dvc", "exp", "remove", "sweep-1", "sweep-2")
-    clone.run("git", "add", "params.yaml", "dvc.lock", "reports")
-    clone.run(*GIT, "commit", "--quiet", "--message", "The second of the sweep")
-    seeds = [clone.run("git", "show", f"{commit}:params.yaml").stdout for commit in ("narrow", "HEAD")]
-    assert ["seed: 5" in seeds[0], "seed: 6" in seeds[1]] == [True, True]
-    assert "sweep-1" not in clone.run("dvc", "exp", "list", "--all-commits").stdout
